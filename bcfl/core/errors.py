@@ -1,0 +1,125 @@
+"""The one error tree of bcfl.
+
+A message says what was expected, what was found, and what the user can do.
+"""
+
+__all__ = [
+    "AccountError",
+    "ArtifactError",
+    "AuditError",
+    "BcflError",
+    "BlobError",
+    "BlobMissing",
+    "CodecError",
+    "CommitmentRejected",
+    "ConfigurationError",
+    "ContractReverted",
+    "DatasetUnavailable",
+    "LedgerError",
+    "MetricError",
+    "ModelError",
+    "NobodyLeft",
+    "NodeUnreachable",
+    "ProtocolError",
+    "RoundVoid",
+    "StoreUnreachable",
+    "TransactionLost",
+    "TransactionUnknown",
+]
+
+
+class BcflError(Exception):
+    """Anything that bcfl itself refuses or gives up on."""
+
+
+class ConfigurationError(BcflError):
+    """A parameter is out of range, or two of them contradict each other."""
+
+
+class ModelError(BcflError):
+    """Arrays are not what the task's model is made of: keys, shape, dtype, or not finite."""
+
+
+class CodecError(BcflError):
+    """Bytes are not the canonical encoding of anything."""
+
+
+class ProtocolError(BcflError):
+    """A participant, or the server, did something that the protocol does not allow."""
+
+
+class CommitmentRejected(ProtocolError):
+    """A commitment, or the delta it stands for, failed a check of S3; the text is the reason."""
+
+
+class MetricError(ProtocolError):
+    """The app's evaluate reported no metric that could be used as a value."""
+
+
+class NobodyLeft(ProtocolError):
+    """A round was left without a single usable update."""
+
+
+class RoundVoid(ProtocolError):
+    """A round stayed below its quorum, and the attempts to repeat it are used up."""
+
+
+class LedgerError(BcflError):
+    """The chain could not be read or written."""
+
+
+class NodeUnreachable(LedgerError):
+    """No Ethereum node answered at the URL."""
+
+
+class TransactionUnknown(LedgerError):
+    """The chain knows no transaction by that number."""
+
+
+class TransactionLost(LedgerError):
+    """A transaction was sent and never mined, although it was sent again."""
+
+
+class ContractReverted(LedgerError):
+    """The contract refused a call; ``reason`` is its own word for it.
+
+    Parameters
+    ----------
+    reason : str
+        The contract's revert reason, such as ``"peer consensus: not a member"``.
+    call : str
+        The function that was called.
+    """
+
+    def __init__(self, reason: str, call: str) -> None:
+        super().__init__(f"the contract refused {call}: {reason or 'no reason given'}")
+        self.reason = reason
+        self.call = call
+
+
+class AccountError(LedgerError):
+    """A key file, or its password, cannot be used, or the account cannot pay."""
+
+
+class ArtifactError(LedgerError):
+    """The code at the contract's address is not the code that bcfl ships."""
+
+
+class BlobError(BcflError):
+    """The blob store could not give or take a blob."""
+
+
+class BlobMissing(BlobError):
+    """The store has no blob of that digest."""
+
+
+class StoreUnreachable(BlobError):
+    """No blob store answered at the URL."""
+
+
+class DatasetUnavailable(BcflError):
+    """A data set is neither on this machine nor can be downloaded."""
+
+
+class AuditError(BcflError):
+    """A run folder cannot be audited at all: something that every audit needs is missing."""
