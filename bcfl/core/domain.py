@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 from bcfl.core.errors import ProtocolError
 
@@ -109,7 +110,7 @@ class Ballot:
         if len(set(rated)) != len(rated):
             raise ProtocolError(f"a ballot rates each member once; found {rated}")
         values = [rating.value for rating in self.ratings]
-        if any(a < b for a, b in zip(values, values[1:], strict=False)):
+        if any(a < b for a, b in pairwise(values)):
             raise ProtocolError(f"a ballot's values stand in descending order; found {values}")
 
     @classmethod

@@ -12,7 +12,13 @@ from typing import Any
 
 from bcfl.core.domain import Ballot, Commitment, TypedDataDomain
 
-__all__ = ["ballot_message", "commitment_message", "join_message", "receipt_message", "seal_message"]
+__all__ = [
+    "ballot_message",
+    "commitment_message",
+    "join_message",
+    "receipt_message",
+    "seal_message",
+]
 
 _DOMAIN_FIELDS = [
     {"name": "name", "type": "string"},

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-__all__ = ["BlobStore"]
+__all__ = ["BlobStore", "LocatingStore"]
 
 
 class BlobStore(Protocol):
@@ -28,3 +28,25 @@ class BlobStore(Protocol):
 
     def has(self, digest: bytes) -> bool:
         """Whether ``get`` would find it."""
+
+
+@runtime_checkable
+class LocatingStore(BlobStore, Protocol):
+    """A store in which the digest alone does not lead to every blob.
+
+    Whoever sends a digest to somebody else sends ``locator(digest)`` along; the receiver
+    hands it to ``learn`` before ``get``. A locator is a hint, never trusted: ``get``
+    re-hashes all the same.
+    """
+
+    def locator(self, digest: bytes) -> str:
+        """What to send along, ASCII, at most 256 characters; empty where the digest is enough."""
+
+    def learn(self, digest: bytes, locator: str) -> None:
+        """Take another member's locator; an empty one says nothing.
+
+        Raises
+        ------
+        CodecError
+            It is no locator of such a store, or cannot belong to that digest.
+        """

@@ -132,6 +132,10 @@ class Ledger(Protocol):
     def coordinator(self) -> str:
         """The account that deployed the contract, and alone opens and closes rounds."""
 
+    @property
+    def rules(self) -> bytes:
+        """``Rules.digest`` of the rules that the task was deployed with."""
+
     def now(self) -> int:
         """The newest block's timestamp in seconds: the one clock that everybody shares."""
 
@@ -178,6 +182,9 @@ class Ledger(Protocol):
 
     def events(self, from_block: int = 0) -> Sequence[Event]:
         """Every event of this contract, in the chain's order."""
+
+    def receipt(self, transaction: str) -> Transaction:
+        """A mined transaction by its number. Raises TransactionUnknown as ``events_of``."""
 
     def events_of(self, transaction: str) -> Sequence[Event]:
         """The events of this contract in one transaction, looked up by its number.

@@ -1,0 +1,43 @@
+# `make run` and `make test` set up everything they need: Python 3.11 or newer, and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help run test lint types check fuzz bench contracts figures clean
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5,<1"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable . --group dev
+	@touch $@
+
+run: $(READY)  ## ten clients on scikit-learn's digits: train, commit, rate, select
+	$(BIN)/bcfl run
+
+test: $(READY)  ## the whole suite
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## style
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(READY)  ## strict types, over the package as it is installed
+	@mkdir -p build/types/bcfl
+	@for part in bcfl/*; do ln -sfn ../../../$$part build/types/bcfl/$$(basename $$part); done
+	@for part in conf contracts strategies; do ln -sfn ../../../$$part build/types/bcfl/$$part; done
+	$(BIN)/mypy
+
+check: lint types test  ## all that CI runs
+
+fuzz: $(READY)  ## the property tests, with a thousand examples each
+	BCFL_FUZZ=1 $(BIN)/python -m pytest -m "not slow" --timeout=3600
+
+contracts: $(READY)  ## compile the contracts anew
+	$(BIN)/python -m bcfl.contracts.build
+
+clean:  ## everything that was made here
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

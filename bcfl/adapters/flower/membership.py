@@ -1,0 +1,244 @@
+"""A client's own view of its task: what it checks before it believes the server.
+
+The server's message names a node, a contract, a round and the rules. The client reads the
+same from the chain, through the node that its own configuration names where there is one,
+and refuses what does not agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from eth_utils.crypto import keccak
+from flwr.app import Context
+
+from bcfl.adapters.accounts import signed_by
+from bcfl.adapters.ethereum import Connection
+from bcfl.adapters.flower.records import (
+    ReviewOrder,
+    ReviewReply,
+    RoundOrder,
+    TrainReply,
+    reasons_to_json,
+)
+from bcfl.adapters.peer_ledger import PeerLedger
+from bcfl.core.codec import Heading, digest_of, encode_delta
+from bcfl.core.delta import Delta
+from bcfl.core.domain import (
+    Ballot,
+    Commitment,
+    RoundState,
+    SignedBallot,
+    SignedCommitment,
+    SignedSeal,
+)
+from bcfl.core.errors import CommitmentRejected, LedgerError, ProtocolError
+from bcfl.core.model import Arrays, ModelSpec, model_digest
+from bcfl.core.rules import Rules
+from bcfl.core.typed_data import (
+    ballot_message,
+    commitment_message,
+    receipt_message,
+    seal_message,
+)
+from bcfl.core.verification import Expectation, OnChain, verify_delta
+from bcfl.ports.chain import Wallet
+from bcfl.ports.ledger import Committed, Ledger
+
+__all__ = ["Membership", "seal_of"]
+
+RPC_URL = "bcfl-rpc-url"
+CONTRACT = "bcfl-contract"
+_PINNED = "bcfl-contract"
+
+
+def seal_of(entries: bytes, salt: bytes) -> bytes:
+    """keccak256(entries ‖ salt), as the contract computes it when a ballot is revealed."""
+    return bytes(keccak(entries + salt))
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """One member in one round of one task."""
+
+    signer: Wallet
+    ledger: Ledger
+    rules: Rules
+    state: RoundState
+    index: int
+    members: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        order: RoundOrder | ReviewOrder,
+        context: Context,
+        signer_of: Callable[[Context], Wallet],
+    ) -> Membership:
+        """Read the task from the chain and hold the server's order against it.
+
+        Raises
+        ------
+        ProtocolError
+            Another contract than the one joined before, other rules than the contract's, a
+            round that is not the contract's, or an account that is not a member.
+        LedgerError
+            The chain cannot be read, or the contract is not bcfl's.
+        """
+        _expect_pinned(order.contract, context)
+        signer = signer_of(context)
+        url = str(context.node_config.get(RPC_URL, order.rpc_url))
+        ledger = _attach(url, order.contract, signer if order.direct else None)
+        rules = Rules(**json.loads(order.rules))
+        if rules.digest() != ledger.rules:
+            raise ProtocolError("the server's rules are not those the contract was deployed with")
+        state = ledger.state()
+        if state.round != order.round:
+            raise ProtocolError(f"the contract is in round {state.round}, not {order.round}")
+        members = ledger.members()
+        if signer.address not in members:
+            raise ProtocolError(f"{signer.address} is not a member of {order.contract}")
+        return cls(signer, ledger, rules, state, members.index(signer.address), members)
+
+    def expect_base(self, arrays: Arrays) -> None:
+        """The arrays received are θ_g, the model that the chain names.
+
+        Raises
+        ------
+        ProtocolError
+            They are not.
+        """
+        if (found := model_digest(arrays)) != self.state.model:
+            raise ProtocolError(
+                f"expected the global model {self.state.model.hex()[:16]}…, as on chain; "
+                f"the server sent {found.hex()[:16]}…"
+            )
+
+    def sign_commitment(self, delta: Delta) -> TrainReply:
+        """Encode, digest, timestamp and sign (S2, claim 3)."""
+        blob = encode_delta(delta, self._heading(self.index))
+        commitment = Commitment(
+            self.state.round, self.state.model, digest_of(blob), self.ledger.now()
+        )
+        signature = self.signer.sign(commitment_message(self.ledger.domain, commitment))
+        return TrainReply(commitment.digest, commitment.timestamp, signature, "", blob)
+
+    def commit_direct(self, reply: TrainReply) -> TrainReply:
+        """Send the commitment from the member's own account."""
+        sent = self.ledger.commit_direct(self._signed(reply))
+        return replace(reply, transaction=sent.hash)
+
+    def verify(
+        self, order: ReviewOrder, spec: ModelSpec
+    ) -> tuple[dict[int, Delta], dict[int, str]]:
+        """Check every commitment as claim 4 says; the deltas that pass, the reasons of the rest."""
+        deltas: dict[int, Delta] = {}
+        rejected: dict[int, str] = {}
+        for member, transaction, blob in zip(
+            order.members, order.transactions, order.blobs, strict=True
+        ):
+            try:
+                chain = self._look_up(member, transaction)
+                deltas[member] = verify_delta(chain, blob, self._expectation(member, spec))
+            except (CommitmentRejected, LedgerError) as error:
+                rejected[member] = str(error)
+        return deltas, rejected
+
+    def sign_ballot(self, ballot: Ballot, rejected: dict[int, str], *, reveal: bool) -> ReviewReply:
+        """Sign the ballot; where ballots are sealed, sign its seal first and show it later."""
+        entries = ballot.encode()
+        reasons = reasons_to_json(rejected)
+        if self.rules.ballots == "open":
+            signature = self.signer.sign(ballot_message(self.ledger.domain, ballot))
+            return ReviewReply(entries, b"", b"", signature, reasons, "")
+        salt = self._salt()
+        if reveal:
+            return ReviewReply(entries, salt, b"", b"", reasons, "")
+        seal = seal_of(entries, salt)
+        signature = self.signer.sign(seal_message(self.ledger.domain, self.state.round, seal))
+        return ReviewReply(b"", b"", seal, signature, reasons, "")
+
+    def cast_direct(self, reply: ReviewReply) -> ReviewReply:
+        """Send the ballot, or its seal, from the member's own account; once."""
+        done = self.state.sealed if reply.seal else self.state.voted
+        if done >> self.index & 1:
+            return reply
+        if reply.seal:
+            seal = SignedSeal(self.index, self.state.round, reply.seal, reply.signature)
+            return replace(reply, transaction=self.ledger.seal_direct(seal).hash)
+        ballot = Ballot.decode(self.state.round, reply.entries)
+        signed = SignedBallot(self.index, ballot, reply.signature, reply.salt)
+        return replace(reply, transaction=self.ledger.cast_ballot_direct(signed).hash)
+
+    def check_receipt(self, receipt: bytes, commitment: TrainReply | None) -> bytes:
+        """The coordinator's signed word that it holds this member's commitment.
+
+        Raises
+        ------
+        ProtocolError
+            The signature is not the coordinator's, or not over this commitment.
+        """
+        digest = commitment.digest if commitment else b""
+        message = receipt_message(self.ledger.domain, self.state.round, self.index, digest)
+        if not commitment or not signed_by(message, receipt, self.ledger.coordinator):
+            raise ProtocolError("the server's receipt is not one for this member's commitment")
+        return receipt
+
+    def _look_up(self, member: int, transaction: str) -> OnChain:
+        found = [
+            event
+            for event in self.ledger.events_of(transaction)
+            if isinstance(event, Committed) and event.member == member
+        ]
+        if not found:
+            raise CommitmentRejected(
+                f"transaction {transaction} holds no commitment of member {member} "
+                f"in contract {self.ledger.domain.contract}"
+            )
+        event = found[0]
+        return OnChain(event.round, member, event.digest, event.signed_at, event.timestamp)
+
+    def _expectation(self, member: int, spec: ModelSpec) -> Expectation:
+        heading = self._heading(member)
+        return Expectation(
+            self.state.round,
+            member,
+            heading.author,
+            heading.base,
+            spec.n,
+            self.rules.kept(spec.n),
+            spec.dtype,
+            self.state.opened_at,
+        )
+
+    def _heading(self, member: int) -> Heading:
+        author = bytes.fromhex(self.members[member].removeprefix("0x"))
+        return Heading(author, self.state.round, self.state.model)
+
+    def _signed(self, reply: TrainReply) -> SignedCommitment:
+        commitment = Commitment(self.state.round, self.state.model, reply.digest, reply.timestamp)
+        return SignedCommitment(self.index, commitment, reply.signature)
+
+    def _salt(self) -> bytes:
+        # A signature over words that are never published: secret, and the same after a crash.
+        words = seal_message(self.ledger.domain, self.state.round, bytes(32))
+        secret = hashlib.sha256(self.signer.sign(words)).digest()
+        # The contract wants the member's index in it, so that nobody can use another's seal.
+        return secret[:-1] + bytes([self.index])
+
+
+def _expect_pinned(contract: str, context: Context) -> None:
+    configured = context.node_config.get(CONTRACT)
+    known = context.state.config_records.get(_PINNED)
+    expected = str(configured) if configured else str(known["address"]) if known else contract
+    if contract != expected:
+        raise ProtocolError(f"this node is a member of {expected}; the server named {contract}")
+
+
+@lru_cache(maxsize=64)
+def _attach(url: str, contract: str, signer: Wallet | None) -> PeerLedger:
+    return PeerLedger.attach(Connection(url, signer), contract)

@@ -1,0 +1,171 @@
+"""What the strategy and the mod say to each other: one ``ConfigRecord`` in each message.
+
+Orders go from server to client, replies back. A message without such a record is none of
+ours and passes through the mod untouched.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from typing import ClassVar, TypeVar
+
+from flwr.app import ConfigRecord, RecordDict
+
+from bcfl.core.errors import ProtocolError
+
+__all__ = [
+    "RECORD_KEY",
+    "JoinOrder",
+    "JoinReply",
+    "Order",
+    "ReviewOrder",
+    "ReviewReply",
+    "RoundOrder",
+    "TrainReply",
+    "order_in",
+    "reasons_to_json",
+]
+
+RECORD_KEY = "bcfl"
+_Reply = TypeVar("_Reply", bound="_Record")
+
+
+class _Record:
+    """A frozen dataclass that travels as a ConfigRecord under ``RECORD_KEY``."""
+
+    kind: ClassVar[str]
+
+    def to_record(self) -> ConfigRecord:
+        """The record, its kind included."""
+        values = {name: getattr(self, name) for name in _kinds(type(self))}
+        return ConfigRecord({"kind": self.kind, **values})
+
+    @classmethod
+    def read(cls: type[_Reply], content: RecordDict) -> _Reply:
+        """The record in ``content``.
+
+        Raises
+        ------
+        ProtocolError
+            There is none, it is of another kind, or its fields are not this kind's.
+        """
+        record = content.config_records.get(RECORD_KEY)
+        if record is None:
+            raise ProtocolError(
+                f"expected a {cls.kind!r} record; found none. Does the client app have "
+                "mods=[peer_consensus_mod]?"
+            )
+        values = dict(record)
+        if (kind := values.pop("kind", None)) != cls.kind:
+            raise ProtocolError(f"expected a {cls.kind!r} record; found {kind!r}")
+        wanted = _kinds(cls)
+        found = {name: _kind_of(value) for name, value in values.items()}
+        if found.keys() != wanted.keys() or not all(
+            _fits(found[name], wanted[name]) for name in wanted
+        ):
+            raise ProtocolError(f"expected a {cls.kind!r} record with {wanted}; found {found}")
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinOrder(_Record):
+    """Who are you? Sign this."""
+
+    kind: ClassVar[str] = "join"
+    challenge: bytes
+    chain_id: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class JoinReply(_Record):
+    kind: ClassVar[str] = "joined"
+    address: str
+    signature: bytes
+    partition: int  #: the node's partition-id, or −1: orders members in simulations
+
+
+@dataclass(frozen=True, slots=True)
+class RoundOrder(_Record):
+    """Train, commit. Where the chain is, which contract, round and rules."""
+
+    kind: ClassVar[str] = "round"
+    rpc_url: str
+    contract: str
+    round: int
+    rules: str  #: ``Rules.to_json`` as JSON
+    seed: int  #: of the development keys of simulations
+    direct: bool  #: send your own transactions
+
+
+@dataclass(frozen=True, slots=True)
+class TrainReply(_Record):
+    kind: ClassVar[str] = "trained"
+    digest: bytes
+    timestamp: int
+    signature: bytes
+    transaction: str  #: of a direct commitment, else empty
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewOrder(_Record):
+    """Check and rate these. The lists run in parallel, one entry a commitment."""
+
+    kind: ClassVar[str] = "review"
+    rpc_url: str
+    contract: str
+    round: int
+    rules: str
+    seed: int
+    direct: bool
+    members: list[int]
+    transactions: list[str]  #: numbers to look up on the chain
+    blobs: list[bytes]
+    reveal: bool  #: sealed ballots only: show now what was sealed
+    receipt: bytes  #: the coordinator's word that it has this member's commitment; or empty
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewReply(_Record):
+    kind: ClassVar[str] = "reviewed"
+    entries: bytes  #: ``Ballot.encode``; empty while sealed
+    salt: bytes  #: of a revealed ballot, else empty
+    seal: bytes  #: keccak256(entries ‖ salt) while sealed, else empty
+    signature: bytes  #: of the open ballot, or of the seal; empty when revealing
+    rejected: str  #: JSON, member → reason
+    transaction: str
+
+
+Order = JoinOrder | RoundOrder | ReviewOrder
+
+
+def order_in(content: RecordDict) -> Order | None:
+    """The order that a message carries, or None where it is not one of ours."""
+    record = content.config_records.get(RECORD_KEY)
+    if record is None:
+        return None
+    for kind in (JoinOrder, RoundOrder, ReviewOrder):
+        if record.get("kind") == kind.kind:
+            return kind.read(content)
+    raise ProtocolError(f"expected an order; found kind {record.get('kind')!r}")
+
+
+def reasons_to_json(reasons: dict[int, str]) -> str:
+    """Reasons by member, as they travel in ``ReviewReply.rejected``."""
+    return json.dumps({str(member): reason for member, reason in sorted(reasons.items())})
+
+
+def _kinds(record: type[_Record]) -> dict[str, str]:
+    return {field.name: str(field.type) for field in fields(record)}  # type: ignore[arg-type]
+
+
+def _kind_of(value: object) -> str:
+    if isinstance(value, list):
+        return f"list[{type(value[0]).__name__}]" if value else "list"
+    return type(value).__name__
+
+
+def _fits(found: str, wanted: str) -> bool:
+    return found == wanted or (found == "list" and wanted.startswith("list["))

@@ -1,0 +1,220 @@
+"""The server's side of a round, over the ports: no Flower, no web3.
+
+The contract says in which phase the round is; the coordinator only ever does what that
+phase still lacks. So a round that was cut off anywhere is finished by the same code that
+plays it: what the chain says is the truth, and the journal holds what was signed and had
+not reached the chain. PROTOCOL, System A, S1 to S4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from bcfl.adapters.accounts import signed_by
+from bcfl.adapters.task_folder import TaskFolder
+from bcfl.apps.signed_round import SignedRound
+from bcfl.core.aggregation import aggregate
+from bcfl.core.clipping import clip
+from bcfl.core.codec import Heading, blob_size, decode_delta, digest_of
+from bcfl.core.delta import Delta, apply_delta
+from bcfl.core.domain import (
+    RoundState,
+    SignedBallot,
+    SignedCommitment,
+    SignedSeal,
+    members_in,
+)
+from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, ProtocolError
+from bcfl.core.model import Arrays, ModelSpec, model_digest
+from bcfl.core.rules import Rules
+from bcfl.core.typed_data import (
+    ballot_message,
+    commitment_message,
+    receipt_message,
+    seal_message,
+)
+from bcfl.ports.blob_store import BlobStore
+from bcfl.ports.ledger import Committed, Event, Ledger, Opened, Transaction
+from bcfl.ports.signer import Signer
+
+__all__ = ["Coordinator"]
+
+_E = TypeVar("_E", bound=Event)
+
+
+class Coordinator:
+    """Opens and closes rounds, and relays what members sign.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    store : BlobStore
+    folder : TaskFolder
+        Journal and checkpoints.
+    rules : Rules
+    signer : Signer
+        The account that deployed the contract; it signs the receipts.
+    spec : ModelSpec
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: BlobStore,
+        folder: TaskFolder,
+        rules: Rules,
+        signer: Signer,
+        spec: ModelSpec,
+    ) -> None:
+        self.ledger = ledger
+        self.store = store
+        self.rules = rules
+        self.unusable: dict[int, str] = {}  #: committed deltas that nobody can decode, and why
+        self._folder = folder
+        self._signer = signer
+        self.spec = spec
+        state = ledger.state()
+        self.signed = self._signed_round(state.round)
+        opened = [e for e in ledger.events() if isinstance(e, Opened) and e.round == state.round]
+        self._opening_block = opened[0].block if opened else 0
+
+    def open(self, arrays: Arrays, expected: int) -> Transaction:
+        """S1: open a round for θ_g. The checkpoint comes first, the chain second."""
+        self._folder.save_checkpoint(arrays)
+        sent = self.ledger.open_round(model_digest(arrays), expected)
+        self._opening_block = sent.block
+        self.signed = self._signed_round(self.ledger.state().round)
+        self.unusable = {}
+        return sent
+
+    def accept(self, signed: SignedCommitment, blob: bytes, metrics: Mapping[str, Any]) -> None:
+        """Check a member's commitment, keep its blob, and remember it for relaying.
+
+        Raises
+        ------
+        CommitmentRejected
+            The signature is not the member's, the digest not the blob's, or the blob not a
+            delta of this round. Such a member is left out.
+        """
+        state = self.ledger.state()
+        commitment, member = signed.commitment, signed.member
+        if (commitment.round, commitment.base) != (state.round, state.model):
+            raise CommitmentRejected("the commitment is for another round or model")
+        message = commitment_message(self.ledger.domain, commitment)
+        self._expect_signature(message, signed.signature, member)
+        if digest_of(blob) != commitment.digest:
+            raise CommitmentRejected("the blob is not the one whose digest was signed")
+        try:
+            self._decode(member, blob, state)
+        except CodecError as error:
+            raise CommitmentRejected(str(error)) from error
+        earlier = self.signed.commitments.get(member)
+        if earlier and earlier.commitment.digest != commitment.digest:
+            self.ledger.prove_equivocation(earlier, signed)
+            raise CommitmentRejected(f"member {member} signed two different deltas for one round")
+        self.store.put(blob)
+        self.signed.keep_commitment(signed, metrics)
+
+    def commit(self) -> Transaction | None:
+        """S3: the hashes of all accepted deltas go on chain, in one transaction."""
+        return self._relay(
+            self.signed.commitments, self.ledger.state().committed, self.ledger.commit
+        )
+
+    def receipt(self, member: int) -> bytes:
+        """The coordinator's signed word that it holds the member's commitment; or nothing."""
+        if (signed := self.signed.commitments.get(member)) is None:
+            return b""
+        digest = signed.commitment.digest
+        return self._signer.sign(
+            receipt_message(self.ledger.domain, self.signed.round, member, digest)
+        )
+
+    def accept_seal(self, seal: SignedSeal) -> None:
+        """Remember the promise of a ballot. Raises ProtocolError if the member's is not."""
+        message = seal_message(self.ledger.domain, seal.round, seal.seal)
+        self._expect_signature(message, seal.signature, seal.member)
+        self.signed.keep_seal(seal)
+
+    def seal(self) -> Transaction | None:
+        """Sealed ballots only: the promises of all ballots go on chain."""
+        return self._relay(self.signed.seals, self.ledger.state().sealed, self.ledger.seal)
+
+    def accept_ballot(self, signed: SignedBallot, rejected: Mapping[int, str]) -> None:
+        """Remember a ballot. Raises ProtocolError if the signature is not the member's."""
+        if self.rules.ballots == "open":
+            message = ballot_message(self.ledger.domain, signed.ballot)
+            self._expect_signature(message, signed.signature, signed.member)
+        self.signed.keep_ballot(signed, rejected)
+
+    def cast(self) -> Transaction | None:
+        """S3: the evaluation matrix goes on chain, in one transaction."""
+        return self._relay(self.signed.ballots, self.ledger.state().voted, self.ledger.cast_ballots)
+
+    def blobs(self) -> dict[int, tuple[str, bytes]]:
+        """By member: the number of the transaction that commits its delta, and the bytes."""
+        limit = blob_size(self.spec.n, self.rules.kept(self.spec.n), self.spec.dtype)
+        found = {}
+        for event in self.events(Committed):
+            try:
+                found[event.member] = event.transaction, self.store.get(event.digest, limit)
+            except (BlobError, CodecError) as error:
+                self.unusable[event.member] = str(error)
+        return found
+
+    def winners(self) -> dict[int, Delta]:
+        """The deltas of U^O, as the contract selected it, clipped as all reviewers clipped them."""
+        state = self.ledger.state()
+        deltas = {}
+        for member, (_, blob) in self.blobs().items():
+            try:
+                deltas[member] = self._decode(member, blob, state)
+            except CodecError as error:
+                self.unusable[member] = str(error)
+        clipped = clip(deltas, self.rules.clip)
+        return {m: clipped[m] for m in members_in(state.winners) if m in clipped}
+
+    def aggregate(self, arrays: Arrays) -> Arrays:
+        """S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O})."""
+        base, rules = self.spec.flatten(arrays), self.rules
+        new = aggregate(base, self.winners(), rules.combine, rules.server_learning_rate)
+        return self.spec.unflatten(new, arrays)
+
+    def updated(self, arrays: Arrays) -> dict[int, Arrays]:
+        """θ_g + Δθ_j of every winner j, dense: what another strategy may aggregate."""
+        base = self.spec.flatten(arrays)
+        return {
+            member: self.spec.unflatten(apply_delta(base, delta), arrays)
+            for member, delta in self.winners().items()
+        }
+
+    def close(self, arrays: Arrays) -> Transaction:
+        """The digest of the new θ_g goes on chain. The checkpoint is on disk before."""
+        self._folder.save_checkpoint(arrays)
+        return self.ledger.close_round(self.signed.round, model_digest(arrays))
+
+    def events(self, kind: type[_E]) -> list[_E]:
+        """This round's events of one kind, in the chain's order."""
+        return [
+            event
+            for event in self.ledger.events(self._opening_block)
+            if isinstance(event, kind) and getattr(event, "round", None) == self.signed.round
+        ]
+
+    def _relay(self, signed: Mapping[int, Any], done: int, send: Any) -> Transaction | None:
+        batch = [signed[member] for member in sorted(signed) if not done >> member & 1]
+        return send(batch) if batch else None
+
+    def _signed_round(self, round_: int) -> SignedRound:
+        return SignedRound(self._folder.journal, self.ledger.domain.contract, round_)
+
+    def _decode(self, member: int, blob: bytes, state: RoundState) -> Delta:
+        author = bytes.fromhex(self.ledger.members()[member].removeprefix("0x"))
+        n = self.spec.n
+        heading = Heading(author, state.round, state.model)
+        return decode_delta(blob, n, self.rules.kept(n), self.spec.dtype, heading)
+
+    def _expect_signature(self, message: dict[str, Any], signature: bytes, member: int) -> None:
+        if not signed_by(message, signature, self.ledger.members()[member]):
+            raise ProtocolError(f"the signature is not member {member}'s")

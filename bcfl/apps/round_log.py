@@ -1,0 +1,115 @@
+"""A round as it happened: the chain's side read from the chain, ours timed and counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from bcfl.apps.coordinator import Coordinator
+from bcfl.core.domain import Ballot, members_in
+from bcfl.core.record import RoundRecord
+from bcfl.ports.ledger import (
+    BallotCast,
+    Closed,
+    Committed,
+    Event,
+    Opened,
+    Sealed,
+    Selected,
+    Voided,
+)
+
+__all__ = ["RoundLog"]
+
+_PHASES: dict[type[Event], str] = {
+    Opened: "open",
+    Committed: "commit",
+    Sealed: "seal",
+    BallotCast: "ballot",
+    Selected: "select",
+    Voided: "select",
+    Closed: "close",
+}
+
+
+class RoundLog:
+    """Times phases, counts bytes, and at the end reads the rest from the chain.
+
+    Parameters
+    ----------
+    number : int
+        Flower's server round.
+    on_phase : callable
+        Told (round, phase) whenever a phase begins.
+    """
+
+    def __init__(self, number: int, on_phase: Callable[[int, str], None]) -> None:
+        self.number = number
+        self.left_out: dict[int, str] = {}
+        self.bytes_up = self.bytes_up_dense = self.bytes_down = self.bytes_down_dense = 0
+        self.seconds: dict[str, float] = {}
+        self._phase, self._began = "", 0.0
+        self._on_phase = on_phase
+
+    def enter(self, phase: str) -> None:
+        """A phase begins, and the one before it ends; a phase may be entered again."""
+        self._stop()
+        self._phase, self._began = phase, time.perf_counter()
+        self._on_phase(self.number, phase)
+
+    def _stop(self) -> None:
+        if self._phase:
+            spent = time.perf_counter() - self._began
+            self.seconds[self._phase] = self.seconds.get(self._phase, 0.0) + spent
+            self._phase = ""
+
+    def record(self, coordinator: Coordinator) -> RoundRecord:
+        """The round that has just ended, closed or void."""
+        self._stop()
+        events = coordinator.events(Event)
+        (opened,) = (event for event in events if isinstance(event, Opened))
+        selected = next((event for event in events if isinstance(event, Selected)), None)
+        closed = next((event for event in events if isinstance(event, Closed)), None)
+        ballots = {event.member: event for event in events if isinstance(event, BallotCast)}
+        transactions: dict[str, list[str]] = {}
+        for event in events:
+            if (name := _PHASES.get(type(event))) is not None:
+                numbers = transactions.setdefault(name, [])
+                if event.transaction not in numbers:
+                    numbers.append(event.transaction)
+        receipt = coordinator.ledger.receipt
+        return RoundRecord(
+            round=self.number,
+            chain_round=opened.round,
+            void=closed is None,
+            base=opened.base.hex(),
+            model=(closed.model if closed else opened.base).hex(),
+            expected=members_in(opened.expected),
+            committed=tuple(sorted(e.member for e in events if isinstance(e, Committed))),
+            voted=tuple(sorted(ballots)),
+            winners=members_in(selected.winners) if selected else (),
+            scores=dict(enumerate(selected.scores)) if selected else {},
+            ballots={
+                member: {
+                    rating.member: rating.value
+                    for rating in Ballot.decode(event.round, event.entries).ratings
+                }
+                for member, event in sorted(ballots.items())
+            },
+            rejected={
+                member: reasons
+                for member, reasons in sorted(coordinator.signed.rejected.items())
+                if reasons
+            },
+            left_out={**self.left_out, **coordinator.unusable},
+            transactions=transactions,
+            gas={
+                name: sum(receipt(number).gas for number in numbers)
+                for name, numbers in transactions.items()
+            },
+            seconds=self.seconds,
+            bytes_up=self.bytes_up,
+            bytes_up_dense=self.bytes_up_dense,
+            bytes_down=self.bytes_down,
+            bytes_down_dense=self.bytes_down_dense,
+        )

@@ -1,0 +1,102 @@
+"""Beginning a task, or coming back to one: S1.
+
+A new task deploys the contract with the members and the rules. A folder that holds a task
+already is attached to, and the chain says how far it got.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bcfl.adapters.peer_ledger import PeerLedger
+from bcfl.adapters.task_folder import TaskDescription, TaskFolder
+from bcfl.core.errors import ConfigurationError
+from bcfl.core.model import Arrays, ModelSpec, encode_model
+from bcfl.core.rules import Rules
+from bcfl.ports.blob_store import BlobStore
+from bcfl.ports.chain import Chain
+from bcfl.ports.ledger import Closed, Ledger
+
+__all__ = ["Task", "begin_task", "resume_task"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A contract on a chain, and how far it has come."""
+
+    ledger: Ledger
+    rules: Rules
+    spec: ModelSpec
+    arrays: Arrays  #: θ_g
+    rounds_done: int  #: rounds closed; void ones do not count
+
+
+def begin_task(
+    chain: Chain,
+    store: BlobStore,
+    folder: TaskFolder,
+    rules: Rules,
+    seed: int,
+    members: list[str],
+    arrays: Arrays,
+) -> Task:
+    """Deploy the contract for ``members`` (addresses, in the order of their indices).
+
+    Raises
+    ------
+    ConfigurationError
+        Fewer than two members, or fewer than the quorum; or the folder holds a task.
+    """
+    if folder.description() is not None:
+        raise ConfigurationError(f"{folder.path} holds a task already; resume it, or name another")
+    least = max(2, rules.quorum)
+    if len(members) < least:
+        raise ConfigurationError(
+            f"expected at least {least} members (two, and the quorum); found {len(members)}"
+        )
+    spec = ModelSpec.of(arrays, rules.integer_arrays)
+    spec.flatten(arrays)
+    genesis = store.put(encode_model(arrays))
+    folder.save_checkpoint(arrays)
+    ledger = PeerLedger.deploy(
+        chain.connect(chain.coordinator),
+        chain.wait_until,
+        members=members,
+        genesis=genesis,
+        rules=rules.digest(),
+        kappa_ppm=rules.kappa_ppm,
+        quorum=rules.quorum,
+        commit_window_s=rules.commit_window_s,
+        ballot_window_s=rules.ballot_window_s,
+        sealed=rules.ballots == "sealed",
+        stake=0,
+    )
+    domain = ledger.domain
+    folder.describe(
+        TaskDescription(
+            domain.chain_id, domain.contract, ledger.coordinator, genesis.hex(), rules, seed
+        )
+    )
+    return Task(ledger, rules, spec, arrays, 0)
+
+
+def resume_task(chain: Chain, folder: TaskFolder) -> Task | None:
+    """The task of ``folder``, as the chain has it; None where none was begun.
+
+    Raises
+    ------
+    LedgerError
+        The contract is not on this chain.
+    AuditError
+        The folder lacks the model that the chain names.
+    """
+    description = folder.description()
+    if description is None:
+        return None
+    ledger = PeerLedger.attach(
+        chain.connect(chain.coordinator), description.contract, chain.wait_until
+    )
+    arrays = folder.load_checkpoint(ledger.state().model)
+    done = sum(isinstance(event, Closed) for event in ledger.events())
+    spec = ModelSpec.of(arrays, description.rules.integer_arrays)
+    return Task(ledger, description.rules, spec, arrays, done)

@@ -1,0 +1,102 @@
+"""S2: the change of the parameters, and the part of it that is worth sending.
+
+PROTOCOL, System A, S2; claim 2: "sort the changes in descending order and keep the largest".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bcfl.core.errors import ModelError
+
+__all__ = ["Delta", "apply_delta", "difference", "expect_length", "top_gamma"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delta:
+    """A sparse change Δθ^S of a vector of ``n`` parameters."""
+
+    n: int
+    indices: NDArray[np.int64]  #: shape (k,), strictly ascending, in [0, n)
+    values: NDArray[Any]  #: shape (k,), the dtype of the parameters, finite
+
+    @property
+    def k(self) -> int:
+        """Number of entries kept."""
+        return len(self.indices)
+
+    def scaled(self, factor: float) -> Delta:
+        """The same entries times ``factor``, computed in float64 and rounded once."""
+        if factor == 1.0:
+            return self
+        values = (self.values.astype(np.float64) * factor).astype(self.values.dtype)
+        return Delta(self.n, self.indices, values)
+
+
+def difference(trained: NDArray[Any], base: NDArray[Any]) -> NDArray[Any]:
+    """Δθ = θ' − θ_g, shape (n,).
+
+    Raises
+    ------
+    ModelError
+        The difference is not finite: the training diverged.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        change: NDArray[Any] = trained - base
+    if not np.isfinite(change).all():
+        raise ModelError("the trained parameters minus the global ones are not finite")
+    return change
+
+
+def top_gamma(change: NDArray[Any], kept: int) -> Delta:
+    """Keep the ``kept`` = ⌈γ·n⌉ entries of largest magnitude.
+
+    **[reading]** The claim sorts "in descending order", which of signed values would drop
+    every decrease; it is read as magnitude. Equal magnitudes: the lower index first.
+
+    Parameters
+    ----------
+    change : ndarray, shape (n,)
+        Finite.
+    kept : int
+        In [1, n]; see ``Rules.kept``.
+
+    Raises
+    ------
+    ModelError
+        ``kept`` is not in [1, n].
+    """
+    n = len(change)
+    if not 1 <= kept <= n:
+        raise ModelError(f"expected to keep 1 to {n} entries; found {kept}")
+    largest_first = np.argsort(-np.abs(change), kind="stable")
+    indices = np.sort(largest_first[:kept]).astype(np.int64)
+    return Delta(n, indices, change[indices])
+
+
+def apply_delta(base: NDArray[Any], delta: Delta) -> NDArray[Any]:
+    """θ_g + Δθ^S as a new vector, shape (n,): what a reviewer evaluates.
+
+    A sum beyond the dtype's range is infinite: what the app's evaluate makes of that is the
+    delta's own affair, and no reason to stop.
+
+    Raises
+    ------
+    ModelError
+        The delta is one of another number of parameters.
+    """
+    expect_length(delta, base)
+    result = base.copy()
+    with np.errstate(over="ignore"):
+        result[delta.indices] += delta.values
+    return result
+
+
+def expect_length(delta: Delta, base: NDArray[Any]) -> None:
+    """Raises ModelError unless ``delta`` changes a vector as long as ``base``."""
+    if base.shape != (delta.n,):
+        raise ModelError(f"expected a delta of {base.shape} parameters; found one of ({delta.n},)")

@@ -1,0 +1,175 @@
+"""θ_g, the global parameters: named arrays as one flat vector, and back.
+
+PROTOCOL, System A, notation: "one flat vector of n values (the arrays of Flower's
+``ArrayRecord`` in its order)".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bcfl.core.arrays import (
+    FLOATS,
+    Arrays,
+    ArraySpec,
+    decode_model,
+    describe,
+    encode_model,
+    expect_carried,
+    model_digest,
+)
+from bcfl.core.errors import ModelError
+
+__all__ = [
+    "ArraySpec",
+    "Arrays",
+    "IntegerArrays",
+    "ModelSpec",
+    "decode_model",
+    "encode_model",
+    "model_digest",
+]
+
+IntegerArrays: TypeAlias = Literal["refuse", "keep"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What a task's model is made of. Every array that crosses a border is held against it."""
+
+    arrays: tuple[ArraySpec, ...]
+
+    @classmethod
+    def of(cls, arrays: Arrays, integer_arrays: IntegerArrays = "refuse") -> ModelSpec:
+        """Describe ``arrays``.
+
+        Parameters
+        ----------
+        arrays : mapping of str to ndarray
+            In the order of Flower's ``ArrayRecord``.
+        integer_arrays : {"refuse", "keep"}
+            Counters such as batch norm's ``num_batches_tracked`` are no parameters. Either
+            they are refused, or they keep their first value for the whole task.
+
+        Raises
+        ------
+        ModelError
+            No arrays, an empty array, or a dtype that is not carried.
+        """
+        specs = describe(arrays)
+        expect_carried(specs)
+        for spec in specs:
+            if not spec.trained and integer_arrays == "refuse":
+                raise ModelError(
+                    f"array {spec.key!r} is {spec.dtype}, which cannot carry a delta; expected one "
+                    f"of {FLOATS}. Remove it, or set integer_arrays='keep' to leave it as it is"
+                )
+        if not any(spec.trained for spec in specs):
+            raise ModelError(f"expected at least one array of {FLOATS}; found {len(specs)} arrays")
+        return cls(specs)
+
+    @property
+    def n(self) -> int:
+        """Number of parameters."""
+        return sum(spec.size for spec in self.arrays if spec.trained)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the flat vector: the widest of the arrays' float dtypes, so nothing is lost."""
+        return np.result_type(*(np.dtype(spec.dtype) for spec in self.arrays if spec.trained))
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the arrays as they travel dense, without keys or framing."""
+        return sum(spec.size_bytes for spec in self.arrays)
+
+    def flatten(self, arrays: Arrays) -> NDArray[Any]:
+        """Concatenate the parameters into one vector of shape (n,).
+
+        Raises
+        ------
+        ModelError
+            Other keys, another order, shape or dtype than the task's model, or NaN, or infinity.
+        """
+        found = describe(arrays)
+        if found != self.arrays:
+            raise ModelError(_difference(self.arrays, found))
+        for spec in self.arrays:
+            if spec.trained:
+                _expect_finite(spec.key, arrays[spec.key])
+        return np.concatenate(
+            [
+                np.ascontiguousarray(arrays[spec.key]).ravel().astype(self.dtype)
+                for spec in self.arrays
+                if spec.trained
+            ]
+        )
+
+    def unflatten(self, vector: NDArray[Any], like: Arrays) -> dict[str, NDArray[Any]]:
+        """Invert :meth:`flatten`; arrays that are not trained are taken from ``like``.
+
+        Where the arrays' dtypes differ, a value beyond a narrower one's range becomes
+        infinite, and the next :meth:`flatten` refuses it.
+        """
+        if vector.shape != (self.n,):
+            raise ModelError(f"expected a vector of shape ({self.n},); found {vector.shape}")
+        arrays: dict[str, NDArray[Any]] = {}
+        at = 0
+        for spec in self.arrays:
+            if spec.trained:
+                part = _cast(vector[at : at + spec.size], spec.dtype)
+                arrays[spec.key] = part.reshape(spec.shape)
+                at += spec.size
+            else:
+                arrays[spec.key] = like[spec.key]
+        return arrays
+
+    def conform(self, arrays: Arrays, like: Arrays) -> dict[str, NDArray[Any]]:
+        """Arrays that somebody else computed, cast to the model's dtypes.
+
+        Raises
+        ------
+        ModelError
+            Other keys or shapes than the model's, no numbers, or no finite ones.
+        """
+        names = [spec.key for spec in self.arrays]
+        if arrays.keys() != set(names):
+            raise ModelError(f"expected the arrays {names}; found {list(arrays)}")
+        for key, array in arrays.items():
+            if array.dtype.kind not in "fiub":
+                raise ModelError(f"array {key!r} is {array.dtype}; expected numbers")
+        cast = {
+            spec.key: _cast(arrays[spec.key], spec.dtype) if spec.trained else like[spec.key]
+            for spec in self.arrays
+        }
+        self.flatten(cast)
+        return cast
+
+
+def _cast(array: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """A copy in another dtype; what lies beyond its range becomes infinite, without a warning."""
+    with np.errstate(over="ignore"):
+        return array.astype(dtype)
+
+
+def _expect_finite(key: str, array: NDArray[Any]) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
+        at = int(np.flatnonzero(~finite.ravel())[0])
+        raise ModelError(
+            f"entry {at} of array {key!r} is {array.ravel()[at]}; expected finite values"
+        )
+
+
+def _difference(expected: tuple[ArraySpec, ...], found: tuple[ArraySpec, ...]) -> str:
+    for want, have in zip(expected, found, strict=False):
+        if want != have:
+            return (
+                f"expected array {want.key!r} of shape {want.shape}, {want.dtype}; "
+                f"found {have.key!r} of shape {have.shape}, {have.dtype}"
+            )
+    return f"expected {len(expected)} arrays; found {len(found)}"

@@ -1,0 +1,380 @@
+"""Peer consensus as a Flower strategy: the contract, not the server, picks the updates.
+
+System A of CN110197285A / US11954592B2 (Tsinghua), *Secure collaborative deep learning
+method and device based on blockchain*, claims 1 to 5; S1 to S5 are PROTOCOL's steps.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from logging import INFO, WARNING
+from pathlib import Path
+from typing import Any, Literal
+
+from bcfl.adapters.embedded_chain import EmbeddedChain
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.common.logger import log
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg, Result, Strategy
+
+from bcfl.adapters.flower.conversation import Conversation
+from bcfl.adapters.flower.handlers import to_array_record, to_arrays
+from bcfl.adapters.local_store import LocalStore
+from bcfl.adapters.task_folder import TaskFolder
+from bcfl.apps.consensus_round import Configs, ConsensusRound
+from bcfl.apps.coordinator import Coordinator
+from bcfl.apps.round_log import RoundLog
+from bcfl.apps.task import Task, begin_task, resume_task
+from bcfl.core.aggregation import Combine
+from bcfl.core.clipping import Clip
+from bcfl.core.errors import ConfigurationError, NobodyLeft, ProtocolError, RoundVoid
+from bcfl.core.model import Arrays, IntegerArrays
+from bcfl.core.record import RoundRecord
+from bcfl.core.rules import Ballots, Rules
+from bcfl.ports.blob_store import BlobStore
+from bcfl.ports.chain import Chain
+
+__all__ = ["PeerConsensus"]
+
+_LOOK_AGAIN_S = 0.05
+
+
+class PeerConsensus(Strategy):
+    """Commit, rate, and let the contract select; aggregate what it selected.
+
+    Every client app needs ``mods=[peer_consensus_mod]``. Without further arguments the chain
+    is embedded in this process and everything is kept under ``bcfl-runs/``.
+
+    Parameters
+    ----------
+    gamma, kappa, metric, clip, combine, server_learning_rate, integer_arrays, ballots, quorum,
+    commit_window_s, ballot_window_s
+        The rules of the task: see ``bcfl.core.rules.Rules``.
+    chain : Chain, optional
+        Where the contract lives. It is started by ``start`` and stopped after.
+    store : BlobStore, optional
+        Where the deltas are kept.
+    run_dir : path, optional
+        The task's folder.
+    resume : bool
+        Go on with the task in ``run_dir`` instead of beginning one.
+    transactions : {"relayed", "direct"}
+        Relayed: clients sign, this process sends and pays. Direct: each client sends its own.
+    allowance_wei : int
+        Ether that the coordinator gives each member on joining, to pay for direct transactions.
+    max_attempts : int
+        How often a round may be void before the task stops.
+    inner : FedAvg or a strategy derived from it, optional
+        Aggregates the winners instead of ``combine``, and configures evaluation.
+    seed : int
+        Of the sampling, and of the development keys in simulations.
+    on_phase : callable, optional
+        Told (round, phase) when a phase begins.
+    on_round : callable, optional
+        Given the ``RoundRecord`` of every round, void ones included.
+    **sampling
+        ``FedAvg``'s arguments: ``fraction_train``, ``min_available_nodes``, and so on.
+
+    Raises
+    ------
+    ConfigurationError
+        An argument out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        gamma: float = 0.1,
+        kappa: float = 0.5,
+        metric: str | None = None,
+        clip: Clip = "median_norm",
+        combine: Combine = "carriers_mean",
+        server_learning_rate: float = 1.0,
+        integer_arrays: IntegerArrays = "refuse",
+        ballots: Ballots = "open",
+        quorum: int = 2,
+        commit_window_s: int = 600,
+        ballot_window_s: int = 600,
+        chain: Chain | None = None,
+        store: BlobStore | None = None,
+        run_dir: Path | str | None = None,
+        resume: bool = False,
+        transactions: Literal["relayed", "direct"] = "relayed",
+        allowance_wei: int = 0,
+        max_attempts: int = 3,
+        inner: FedAvg | None = None,
+        seed: int = 0,
+        on_phase: Callable[[int, str], None] | None = None,
+        on_round: Callable[[RoundRecord], None] | None = None,
+        **sampling: Any,
+    ) -> None:
+        self.rules = Rules(
+            gamma=gamma,
+            kappa=kappa,
+            metric=metric,
+            clip=clip,
+            combine=combine,
+            server_learning_rate=server_learning_rate,
+            integer_arrays=integer_arrays,
+            ballots=ballots,
+            quorum=quorum,
+            commit_window_s=commit_window_s,
+            ballot_window_s=ballot_window_s,
+            inner=type(inner).__name__ if inner else "",
+        )
+        if inner and sampling:
+            raise ConfigurationError(f"give {sorted(sampling)} to the inner strategy instead")
+        if transactions not in ("relayed", "direct"):
+            raise ConfigurationError(
+                f"transactions is 'relayed' or 'direct'; found {transactions!r}"
+            )
+        if max_attempts < 1:
+            raise ConfigurationError(f"max_attempts is at least 1; found {max_attempts}")
+        self.inner = inner
+        self._fedavg = inner or FedAvg(**sampling)
+        folder = (
+            Path(run_dir) if run_dir else Path("bcfl-runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
+        )
+        self.folder = TaskFolder(folder)
+        self.chain = chain or EmbeddedChain(self.folder.chain, seed=seed)
+        self.store = store or LocalStore(self.folder.blobs)
+        self.seed = seed
+        self._resume = resume
+        self._direct = transactions == "direct"
+        self._allowance_wei = allowance_wei
+        self._max_attempts = max_attempts
+        self._on_phase = on_phase or (lambda round_, phase: None)
+        self._on_round = on_round or (lambda record: None)
+        self._timeout_s = float(commit_window_s)
+        self._evaluate_config = ConfigRecord()
+        self._task: Task | None = None
+
+    def summary(self) -> None:
+        """Log the rules."""
+        for name, value in self.rules.to_json().items():
+            log(INFO, "\t├──> %s: %s", name, value)
+        log(INFO, "\t└──> kept in %s", self.folder.path)
+
+    def start(
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord,
+        num_rounds: int = 3,
+        timeout: float = 3600,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+    ) -> Result:
+        """Run the task: Flower's own loop, between beginning the task and leaving the chain.
+
+        Parameters and return value are Flower's. ``timeout`` bounds the wait for the replies
+        to one step; the commit window bounds it too. A resumed task goes on after the rounds
+        that the chain shows closed; ``num_rounds`` counts those.
+
+        Raises
+        ------
+        ConfigurationError, LedgerError, ModelError
+            The task cannot begin.
+        NobodyLeft, RoundVoid
+            A round came to nothing, ``max_attempts`` times.
+        """
+        self._timeout_s = min(timeout, float(self.rules.commit_window_s))
+        self._evaluate_config = evaluate_config or ConfigRecord()
+        with ExitStack() as stack:
+            stack.enter_context(self.chain)
+            task = self._begin(grid, initial_arrays)
+            done = task.rounds_done
+            result = super().start(
+                grid=grid,
+                initial_arrays=to_array_record(task.arrays),
+                num_rounds=max(0, num_rounds - done),
+                timeout=self._timeout_s,
+                train_config=train_config,
+                evaluate_config=evaluate_config,
+                evaluate_fn=(lambda r, a: evaluate_fn(r + done, a)) if evaluate_fn else None,
+            )
+        if num_rounds <= done:
+            result.arrays = to_array_record(task.arrays)
+        for history in (
+            result.train_metrics_clientapp,
+            result.evaluate_metrics_clientapp,
+            result.evaluate_metrics_serverapp,
+        ):
+            shifted = {number + done: metrics for number, metrics in history.items()}
+            history.clear()
+            history.update(shifted)
+        return result
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Open the round; ask the sampled members to train and commit (S1, S2)."""
+        task = self._begin(grid, arrays)
+        number = server_round + task.rounds_done
+        config["server-round"] = number
+        if self.inner is not None:
+            list(self.inner.configure_train(number, arrays, config, grid))
+        self._configs = Configs(
+            train=config,
+            evaluate=ConfigRecord({**self._evaluate_config, "server-round": number}),
+            rpc_url=self.chain.url,
+            seed=self.seed,
+            direct=self._direct,
+        )
+        self._round = self._new_round(number, to_arrays(arrays))
+        return self._round.open(self._sample(number))
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Commit, review, ballot, select, aggregate, close (S3, S4); repeat a void round."""
+        number = self._log.number
+        current = self._round.arrays
+        arrays = self._round.finish(list(replies))
+        record = self._tell()
+        for _ in range(1, self._max_attempts):
+            if arrays is not None:
+                break
+            log(WARNING, "round %s is void; once more: %s", number, record.left_out)
+            self._round = self._new_round(number, current)
+            messages = self._round.open(self._sample(number))
+            arrays = self._round.finish(self._conversation.send(messages))
+            record = self._tell()
+        if arrays is None:
+            raise self._came_to_nothing(number, record)
+        return to_array_record(arrays), self._train_metrics()
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """FedAvg's, or the inner strategy's: the app's evaluate on the new global model."""
+        assert self._task is not None
+        number = server_round + self._task.rounds_done
+        return self._fedavg.configure_evaluate(number, arrays, config, grid)
+
+    def aggregate_evaluate(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> MetricRecord | None:
+        """FedAvg's, or the inner strategy's, over the replies in the order of the members."""
+        assert self._task is not None
+        members = {n: m for m, n in self._conversation.present(self._task.ledger.members()).items()}
+        ordered = sorted(replies, key=lambda r: members.get(r.metadata.src_node_id, -1))
+        return self._fedavg.aggregate_evaluate(server_round + self._task.rounds_done, ordered)
+
+    def _begin(self, grid: Grid, arrays: ArrayRecord) -> Task:
+        """S1, once: meet the nodes; deploy the contract, or find the one there is."""
+        if self._task is not None:
+            self._welcome(self._task)
+            return self._task
+        self._conversation = Conversation(
+            grid,
+            self.chain.connect(self.chain.coordinator).chain_id,
+            self.seed,
+            self._timeout_s,
+            self._fedavg.arrayrecord_key,
+            self._fedavg.configrecord_key,
+        )
+        addresses = self._wait_for_nodes(grid)
+        task = resume_task(self.chain, self.folder) if self._resume else None
+        if task is None:
+            task = begin_task(
+                self.chain,
+                self.store,
+                self.folder,
+                self.rules,
+                self.seed,
+                addresses,
+                to_arrays(arrays),
+            )
+            self._give_allowance(addresses)
+        self.rules = task.rules
+        self._task = task
+        self._coordinator = Coordinator(
+            task.ledger, self.store, self.folder, task.rules, self.chain.coordinator, task.spec
+        )
+        return task
+
+    def _wait_for_nodes(self, grid: Grid) -> list[str]:
+        """Flower samples before it waits, and nodes come one by one: wait until no more come."""
+        least = max(2, self._fedavg.min_available_nodes, self._fedavg.min_train_nodes)
+        seen = -1
+        while (found := len(list(grid.get_node_ids()))) < least or found != seen:
+            if found < least and found != seen:
+                log(INFO, "%s of at least %s nodes are connected", found, least)
+            seen = found
+            time.sleep(_LOOK_AGAIN_S)
+        addresses = self._conversation.greet()
+        if not addresses:
+            raise NobodyLeft(f"no node joined: {self._conversation.refused}")
+        return addresses
+
+    def _welcome(self, task: Task) -> None:
+        """Between rounds, make members of the nodes that have come since."""
+        for address in self._conversation.greet():
+            if address not in task.ledger.members():
+                task.ledger.add_member(address)
+                self._give_allowance([address])
+
+    def _give_allowance(self, addresses: list[str]) -> None:
+        for address in addresses if self._allowance_wei else []:
+            self.chain.fund(address, self._allowance_wei)
+
+    def _sample(self, number: int) -> list[int]:
+        """The members that are asked to train in this round, by index."""
+        assert self._task is not None
+        active = self._task.ledger.active()
+        present = self._conversation.present(self._task.ledger.members())
+        members = sorted(member for member in present if active >> member & 1)
+        size = int(len(members) * self._fedavg.fraction_train)
+        size = min(max(size, self._fedavg.min_train_nodes), len(members))
+        if size == 0:
+            raise NobodyLeft(f"round {number}: no member is connected")
+        return sorted(random.Random(f"{self.seed}/{number}").sample(members, size))
+
+    def _tell(self) -> RoundRecord:
+        record = self._log.record(self._coordinator)
+        self._on_round(record)
+        return record
+
+    def _new_round(self, number: int, arrays: Arrays) -> ConsensusRound:
+        self._log = RoundLog(number, self._on_phase)
+        return ConsensusRound(
+            self._coordinator, self._conversation, self._log, self._configs, arrays, self._combine
+        )
+
+    def _combine(self, arrays: Arrays) -> Arrays:
+        """S4: the next θ_g, by the rules, or by the inner strategy from the winners alone."""
+        if self.inner is None:
+            return self._coordinator.aggregate(arrays)
+        replies = []
+        for member, updated in self._coordinator.updated(arrays).items():
+            metrics = MetricRecord(self._coordinator.signed.metrics[member])
+            content = RecordDict({"arrays": to_array_record(updated), "metrics": metrics})
+            asked = Message(RecordDict(), dst_node_id=member, message_type=MessageType.TRAIN)
+            replies.append(Message(content, reply_to=asked))
+        record, _ = self.inner.aggregate_train(self._log.number, replies)
+        if record is None:
+            raise NobodyLeft(f"{self.rules.inner} made nothing of {len(replies)} winners")
+        return self._coordinator.spec.conform(to_arrays(record), arrays)
+
+    def _train_metrics(self) -> MetricRecord | None:
+        """Over the members that committed; None where their apps report no weights."""
+        key = self._fedavg.weighted_by_key
+        contents = [
+            RecordDict({"metrics": MetricRecord(metrics)})
+            for _, metrics in sorted(self._coordinator.signed.metrics.items())
+            if key in metrics
+        ]
+        return self._fedavg.train_metrics_aggr_fn(contents, key) if contents else None
+
+    def _came_to_nothing(self, number: int, record: RoundRecord) -> ProtocolError:
+        tries = f"round {number} came to nothing {self._max_attempts} times"
+        if not record.committed:
+            return NobodyLeft(f"{tries}: nobody committed: {record.left_out}")
+        return RoundVoid(
+            f"{tries}: expected {self.rules.quorum} commitments and ballots; found "
+            f"{len(record.committed)} and {len(record.voted)}: {record.left_out}"
+        )
