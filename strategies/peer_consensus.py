@@ -14,12 +14,12 @@ from logging import INFO, WARNING
 from pathlib import Path
 from typing import Any, Literal
 
-from bcfl.adapters.embedded_chain import EmbeddedChain
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 
+from bcfl.adapters.embedded_chain import EmbeddedChain
 from bcfl.adapters.flower.conversation import Conversation
 from bcfl.adapters.flower.handlers import to_array_record, to_arrays
 from bcfl.adapters.local_store import LocalStore
@@ -260,7 +260,8 @@ class PeerConsensus(Strategy):
     ) -> MetricRecord | None:
         """FedAvg's, or the inner strategy's, over the replies in the order of the members."""
         assert self._task is not None
-        members = {n: m for m, n in self._conversation.present(self._task.ledger.members()).items()}
+        present = self._conversation.present(self._coordinator.members)
+        members = {node: member for member, node in present.items()}
         ordered = sorted(replies, key=lambda r: members.get(r.metadata.src_node_id, -1))
         return self._fedavg.aggregate_evaluate(server_round + self._task.rounds_done, ordered)
 
@@ -313,10 +314,10 @@ class PeerConsensus(Strategy):
 
     def _welcome(self, task: Task) -> None:
         """Between rounds, make members of the nodes that have come since."""
-        for address in self._conversation.greet():
-            if address not in task.ledger.members():
-                task.ledger.add_member(address)
-                self._give_allowance([address])
+        met = self._conversation.greet()
+        for address in [address for address in met if address not in task.ledger.members()]:
+            task.ledger.add_member(address)
+            self._give_allowance([address])
 
     def _give_allowance(self, addresses: list[str]) -> None:
         for address in addresses if self._allowance_wei else []:

@@ -91,7 +91,7 @@ class ConsensusRound:
             return []
         missing = state.expected & ~state.committed
         unsigned = set(members_in(missing)) - self._coordinator.signed.commitments.keys()
-        present = self._conversation.present(self._ledger.members())
+        present = self._conversation.present(self._coordinator.members)
         self._asked = {m: present[m] for m in sorted(unsigned) if m in present}
         order = RoundOrder(*self._heading(state))
         self._log.bytes_down += self._size * len(self._asked)
@@ -154,7 +154,7 @@ class ConsensusRound:
     def _review(self, state: RoundState, missing: int) -> dict[int, str]:
         signed = self._coordinator.signed
         have = signed.seals if state.phase == Phase.SEAL else signed.ballots
-        present = self._conversation.present(self._ledger.members())
+        present = self._conversation.present(self._coordinator.members)
         nodes = {m: present[m] for m in members_in(missing) if m in present and m not in have}
         blobs = self._coordinator.blobs()
         order = ReviewOrder(

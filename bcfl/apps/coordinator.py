@@ -19,7 +19,6 @@ from bcfl.core.clipping import clip
 from bcfl.core.codec import Heading, blob_size, decode_delta, digest_of
 from bcfl.core.delta import Delta, apply_delta
 from bcfl.core.domain import (
-    RoundState,
     SignedBallot,
     SignedCommitment,
     SignedSeal,
@@ -70,22 +69,19 @@ class Coordinator:
         self.ledger = ledger
         self.store = store
         self.rules = rules
-        self.unusable: dict[int, str] = {}  #: committed deltas that nobody can decode, and why
         self._folder = folder
         self._signer = signer
         self.spec = spec
-        state = ledger.state()
-        self.signed = self._signed_round(state.round)
-        opened = [e for e in ledger.events() if isinstance(e, Opened) and e.round == state.round]
-        self._opening_block = opened[0].block if opened else 0
+        self._enter_round()
+        opened = [event for event in ledger.events() if isinstance(event, Opened)]
+        self._opening_block = opened[-1].block if opened else 0
 
     def open(self, arrays: Arrays, expected: int) -> Transaction:
         """S1: open a round for θ_g. The checkpoint comes first, the chain second."""
         self._folder.save_checkpoint(arrays)
         sent = self.ledger.open_round(model_digest(arrays), expected)
         self._opening_block = sent.block
-        self.signed = self._signed_round(self.ledger.state().round)
-        self.unusable = {}
+        self._enter_round()
         return sent
 
     def accept(self, signed: SignedCommitment, blob: bytes, metrics: Mapping[str, Any]) -> None:
@@ -97,16 +93,15 @@ class Coordinator:
             The signature is not the member's, the digest not the blob's, or the blob not a
             delta of this round. Such a member is left out.
         """
-        state = self.ledger.state()
         commitment, member = signed.commitment, signed.member
-        if (commitment.round, commitment.base) != (state.round, state.model):
+        if (commitment.round, commitment.base) != (self.signed.round, self._base):
             raise CommitmentRejected("the commitment is for another round or model")
         message = commitment_message(self.ledger.domain, commitment)
         self._expect_signature(message, signed.signature, member)
         if digest_of(blob) != commitment.digest:
             raise CommitmentRejected("the blob is not the one whose digest was signed")
         try:
-            self._decode(member, blob, state)
+            self._decode(member, blob)
         except CodecError as error:
             raise CommitmentRejected(str(error)) from error
         earlier = self.signed.commitments.get(member)
@@ -165,15 +160,14 @@ class Coordinator:
 
     def winners(self) -> dict[int, Delta]:
         """The deltas of U^O, as the contract selected it, clipped as all reviewers clipped them."""
-        state = self.ledger.state()
         deltas = {}
         for member, (_, blob) in self.blobs().items():
             try:
-                deltas[member] = self._decode(member, blob, state)
+                deltas[member] = self._decode(member, blob)
             except CodecError as error:
                 self.unusable[member] = str(error)
         clipped = clip(deltas, self.rules.clip)
-        return {m: clipped[m] for m in members_in(state.winners) if m in clipped}
+        return {m: clipped[m] for m in members_in(self.ledger.state().winners) if m in clipped}
 
     def aggregate(self, arrays: Arrays) -> Arrays:
         """S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O})."""
@@ -195,7 +189,7 @@ class Coordinator:
         return self.ledger.close_round(self.signed.round, model_digest(arrays))
 
     def events(self, kind: type[_E]) -> list[_E]:
-        """This round's events of one kind, in the chain's order."""
+        """The round's events of one kind, in the chain's order."""
         return [
             event
             for event in self.ledger.events(self._opening_block)
@@ -206,15 +200,21 @@ class Coordinator:
         batch = [signed[member] for member in sorted(signed) if not done >> member & 1]
         return send(batch) if batch else None
 
-    def _signed_round(self, round_: int) -> SignedRound:
-        return SignedRound(self._folder.journal, self.ledger.domain.contract, round_)
+    def _enter_round(self) -> None:
+        """Read once what does not change while a round is open."""
+        state = self.ledger.state()
+        self.members = self.ledger.members()
+        self._base = state.model
+        contract = self.ledger.domain.contract
+        self.signed = SignedRound(self._folder.journal, contract, state.round)
+        self.unusable: dict[int, str] = {}  #: committed deltas that nobody can decode, and why
 
-    def _decode(self, member: int, blob: bytes, state: RoundState) -> Delta:
-        author = bytes.fromhex(self.ledger.members()[member].removeprefix("0x"))
+    def _decode(self, member: int, blob: bytes) -> Delta:
+        author = bytes.fromhex(self.members[member].removeprefix("0x"))
         n = self.spec.n
-        heading = Heading(author, state.round, state.model)
+        heading = Heading(author, self.signed.round, self._base)
         return decode_delta(blob, n, self.rules.kept(n), self.spec.dtype, heading)
 
     def _expect_signature(self, message: dict[str, Any], signature: bytes, member: int) -> None:
-        if not signed_by(message, signature, self.ledger.members()[member]):
+        if not signed_by(message, signature, self.members[member]):
             raise ProtocolError(f"the signature is not member {member}'s")

@@ -19,12 +19,12 @@ class SignedRound:
     journal : Journal
         Holds every round of the task; what it has of this round is recalled at once.
     contract : str
-    round : int
-        The contract's.
+    number : int
+        Of the round, the contract's.
     """
 
-    def __init__(self, journal: Journal, contract: str, round: int) -> None:
-        self.round = round
+    def __init__(self, journal: Journal, contract: str, number: int) -> None:
+        self.round = number
         self.commitments: dict[int, SignedCommitment] = {}
         self.seals: dict[int, SignedSeal] = {}
         self.ballots: dict[int, SignedBallot] = {}
@@ -33,7 +33,7 @@ class SignedRound:
         self._journal = journal
         self._contract = contract
         for entry in journal:
-            if (entry["contract"], entry["round"]) == (contract, round):
+            if (entry["contract"], entry["round"]) == (contract, number):
                 self._recall(entry)
 
     def keep_commitment(self, signed: SignedCommitment, metrics: Mapping[str, Any]) -> None:

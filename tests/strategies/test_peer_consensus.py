@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bcfl.strategies import PeerConsensus
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAdam
@@ -16,7 +17,6 @@ from bcfl.adapters.flower.grid import InProcessGrid
 from bcfl.adapters.flower.mod import peer_consensus_mod
 from bcfl.core.errors import ConfigurationError, ModelError, NobodyLeft, RoundVoid
 from bcfl.core.record import RoundRecord
-from bcfl.strategies import PeerConsensus
 from tests import toy
 
 PHASES = ["open", "train", "commit", "review", "ballot", "select", "aggregate", "close"]
@@ -36,7 +36,8 @@ def run(
         run_dir=tmp_path / "run", on_round=records.append, min_available_nodes=clients, **options
     )
     grid = grid or InProcessGrid(app or toy.client_app([peer_consensus_mod]), clients)
-    result = strategy.start(grid, arrays or toy.initial_arrays(), num_rounds=rounds)
+    first = toy.initial_arrays() if arrays is None else arrays
+    result = strategy.start(grid, first, num_rounds=rounds)
     return result, records
 
 
@@ -66,7 +67,8 @@ def test_the_phases_come_in_the_protocols_order(tmp_path: Path) -> None:
 
 def test_the_same_seed_gives_the_same_models_and_transactions(tmp_path: Path) -> None:
     _, one = run(tmp_path / "one", seed=3)
-    _, two = run(tmp_path / "two", seed=3, grid=InProcessGrid(toy.client_app([peer_consensus_mod]), 5, seed=99))
+    grid = InProcessGrid(toy.client_app([peer_consensus_mod]), 5, seed=99)
+    _, two = run(tmp_path / "two", seed=3, grid=grid)
     assert [r.model for r in one] == [r.model for r in two]
     assert [r.transactions for r in one] == [r.transactions for r in two]
     assert [r.ballots for r in one] == [r.ballots for r in two]
@@ -147,7 +149,9 @@ def test_an_unknown_metric_lists_the_names_that_there_are(tmp_path: Path) -> Non
         run(tmp_path, metric="auc")
 
 
-@pytest.mark.parametrize("options", [{"ballots": "sealed"}, {"metric": "accuracy"}, {"clip": "none"}])
+@pytest.mark.parametrize(
+    "options", [{"ballots": "sealed"}, {"metric": "accuracy"}, {"clip": "none"}]
+)
 def test_rules_can_be_chosen(tmp_path: Path, options: dict[str, Any]) -> None:
     result, records = run(tmp_path, gamma=0.5, **options)
     assert accuracy(result) > 0.9
@@ -163,7 +167,7 @@ def test_members_pay_for_their_own_transactions(tmp_path: Path) -> None:
 
 
 def test_a_member_without_ether_is_told_so(tmp_path: Path) -> None:
-    with pytest.raises(NobodyLeft, match="cannot pay|wei"):
+    with pytest.raises(NobodyLeft, match=r"cannot pay|wei"):
         run(tmp_path, transactions="direct", clients=3, max_attempts=1)
 
 
@@ -215,7 +219,9 @@ def test_the_winners_can_be_handed_to_another_strategy(tmp_path: Path) -> None:
 
 def run_inner(tmp_path: Path, inner: Any) -> tuple[Any, list[RoundRecord]]:
     records: list[RoundRecord] = []
-    strategy = PeerConsensus(run_dir=tmp_path / "run", on_round=records.append, inner=inner, gamma=1)
+    strategy = PeerConsensus(
+        run_dir=tmp_path / "run", on_round=records.append, inner=inner, gamma=1
+    )
     grid = InProcessGrid(toy.client_app([peer_consensus_mod]), 5)
     return strategy.start(grid, toy.initial_arrays(), num_rounds=4), records
 

@@ -77,8 +77,8 @@ class Conversation:
         nodes = list(self._grid.get_node_ids())
         self._addresses = {n: a for n, a in self._addresses.items() if n in nodes}
         order = JoinOrder(secrets.token_bytes(32), self._chain_id, self._seed)
-        strangers = {node: order for node in nodes if node not in self._addresses}
-        contents = {node: RecordDict({RECORD_KEY: o.to_record()}) for node, o in strangers.items()}
+        strangers = [node for node in nodes if node not in self._addresses]
+        contents = {node: RecordDict({RECORD_KEY: order.to_record()}) for node in strangers}
         replies, failures = self._ask(contents, MessageType.EVALUATE, JoinReply)
         words = join_message(self._chain_id, order.challenge)
         met: list[tuple[int, str, int]] = []

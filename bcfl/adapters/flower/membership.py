@@ -174,19 +174,19 @@ class Membership:
         signed = SignedBallot(self.index, ballot, reply.signature, reply.salt)
         return replace(reply, transaction=self.ledger.cast_ballot_direct(signed).hash)
 
-    def check_receipt(self, receipt: bytes, commitment: TrainReply | None) -> bytes:
-        """The coordinator's signed word that it holds this member's commitment.
+    def expect_receipt(self, receipt: bytes, commitment: TrainReply) -> None:
+        """``receipt`` is the coordinator's signed word that it holds this commitment.
 
         Raises
         ------
         ProtocolError
             The signature is not the coordinator's, or not over this commitment.
         """
-        digest = commitment.digest if commitment else b""
-        message = receipt_message(self.ledger.domain, self.state.round, self.index, digest)
-        if not commitment or not signed_by(message, receipt, self.ledger.coordinator):
+        message = receipt_message(
+            self.ledger.domain, self.state.round, self.index, commitment.digest
+        )
+        if not signed_by(message, receipt, self.ledger.coordinator):
             raise ProtocolError("the server's receipt is not one for this member's commitment")
-        return receipt
 
     def _look_up(self, member: int, transaction: str) -> OnChain:
         found = [

@@ -111,8 +111,9 @@ class PeerConsensusMod:
     ) -> Message:
         membership = self._membership(order, context)
         memory = Memory.of(context, membership)
-        if order.receipt:
-            memory.keep_receipt(membership.check_receipt(order.receipt, memory.commitment()))
+        if order.receipt and (commitment := memory.commitment()):
+            membership.expect_receipt(order.receipt, commitment)
+            memory.keep_receipt(order.receipt)
         if (kept := memory.ballot()) is None:
             kept = self._fill_in_ballot(order, membership, message, context, call_next)
             memory.keep_ballot(*kept)

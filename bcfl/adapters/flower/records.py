@@ -80,6 +80,8 @@ class JoinOrder(_Record):
 
 @dataclass(frozen=True, slots=True)
 class JoinReply(_Record):
+    """An address, and the proof that its key is here."""
+
     kind: ClassVar[str] = "joined"
     address: str
     signature: bytes
@@ -101,6 +103,8 @@ class RoundOrder(_Record):
 
 @dataclass(frozen=True, slots=True)
 class TrainReply(_Record):
+    """A signed commitment, and the delta itself."""
+
     kind: ClassVar[str] = "trained"
     digest: bytes
     timestamp: int
@@ -129,6 +133,8 @@ class ReviewOrder(_Record):
 
 @dataclass(frozen=True, slots=True)
 class ReviewReply(_Record):
+    """A signed ballot, or its seal, and why some members are not on it."""
+
     kind: ClassVar[str] = "reviewed"
     entries: bytes  #: ``Ballot.encode``; empty while sealed
     salt: bytes  #: of a revealed ballot, else empty

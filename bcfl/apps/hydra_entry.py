@@ -1,0 +1,94 @@
+"""``bcfl run``: Hydra composes the configuration and sweeps; errors are one line.
+
+Exit status: 0 done, 1 the run failed, 2 the configuration was wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+# Both are read when their libraries are imported. A run tells nobody about itself.
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from bcfl.apps.configuration import register_resolvers
+from bcfl.apps.mistakes import explain
+from bcfl.apps.run import run_experiment
+from bcfl.apps.sweep import Sweep
+from bcfl.core.errors import BcflError, ConfigurationError, DatasetUnavailable
+
+__all__ = ["run_with_hydra"]
+
+FAILED, MISTAKEN, INTERRUPTED = 1, 2, 130
+
+
+class _Jobs:
+    """What Hydra calls for each job, and what became of them."""
+
+    def __init__(self) -> None:
+        self.errors: list[BcflError] = []
+        self.sweep: Sweep | None = None
+
+    def play(self, config: DictConfig) -> None:
+        """Run one job. Its error is kept, for Hydra would print it in its own way."""
+        job = HydraConfig.get()
+        choices = {name: job.runtime.choices[name] for name in ("strategy", "dataset", "attack")}
+        choices["overrides"] = list(job.overrides.task)
+        if job.mode == RunMode.MULTIRUN:
+            self.sweep = self.sweep or Sweep(Path(job.sweep.dir))
+            self.sweep.announce(choices["overrides"])
+        try:
+            run_experiment(config, Path(config.run_dir), choices)
+        except BcflError as error:
+            self.errors.append(error)
+            if self.sweep is not None:
+                complain(error)  # now, beside the job that it belongs to
+        if self.sweep is not None:
+            self.sweep.write()
+
+
+def run_with_hydra(arguments: Sequence[str]) -> int:
+    """Run, or sweep, as the arguments say; print what went wrong; return the exit status."""
+    register_resolvers()
+    jobs = _Jobs()
+    # Without it Hydra prints exceptions itself, in many lines, and exits.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = ["bcfl run", *arguments]
+    main = hydra.main(version_base="1.3", config_path="pkg://bcfl.conf", config_name="config")
+    try:
+        main(jobs.play)()
+    except (HydraException, OmegaConfBaseException) as error:
+        complain(error)
+        return MISTAKEN
+    except KeyboardInterrupt:
+        _interrupt()
+    if jobs.sweep is not None:
+        jobs.sweep.show()
+    for error in jobs.errors:
+        if jobs.sweep is None:
+            complain(error)
+        return MISTAKEN if isinstance(error, (ConfigurationError, DatasetUnavailable)) else FAILED
+    return 0
+
+
+def complain(error: Exception) -> None:
+    """Print one line to standard error."""
+    print(f"bcfl: {explain(error)}", file=sys.stderr, flush=True)
+
+
+def _interrupt() -> NoReturn:
+    """Leave at once: Flower's server thread would go on waiting for replies, an hour at most."""
+    print("bcfl: interrupted; what has been played is on disk", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(INTERRUPTED)

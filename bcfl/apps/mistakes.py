@@ -1,0 +1,47 @@
+"""An error in one line: its name, what is wrong, and where it helps, what was meant."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from importlib.resources import files
+
+from omegaconf import OmegaConf
+
+from bcfl.core.errors import BcflError
+
+__all__ = ["explain"]
+
+_UNKNOWN_KNOB = re.compile(r"Could not override '([^']+)'")
+#: Hydra goes on with where it looked, and OmegaConf with its own data structures.
+_NO_INTEREST = re.compile(r"Config search path|To append to your config|\bfull_key:")
+
+
+def explain(error: Exception) -> str:
+    """``"Name: text"``, on one line."""
+    text = " ".join(str(error).split())
+    if isinstance(error, BcflError):
+        return f"{type(error).__name__}: {text}"
+    if (unknown := _UNKNOWN_KNOB.search(text)) is not None:
+        return f"ConfigurationError: no knob is called {unknown[1]}; {_suggestion(unknown[1])}"
+    return f"ConfigurationError: {_NO_INTEREST.split(text)[0].strip()}"
+
+
+def _suggestion(name: str) -> str:
+    close = get_close_matches(name, _knobs(), n=1)
+    if close:
+        return f"did you mean {close[0]}? `bcfl run --help` lists them all"
+    return "`bcfl run --help` lists them all"
+
+
+def _knobs() -> list[str]:
+    """Every knob there is, as it is written on the command line."""
+    conf = files("bcfl.conf")
+    names = [str(name) for name in OmegaConf.create(conf.joinpath("config.yaml").read_text())]
+    for group in (folder for folder in conf.iterdir() if folder.is_dir()):
+        options = [file for file in group.iterdir() if file.name.endswith(".yaml")]
+        names += [group.name] if options else []
+        for option in options:
+            values = OmegaConf.create(option.read_text())
+            names += [f"{group.name}.{name}" for name in values]
+    return sorted(set(names))

@@ -1,0 +1,193 @@
+"""One run: ``bcfl run``, from a configuration to a folder with the result.
+
+The same for every strategy and engine, and for a run that is gone on with.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flwr.clientapp.typing import Mod
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Result, Strategy
+from omegaconf import DictConfig
+
+from bcfl.apps.attacks import Attack, AttackMod
+from bcfl.apps.attacks.mod import AttackingMember
+from bcfl.apps.configuration import RunSettings, build, read_settings
+from bcfl.apps.experiment.central import CentralEvaluation, CentralTraining, initial_arrays
+from bcfl.apps.experiment.client_app import Client, build_client_app
+from bcfl.apps.experiment.client_data import ClientData, write_clients
+from bcfl.apps.experiment.datasets.images import Images
+from bcfl.apps.experiment.engine import EngineSettings, play
+from bcfl.apps.experiment.ordered_grid import OrderedGrid
+from bcfl.apps.experiment.partitions import poison, share_out
+from bcfl.apps.experiment.settings import ModelSettings, TrainingSettings
+from bcfl.apps.recorder import Recorder, merge_rounds
+from bcfl.apps.result import make_result
+from bcfl.apps.run_folder import RunFolder
+from bcfl.apps.terminal import Terminal
+from bcfl.core.errors import BcflError, ConfigurationError
+from bcfl.strategies import PeerConsensus
+from bcfl.strategies.centralised import Centralised
+
+__all__ = ["run_experiment"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the configuration says, checked; nothing is loaded yet, so that errors come soon."""
+
+    run: RunSettings
+    engine: EngineSettings
+    training: TrainingSettings
+    attack: Attack
+    make_strategy: partial[Strategy]
+
+    @property
+    def malicious(self) -> frozenset[int]:
+        """The partitions that attack."""
+        return self.attack.malicious(self.run.clients)
+
+
+@dataclass(frozen=True, slots=True)
+class _Material:
+    """What clients and server work on."""
+
+    images: Images
+    shares: list[ClientData]
+    model: ModelSettings
+
+
+def run_experiment(
+    config: DictConfig,
+    folder: Path,
+    choices: dict[str, Any],
+    *,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Run what ``config`` says and write it all to ``folder``.
+
+    Parameters
+    ----------
+    config : DictConfig
+        As ``conf/config.yaml`` composes it, with ``run_dir`` set to ``folder``.
+    folder : Path
+        Of this run alone.
+    choices : mapping
+        What names this run for a reader: ``strategy``, ``dataset``, ``attack`` and
+        ``overrides``; becomes part of ``result.json``.
+    resume : bool
+        Go on with the peer-consensus task that is in ``folder``.
+
+    Returns
+    -------
+    dict
+        What ``result.json`` holds.
+
+    Raises
+    ------
+    BcflError
+        The configuration is wrong, or the run came to nothing.
+    """
+    began = time.monotonic()
+    logging.getLogger("flwr").setLevel(str(config.log_level))
+    run_folder = RunFolder(folder)
+    if not resume:
+        run_folder.claim()
+    plan = _plan(config)
+    material = _load(config, plan)
+    if not resume:
+        run_folder.write_config(config)
+    title = f"{choices['strategy']} on {choices['dataset']}"
+    evaluation = CentralEvaluation(material.model, material.images)
+    terminal = Terminal(title, plan.run.rounds)
+    recorder = Recorder(run_folder, terminal, evaluation)
+    error = ""
+    try:
+        with terminal:
+            _play(plan, material, recorder, resume=resume)
+    except BcflError as reason:
+        error = str(reason)
+        raise
+    finally:
+        # Also of a run that failed, or was interrupted: what there is of it.
+        rounds = merge_rounds(list(run_folder.rounds))
+        result = choices | make_result(rounds, plan.malicious, time.monotonic() - began, error)
+        if recorder.arrays:
+            run_folder.write_model(recorder.arrays)
+            run_folder.write_result(result)
+    terminal.show(result, folder)
+    return result
+
+
+def _plan(config: DictConfig) -> _Plan:
+    run = read_settings(RunSettings, config, "")
+    engine = read_settings(EngineSettings, config.engine, "engine")
+    training = read_settings(TrainingSettings, config.training, "training")
+    attack: Attack = build(config, "attack")
+    make_strategy: partial[Strategy] = build(config, "strategy", _partial_=True)
+    if make_strategy.func is not Centralised:
+        make_strategy()  # it checks its own knobs; find out before anything slow
+    return _Plan(run, engine, training, attack, make_strategy)
+
+
+def _load(config: DictConfig, plan: _Plan) -> _Material:
+    fraction = config.partition.validation_fraction
+    images: Images = build(config, "dataset")
+    shares = share_out(images, build(config.partition, "partitioner"), fraction, plan.run.seed)
+    model = read_settings(
+        ModelSettings, config.model, "model", shape=images.shape, classes=images.classes
+    )
+    return _Material(images, poison(shares, plan.attack, plan.malicious, images.classes), model)
+
+
+def _play(plan: _Plan, material: _Material, recorder: Recorder, *, resume: bool) -> Result:
+    strategy = _strategy(plan, material, recorder, resume=resume)
+    seed = plan.run.seed
+
+    def serve(grid: Grid) -> Result:
+        if not isinstance(strategy, PeerConsensus):
+            grid = recorder.weigh(OrderedGrid(grid))
+        return strategy.start(
+            grid=grid,
+            initial_arrays=initial_arrays(material.model, seed),
+            num_rounds=plan.run.rounds,
+            evaluate_fn=recorder.evaluate,
+        )
+
+    # No client takes part in centralised training: an engine would start for nothing.
+    engine = EngineSettings("in_process") if isinstance(strategy, Centralised) else plan.engine
+    with tempfile.TemporaryDirectory(prefix="bcfl-") as shares:
+        write_clients(material.shares, Path(shares))
+        client = Client(Path(shares), material.model, plan.training, seed)
+        app = build_client_app(client, _mods(plan, strategy))
+        return play(engine, serve, app, plan.run.clients, plan.run.log_level)
+
+
+def _strategy(plan: _Plan, material: _Material, recorder: Recorder, *, resume: bool) -> Strategy:
+    if plan.make_strategy.func is PeerConsensus:
+        return plan.make_strategy(
+            on_phase=recorder.on_phase, on_round=recorder.on_round, resume=resume
+        )
+    if resume:
+        raise ConfigurationError(
+            "only strategy=peer_consensus keeps what is needed to go on with a run; begin anew"
+        )
+    if plan.make_strategy.func is Centralised:
+        training = CentralTraining(material.shares, material.model, plan.training, plan.run.seed)
+        return plan.make_strategy(train=training)
+    return plan.make_strategy()
+
+
+def _mods(plan: _Plan, strategy: Strategy) -> list[Mod]:
+    """The member's own mod outermost, so that what an attack made of an update is committed."""
+    attack = AttackMod(plan.attack, plan.malicious, plan.run.seed)
+    member = AttackingMember(plan.attack, plan.malicious)
+    return [member, attack] if isinstance(strategy, PeerConsensus) else [attack]

@@ -1,0 +1,84 @@
+"""A task whose server dies in any phase ends as the one whose server never did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bcfl.strategies import PeerConsensus
+
+from bcfl.adapters.flower.grid import InProcessGrid
+from bcfl.adapters.flower.mod import peer_consensus_mod
+from bcfl.core.record import RoundRecord
+from tests import toy
+
+PHASES = ["open", "train", "commit", "review", "ballot", "select", "aggregate", "close"]
+
+
+class Killed(BaseException):
+    """The server process is gone."""
+
+
+def play(folder: Path, kill: tuple[int, str] | None = None, **options: Any) -> list[RoundRecord]:
+    records: list[RoundRecord] = []
+
+    def die(number: int, phase: str) -> None:
+        if (number, phase) == kill:
+            raise Killed
+
+    strategy = PeerConsensus(
+        run_dir=folder, on_round=records.append, on_phase=die, min_available_nodes=4, **options
+    )
+    grid = InProcessGrid(toy.client_app([peer_consensus_mod]), 4)
+    strategy.start(grid, toy.initial_arrays(), num_rounds=2)
+    return records
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[RoundRecord]]:
+    return {
+        ballots: play(tmp_path_factory.mktemp(ballots) / "run", ballots=ballots)
+        for ballots in ("open", "sealed")
+    }
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("ballots", ["open", "sealed"])
+def test_a_killed_server_resumes_to_the_same_models(
+    tmp_path: Path, undisturbed: dict[str, list[RoundRecord]], phase: str, ballots: str
+) -> None:
+    with pytest.raises(Killed):
+        play(tmp_path, kill=(2, phase), ballots=ballots)
+    (resumed,) = play(tmp_path, resume=True, ballots=ballots)
+    last = undisturbed[ballots][-1]
+    assert resumed.model == last.model
+    assert resumed.winners == last.winners
+    assert resumed.ballots == last.ballots
+    assert resumed.committed == last.committed
+
+
+def test_resuming_a_finished_task_changes_nothing(tmp_path: Path) -> None:
+    records = play(tmp_path)
+    before = (tmp_path / "chain.jsonl").read_bytes()
+    assert play(tmp_path, resume=True) == []
+    assert (tmp_path / "chain.jsonl").read_bytes() == before
+    assert len(records) == 2
+
+
+def test_resuming_where_nothing_was_begun_begins(tmp_path: Path) -> None:
+    assert len(play(tmp_path, resume=True)) == 2
+
+
+def test_a_task_killed_twice_resumes_twice(
+    tmp_path: Path, undisturbed: dict[str, list[RoundRecord]]
+) -> None:
+    with pytest.raises(Killed):
+        play(tmp_path, kill=(1, "review"))
+    with pytest.raises(Killed):
+        play(tmp_path, kill=(2, "close"), resume=True)
+    play(tmp_path, resume=True)
+    assert play(tmp_path, resume=True) == []
+    strategy = PeerConsensus(run_dir=tmp_path, resume=True)
+    checkpoint = strategy.folder.load_checkpoint(bytes.fromhex(undisturbed["open"][-1].model))
+    assert len(checkpoint) == 2
