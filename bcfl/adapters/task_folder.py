@@ -12,32 +12,21 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from bcfl.adapters.atomic_file import write_atomically
 from bcfl.adapters.journal import Journal
 from bcfl.core.errors import AuditError
 from bcfl.core.model import Arrays, decode_model, encode_model, model_digest
 from bcfl.core.rules import Rules
 
-__all__ = ["TaskDescription", "TaskFolder", "write_atomically"]
+__all__ = ["TaskDescription", "TaskFolder"]
 
 _CHECKPOINTS_KEPT = 2  # the model that the chain names, and the one about to follow it
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content``: a reader, or a crash, sees the old bytes or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 @dataclass(frozen=True, slots=True)

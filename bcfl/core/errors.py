@@ -3,8 +3,11 @@
 A message says what was expected, what was found, and what the user can do.
 """
 
+from __future__ import annotations
+
 __all__ = [
     "AccountError",
+    "ArchitectureError",
     "ArtifactError",
     "AuditError",
     "BcflError",
@@ -15,13 +18,17 @@ __all__ = [
     "ConfigurationError",
     "ContractReverted",
     "DatasetUnavailable",
+    "JournalDamaged",
     "LedgerError",
     "MetricError",
     "ModelError",
     "NobodyLeft",
+    "NodeRefused",
     "NodeUnreachable",
     "ProtocolError",
+    "ReplyMalformed",
     "RoundVoid",
+    "SealError",
     "StoreUnreachable",
     "TransactionLost",
     "TransactionUnknown",
@@ -38,6 +45,30 @@ class ConfigurationError(BcflError):
 
 class ModelError(BcflError):
     """Arrays are not what the task's model is made of: keys, shape, dtype, or not finite."""
+
+
+class ArchitectureError(BcflError):
+    """A description of a model is not one that bcfl builds, or is beyond the task's limits.
+
+    Parameters
+    ----------
+    expected : str
+        What would have been in order.
+    found : str
+        What the description says instead.
+    layer : int or None
+        The index of the layer at fault, from 0; None where it is the description as a whole.
+    """
+
+    def __init__(self, expected: str, found: str, layer: int | None = None) -> None:
+        where = "architecture" if layer is None else f"architecture, layer {layer}"
+        super().__init__(f"{where}: expected {expected}; found {found}")
+        self.expected = expected
+        self.found = found
+        self.layer = layer
+
+    def __reduce__(self) -> tuple[type[ArchitectureError], tuple[str, str, int | None]]:
+        return type(self), (self.expected, self.found, self.layer)
 
 
 class CodecError(BcflError):
@@ -70,6 +101,40 @@ class LedgerError(BcflError):
 
 class NodeUnreachable(LedgerError):
     """No Ethereum node answered at the URL."""
+
+
+class NodeRefused(LedgerError):
+    """The node answered a request with an error of its own.
+
+    Parameters
+    ----------
+    method : str
+        The JSON-RPC method that was asked for.
+    code : int
+        The node's error code.
+    message : str
+        The node's words.
+    data : str
+        What a reverted call returned, hexadecimal; empty where there was nothing.
+    """
+
+    def __init__(self, method: str, code: int, message: str, data: str = "") -> None:
+        super().__init__(f"the node refused {method}: {message[:300]} (code {code})")
+        self.method = method
+        self.code = code
+        self.message = message
+        self.data = data
+
+    def __reduce__(self) -> tuple[type[NodeRefused], tuple[str, int, str, str]]:
+        return type(self), (self.method, self.code, self.message, self.data)
+
+
+class ReplyMalformed(LedgerError):
+    """What the node answered is no answer to what it was asked."""
+
+
+class JournalDamaged(LedgerError):
+    """The journal of an embedded chain does not replay to the chain that it stands for."""
 
 
 class TransactionUnknown(LedgerError):
@@ -111,6 +176,10 @@ class BlobError(BcflError):
 
 class BlobMissing(BlobError):
     """The store has no blob of that digest."""
+
+
+class SealError(BlobError):
+    """A sealed blob is not sealed to this key, or not sealed at all, or was changed."""
 
 
 class StoreUnreachable(BlobError):

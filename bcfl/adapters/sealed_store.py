@@ -1,0 +1,180 @@
+"""A blob store whose blobs only members can read (``store.encrypt=true``).
+
+Wraps any store: what goes in is sealed to the members' public keys, what comes out is opened
+with the member's own. The protocol notices nothing: its digests stay those of the plain
+blobs, so that commitments and audits mean what they always mean, and the chain shows the same
+hashes. What lies in the wrapped store has another digest, which changes whenever the same
+blob is sealed again; so a message carries a locator beside the digest (see the port).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from bcfl.adapters.local_store import check_digest
+from bcfl.adapters.locator_index import MAX_LOCATOR_CHARS, Hints, LocatorIndex
+from bcfl.adapters.sealing import MAX_OVERHEAD_BYTES, open_sealed, public_key_of, seal_for
+from bcfl.core.errors import BlobError, BlobMissing, CodecError
+from bcfl.ports.blob_store import BlobStore, LocatingStore
+
+__all__ = ["SealedStore"]
+
+_SEPARATOR = "+"
+
+
+class SealedStore:
+    """Members-only blobs in any store (:class:`bcfl.ports.blob_store.LocatingStore`).
+
+    Parameters
+    ----------
+    inner : BlobStore
+        Where the sealed bytes lie.
+    private_key : bytes
+        32 bytes, the member's own.
+    recipients : callable
+        Gives the public keys (33, 64 or 65 bytes) of those who may read what is put now; asked
+        at every ``put``, because members come and go. One's own key is always among them.
+    index : str, Path or None
+        Folder that remembers where the blobs lie. None: that ends with this object.
+
+    Raises
+    ------
+    SealError
+        If the private key is none.
+    """
+
+    def __init__(
+        self,
+        inner: BlobStore,
+        private_key: bytes,
+        recipients: Callable[[], Iterable[bytes]],
+        *,
+        index: str | Path | None = None,
+    ) -> None:
+        self._inner = inner
+        self._private_key = private_key
+        self._public_key = public_key_of(private_key)
+        self._recipients = recipients
+        self._index = LocatorIndex(index)
+        self._hints = Hints()
+
+    def __repr__(self) -> str:
+        return f"SealedStore({self._inner!r})"
+
+    def put(self, blob: bytes) -> bytes:
+        """Seal ``blob`` to the members of now and keep it; return the plain blob's SHA-256.
+
+        Where it was put before, it is sealed anew if members have come since.
+
+        Raises
+        ------
+        SealError
+            If a member's public key is none.
+        StoreUnreachable
+            If the inner store does not take it.
+        """
+        sealed_digest = self._inner.put(
+            seal_for(blob, {self._public_key, *map(bytes, self._recipients())})
+        )
+        digest = hashlib.sha256(blob).digest()
+        self._index.put(digest, self._compose(sealed_digest))
+        return digest
+
+    def get(self, digest: bytes, max_bytes: int) -> bytes:
+        """The plain blob of that digest, opened and re-hashed.
+
+        Raises
+        ------
+        BlobMissing
+            If nobody said where it lies, or it is not there.
+        CodecError
+            If what is there is another blob, or longer than ``max_bytes``.
+        SealError
+            If it is not sealed to this member, or was changed.
+        StoreUnreachable
+            If the inner store does not answer.
+        """
+        check_digest(digest)
+        failure: BlobError | CodecError = BlobMissing(
+            f"expected to know where the blob {digest.hex()} lies sealed; found no locator of it; "
+            "it comes with the message that brings the digest"
+        )
+        for locator in self._locators(digest):
+            try:
+                blob = self._open(digest, locator, max_bytes)
+            except (BlobError, CodecError) as error:
+                failure = error
+                continue
+            self._hints.drop(digest)
+            self._index.put(digest, locator)
+            return blob
+        raise failure
+
+    def has(self, digest: bytes) -> bool:
+        """Whether the inner store has the sealed blob; only ``get`` opens it."""
+        check_digest(digest)
+        return any(self._inner.has(self._point(one)) for one in self._locators(digest))
+
+    def locator(self, digest: bytes) -> str:
+        """Digest of the sealed blob, and the inner store's locator of that, if it has one."""
+        return self._index.get(digest) or ""
+
+    def learn(self, digest: bytes, locator: str) -> None:
+        """Take another member's locator as a hint; see the port.
+
+        Raises
+        ------
+        CodecError
+            If it is no locator of a sealed store, or its rest is none of the inner store.
+        """
+        check_digest(digest)
+        if locator:
+            self._point(locator)
+            self._hints.add(digest, locator)
+
+    def _locators(self, digest: bytes) -> list[str]:
+        known = (self._index.get(digest), *self._hints.of(digest))
+        return [locator for locator in dict.fromkeys(known) if locator]
+
+    def _open(self, digest: bytes, locator: str, max_bytes: int) -> bytes:
+        sealed = self._inner.get(self._point(locator), max_bytes + MAX_OVERHEAD_BYTES)
+        blob = open_sealed(sealed, self._private_key)
+        if len(blob) > max_bytes:
+            raise CodecError(f"expected at most {max_bytes} bytes; found {len(blob)}, sealed")
+        found = hashlib.sha256(blob).digest()
+        if found != digest:
+            raise CodecError(
+                f"expected the blob {digest.hex()} sealed at {locator}; found {found.hex()}: "
+                "whoever sent that locator is wrong"
+            )
+        return blob
+
+    def _compose(self, sealed_digest: bytes) -> str:
+        inner = self._inner
+        further = inner.locator(sealed_digest) if isinstance(inner, LocatingStore) else ""
+        return sealed_digest.hex() + (_SEPARATOR + further if further else "")
+
+    def _point(self, locator: str) -> bytes:
+        """The sealed blob's digest; what else the locator says, the inner store learns."""
+        sealed_digest, further = _split(locator)
+        if further and isinstance(self._inner, LocatingStore):
+            self._inner.learn(sealed_digest, further)
+        return sealed_digest
+
+
+def _split(locator: str) -> tuple[bytes, str]:
+    digest, separator, further = locator.partition(_SEPARATOR)
+    if (
+        len(locator) > MAX_LOCATOR_CHARS
+        or len(digest) != 64
+        or digest.strip("0123456789abcdef")
+        or bool(separator) != bool(further)
+        or not further.isascii()
+    ):
+        raise CodecError(
+            "expected the locator of a sealed blob, its digest in 64 hexadecimal digits; found "
+            f"{locator[:80]!r}"
+        )
+    return bytes.fromhex(digest), further
