@@ -26,7 +26,7 @@ from bcfl.adapters.local_store import LocalStore
 from bcfl.adapters.task_folder import TaskFolder
 from bcfl.apps.consensus_round import Configs, ConsensusRound
 from bcfl.apps.coordinator import Coordinator
-from bcfl.apps.round_log import RoundLog
+from bcfl.apps.round_log import RoundLog, past_records
 from bcfl.apps.task import Task, begin_task, resume_task
 from bcfl.core.aggregation import Combine
 from bcfl.core.clipping import Clip
@@ -74,7 +74,8 @@ class PeerConsensus(Strategy):
     on_phase : callable, optional
         Told (round, phase) when a phase begins.
     on_round : callable, optional
-        Given the ``RoundRecord`` of every round, void ones included.
+        Given the ``RoundRecord`` of every round, void ones included. A resumed task gives
+        those of the rounds before once more, as the chain tells them.
     **sampling
         ``FedAvg``'s arguments: ``fraction_train``, ``min_available_nodes``, and so on.
 
@@ -291,6 +292,9 @@ class PeerConsensus(Strategy):
                 to_arrays(arrays),
             )
             self._give_allowance(addresses)
+        else:
+            for record in past_records(task.ledger, self.folder.journal):
+                self._on_round(record)
         self.rules = task.rules
         self._task = task
         self._coordinator = Coordinator(

@@ -58,8 +58,10 @@ class Recorder:
         self._watcher.phase(round_, phase)
 
     def on_round(self, record: RoundRecord) -> None:
-        """Peer consensus has closed a round, or found it void."""
-        self._folder.append({"kind": "round", **record.to_json()})
+        """Peer consensus has closed a round, or found it void; a resumed run tells all again."""
+        known = (entry.get("chain_round") for entry in self._folder.rounds)
+        if record.chain_round not in known:
+            self._folder.append({"kind": "round", **record.to_json()})
 
     def evaluate(self, server_round: int, arrays: ArrayRecord) -> MetricRecord:
         """Measure the global model; called before the first round (0) and after each."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from bcfl.adapters.journal import Journal
 from bcfl.apps.coordinator import Coordinator
+from bcfl.apps.signed_round import SignedRound
 from bcfl.core.domain import Ballot, members_in
 from bcfl.core.record import RoundRecord
 from bcfl.ports.ledger import (
@@ -13,13 +16,14 @@ from bcfl.ports.ledger import (
     Closed,
     Committed,
     Event,
+    Ledger,
     Opened,
     Sealed,
     Selected,
     Voided,
 )
 
-__all__ = ["RoundLog"]
+__all__ = ["RoundLog", "past_records", "read_record"]
 
 _PHASES: dict[type[Event], str] = {
     Opened: "open",
@@ -67,49 +71,89 @@ class RoundLog:
         """The round that has just ended, closed or void."""
         self._stop()
         events = coordinator.events(Event)
-        (opened,) = (event for event in events if isinstance(event, Opened))
-        selected = next((event for event in events if isinstance(event, Selected)), None)
-        closed = next((event for event in events if isinstance(event, Closed)), None)
-        ballots = {event.member: event for event in events if isinstance(event, BallotCast)}
-        transactions: dict[str, list[str]] = {}
-        for event in events:
-            if (name := _PHASES.get(type(event))) is not None:
-                numbers = transactions.setdefault(name, [])
-                if event.transaction not in numbers:
-                    numbers.append(event.transaction)
-        receipt = coordinator.ledger.receipt
-        return RoundRecord(
-            round=self.number,
-            chain_round=opened.round,
-            void=closed is None,
-            base=opened.base.hex(),
-            model=(closed.model if closed else opened.base).hex(),
-            expected=members_in(opened.expected),
-            committed=tuple(sorted(e.member for e in events if isinstance(e, Committed))),
-            voted=tuple(sorted(ballots)),
-            winners=members_in(selected.winners) if selected else (),
-            scores=dict(enumerate(selected.scores)) if selected else {},
-            ballots={
-                member: {
-                    rating.member: rating.value
-                    for rating in Ballot.decode(event.round, event.entries).ratings
-                }
-                for member, event in sorted(ballots.items())
-            },
-            rejected={
-                member: reasons
-                for member, reasons in sorted(coordinator.signed.rejected.items())
-                if reasons
-            },
+        record = read_record(self.number, events, coordinator.ledger, coordinator.signed.rejected)
+        return replace(
+            record,
             left_out={**self.left_out, **coordinator.unusable},
-            transactions=transactions,
-            gas={
-                name: sum(receipt(number).gas for number in numbers)
-                for name, numbers in transactions.items()
-            },
             seconds=self.seconds,
             bytes_up=self.bytes_up,
             bytes_up_dense=self.bytes_up_dense,
             bytes_down=self.bytes_down,
             bytes_down_dense=self.bytes_down_dense,
         )
+
+
+def past_records(ledger: Ledger, journal: Journal) -> Iterator[RoundRecord]:
+    """Every round that has ended, as the chain tells it: nothing of ours is in there."""
+    by_round: dict[int, list[Event]] = {}
+    for event in ledger.events():
+        if (round_ := getattr(event, "round", None)) is not None:
+            by_round.setdefault(round_, []).append(event)
+    number = 1
+    for round_, events in sorted(by_round.items()):
+        ended = [event for event in events if isinstance(event, (Closed, Voided))]
+        if ended:
+            signed = SignedRound(journal, ledger.domain.contract, round_)
+            yield read_record(number, events, ledger, signed.rejected)
+            number += isinstance(ended[0], Closed)
+
+
+def read_record(
+    number: int,
+    events: Sequence[Event],
+    ledger: Ledger,
+    rejected: Mapping[int, Mapping[int, str]],
+) -> RoundRecord:
+    """A round that has ended, read from its events.
+
+    Parameters
+    ----------
+    number : int
+        Flower's server round.
+    events : sequence of Event
+        Of that round, in the chain's order.
+    ledger : Ledger
+        Knows what each transaction cost.
+    rejected : mapping
+        By reviewer: member to reason.
+    """
+    (opened,) = (event for event in events if isinstance(event, Opened))
+    selected = next((event for event in events if isinstance(event, Selected)), None)
+    closed = next((event for event in events if isinstance(event, Closed)), None)
+    ballots = {event.member: event for event in events if isinstance(event, BallotCast)}
+    transactions = _by_phase(events)
+    return RoundRecord(
+        round=number,
+        chain_round=opened.round,
+        void=closed is None,
+        base=opened.base.hex(),
+        model=(closed.model if closed else opened.base).hex(),
+        expected=members_in(opened.expected),
+        committed=tuple(sorted(e.member for e in events if isinstance(e, Committed))),
+        voted=tuple(sorted(ballots)),
+        winners=members_in(selected.winners) if selected else (),
+        scores=dict(enumerate(selected.scores)) if selected else {},
+        ballots={
+            member: {
+                rating.member: rating.value
+                for rating in Ballot.decode(event.round, event.entries).ratings
+            }
+            for member, event in sorted(ballots.items())
+        },
+        rejected={i: dict(reasons) for i, reasons in sorted(rejected.items()) if reasons},
+        transactions=transactions,
+        gas={
+            phase: sum(ledger.receipt(number).gas for number in numbers)
+            for phase, numbers in transactions.items()
+        },
+    )
+
+
+def _by_phase(events: Sequence[Event]) -> dict[str, list[str]]:
+    transactions: dict[str, list[str]] = {}
+    for event in events:
+        if (phase := _PHASES.get(type(event))) is not None:
+            numbers = transactions.setdefault(phase, [])
+            if event.transaction not in numbers:
+                numbers.append(event.transaction)
+    return transactions

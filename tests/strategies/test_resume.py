@@ -50,7 +50,8 @@ def test_a_killed_server_resumes_to_the_same_models(
 ) -> None:
     with pytest.raises(Killed):
         play(tmp_path, kill=(2, phase), ballots=ballots)
-    (resumed,) = play(tmp_path, resume=True, ballots=ballots)
+    first, resumed = play(tmp_path, resume=True, ballots=ballots)
+    assert first.model == undisturbed[ballots][0].model
     last = undisturbed[ballots][-1]
     assert resumed.model == last.model
     assert resumed.winners == last.winners
@@ -61,9 +62,11 @@ def test_a_killed_server_resumes_to_the_same_models(
 def test_resuming_a_finished_task_changes_nothing(tmp_path: Path) -> None:
     records = play(tmp_path)
     before = (tmp_path / "chain.jsonl").read_bytes()
-    assert play(tmp_path, resume=True) == []
+    again = play(tmp_path, resume=True)
+    assert [(r.model, r.ballots, r.gas) for r in again] == [
+        (r.model, r.ballots, r.gas) for r in records
+    ]
     assert (tmp_path / "chain.jsonl").read_bytes() == before
-    assert len(records) == 2
 
 
 def test_resuming_where_nothing_was_begun_begins(tmp_path: Path) -> None:
@@ -78,7 +81,6 @@ def test_a_task_killed_twice_resumes_twice(
     with pytest.raises(Killed):
         play(tmp_path, kill=(2, "close"), resume=True)
     play(tmp_path, resume=True)
-    assert play(tmp_path, resume=True) == []
     strategy = PeerConsensus(run_dir=tmp_path, resume=True)
     checkpoint = strategy.folder.load_checkpoint(bytes.fromhex(undisturbed["open"][-1].model))
     assert len(checkpoint) == 2
