@@ -67,8 +67,9 @@ class PeerConsensus(Strategy):
         Ether that the coordinator gives each member on joining, to pay for direct transactions.
     max_attempts : int
         How often a round may be void before the task stops.
-    inner : FedAvg or a strategy derived from it, optional
-        Aggregates the winners instead of ``combine``, and configures evaluation.
+    inner : Strategy, optional
+        Aggregates the winners instead of ``combine``. One derived from ``FedAvg`` also says
+        who is sampled and how evaluation is aggregated.
     seed : int
         Of the sampling, and of the development keys in simulations.
     on_phase : callable, optional
@@ -106,7 +107,7 @@ class PeerConsensus(Strategy):
         transactions: Literal["relayed", "direct"] = "relayed",
         allowance_wei: int = 0,
         max_attempts: int = 3,
-        inner: FedAvg | None = None,
+        inner: Strategy | None = None,
         seed: int = 0,
         on_phase: Callable[[int, str], None] | None = None,
         on_round: Callable[[RoundRecord], None] | None = None,
@@ -126,7 +127,7 @@ class PeerConsensus(Strategy):
             ballot_window_s=ballot_window_s,
             inner=type(inner).__name__ if inner else "",
         )
-        if inner and sampling:
+        if isinstance(inner, FedAvg) and sampling:
             raise ConfigurationError(f"give {sorted(sampling)} to the inner strategy instead")
         if transactions not in ("relayed", "direct"):
             raise ConfigurationError(
@@ -135,7 +136,7 @@ class PeerConsensus(Strategy):
         if max_attempts < 1:
             raise ConfigurationError(f"max_attempts is at least 1; found {max_attempts}")
         self.inner = inner
-        self._fedavg = inner or FedAvg(**sampling)
+        self._fedavg = inner if isinstance(inner, FedAvg) else FedAvg(**sampling)
         folder = (
             Path(run_dir) if run_dir else Path("bcfl-runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
         )

@@ -184,7 +184,7 @@ class ConsensusRound:
             return
         ballot = Ballot.decode(round_, reply.entries)
         signed = SignedBallot(member, ballot, reply.signature, reply.salt)
-        rejected = {int(other): str(why) for other, why in json.loads(reply.rejected).items()}
+        rejected = dict(zip(reply.rejected, reply.reasons, strict=False))
         self._coordinator.accept_ballot(signed, rejected)
 
     def _conclude(self) -> Arrays:

@@ -18,6 +18,7 @@ __all__ = [
     "ConfigurationError",
     "ContractReverted",
     "DatasetUnavailable",
+    "EngineFailed",
     "JournalDamaged",
     "LedgerError",
     "MetricError",
@@ -161,6 +162,9 @@ class ContractReverted(LedgerError):
         self.reason = reason
         self.call = call
 
+    def __reduce__(self) -> tuple[type[ContractReverted], tuple[str, str]]:
+        return type(self), (self.reason, self.call)
+
 
 class AccountError(LedgerError):
     """A key file, or its password, cannot be used, or the account cannot pay."""
@@ -184,6 +188,10 @@ class SealError(BlobError):
 
 class StoreUnreachable(BlobError):
     """No blob store answered at the URL."""
+
+
+class EngineFailed(BcflError):
+    """The simulation engine did not start, or broke down."""
 
 
 class DatasetUnavailable(BcflError):

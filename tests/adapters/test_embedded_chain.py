@@ -278,6 +278,18 @@ def test_a_journal_belongs_to_one_chain_at_a_time(tmp_path: Path):
         assert chain.connect().block_number() == 0
 
 
+def test_what_keeps_a_chain_from_starting_is_said(tmp_path: Path, chain: EmbeddedChain):
+    port = int(chain.url.rsplit(":", 1)[1])
+    taken = EmbeddedChain(tmp_path / "j", port=port)
+    with pytest.raises(LedgerError, match=r"cannot start .*in use"):
+        taken.start()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match=r"cannot start .*file"):
+        EmbeddedChain(tmp_path / "file" / "j").start()
+    with EmbeddedChain(tmp_path / "j"):  # the failed start let go of it
+        pass
+
+
 def test_a_block_that_cannot_be_written_is_never_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -43,7 +43,8 @@ def to_arrays(record: ArrayRecord) -> dict[str, NDArray[Any]]:
 
 def to_array_record(arrays: Arrays) -> ArrayRecord:
     """Flower's record of these arrays, in their order."""
-    return ArrayRecord({key: Array(np.ascontiguousarray(array)) for key, array in arrays.items()})
+    # np.ascontiguousarray would give a counter of shape () the shape (1,).
+    return ArrayRecord({key: Array(np.asarray(array, order="C")) for key, array in arrays.items()})
 
 
 def plain_content(content: RecordDict) -> tuple[str, ArrayRecord, str, ConfigRecord]:

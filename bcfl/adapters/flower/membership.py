@@ -8,7 +8,6 @@ and refuses what does not agree.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -17,13 +16,13 @@ from eth_utils.crypto import keccak
 from flwr.app import Context
 
 from bcfl.adapters.accounts import signed_by
+from bcfl.adapters.bounded_json import parse_json
 from bcfl.adapters.ethereum import Connection
 from bcfl.adapters.flower.records import (
     ReviewOrder,
     ReviewReply,
     RoundOrder,
     TrainReply,
-    reasons_to_json,
 )
 from bcfl.adapters.peer_ledger import PeerLedger
 from bcfl.core.codec import Heading, digest_of, encode_delta
@@ -93,7 +92,7 @@ class Membership:
         signer = signer_of(context)
         url = str(context.node_config.get(RPC_URL, order.rpc_url))
         ledger = _attach(url, order.contract, signer if order.direct else None)
-        rules = Rules(**json.loads(order.rules))
+        rules = _rules_of(order)
         if rules.digest() != ledger.rules:
             raise ProtocolError("the server's rules are not those the contract was deployed with")
         state = ledger.state()
@@ -151,16 +150,16 @@ class Membership:
     def sign_ballot(self, ballot: Ballot, rejected: dict[int, str], *, reveal: bool) -> ReviewReply:
         """Sign the ballot; where ballots are sealed, sign its seal first and show it later."""
         entries = ballot.encode()
-        reasons = reasons_to_json(rejected)
+        whom, why = list(rejected), list(rejected.values())
         if self.rules.ballots == "open":
             signature = self.signer.sign(ballot_message(self.ledger.domain, ballot))
-            return ReviewReply(entries, b"", b"", signature, reasons, "")
+            return ReviewReply(entries, b"", b"", signature, whom, why, "")
         salt = self._salt()
         if reveal:
-            return ReviewReply(entries, salt, b"", b"", reasons, "")
+            return ReviewReply(entries, salt, b"", b"", whom, why, "")
         seal = seal_of(entries, salt)
         signature = self.signer.sign(seal_message(self.ledger.domain, self.state.round, seal))
-        return ReviewReply(b"", b"", seal, signature, reasons, "")
+        return ReviewReply(b"", b"", seal, signature, whom, why, "")
 
     def cast_direct(self, reply: ReviewReply) -> ReviewReply:
         """Send the ballot, or its seal, from the member's own account; once."""
@@ -229,6 +228,13 @@ class Membership:
         secret = hashlib.sha256(self.signer.sign(words)).digest()
         # The contract wants the member's index in it, so that nobody can use another's seal.
         return secret[:-1] + bytes([self.index])
+
+
+def _rules_of(order: RoundOrder | ReviewOrder) -> Rules:
+    try:
+        return Rules(**parse_json(order.rules.encode()))
+    except (TypeError, ValueError) as error:
+        raise ProtocolError(f"the server sent rules that are none: {error}") from error
 
 
 def _expect_pinned(contract: str, context: Context) -> None:

@@ -6,7 +6,6 @@ ours and passes through the mod untouched.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from typing import ClassVar, TypeVar
 
@@ -24,11 +23,11 @@ __all__ = [
     "RoundOrder",
     "TrainReply",
     "order_in",
-    "reasons_to_json",
 ]
 
 RECORD_KEY = "bcfl"
 _Reply = TypeVar("_Reply", bound="_Record")
+_EMPTY: tuple[str, bytes, list[int]] = ("", b"", [])
 
 
 class _Record:
@@ -37,8 +36,9 @@ class _Record:
     kind: ClassVar[str]
 
     def to_record(self) -> ConfigRecord:
-        """The record, its kind included."""
-        values = {name: getattr(self, name) for name in _kinds(type(self))}
+        """The record, its kind included. What is empty is left out: Flower cannot size it."""
+        found = {name: getattr(self, name) for name in _kinds(type(self))}
+        values = {name: value for name, value in found.items() if value not in _EMPTY}
         return ConfigRecord({"kind": self.kind, **values})
 
     @classmethod
@@ -60,6 +60,8 @@ class _Record:
         if (kind := values.pop("kind", None)) != cls.kind:
             raise ProtocolError(f"expected a {cls.kind!r} record; found {kind!r}")
         wanted = _kinds(cls)
+        left_out = {name: _empty(wanted[name]) for name in wanted.keys() - values.keys()}
+        values |= {name: value for name, value in left_out.items() if value is not None}
         found = {name: _kind_of(value) for name, value in values.items()}
         if found.keys() != wanted.keys() or not all(
             _fits(found[name], wanted[name]) for name in wanted
@@ -140,7 +142,8 @@ class ReviewReply(_Record):
     salt: bytes  #: of a revealed ballot, else empty
     seal: bytes  #: keccak256(entries ‖ salt) while sealed, else empty
     signature: bytes  #: of the open ballot, or of the seal; empty when revealing
-    rejected: str  #: JSON, member → reason
+    rejected: list[int]  #: members whose delta failed a check
+    reasons: list[str]  #: why, in the same order
     transaction: str
 
 
@@ -158,13 +161,13 @@ def order_in(content: RecordDict) -> Order | None:
     raise ProtocolError(f"expected an order; found kind {record.get('kind')!r}")
 
 
-def reasons_to_json(reasons: dict[int, str]) -> str:
-    """Reasons by member, as they travel in ``ReviewReply.rejected``."""
-    return json.dumps({str(member): reason for member, reason in sorted(reasons.items())})
-
-
 def _kinds(record: type[_Record]) -> dict[str, str]:
     return {field.name: str(field.type) for field in fields(record)}  # type: ignore[arg-type]
+
+
+def _empty(wanted: str) -> str | bytes | list[int] | None:
+    """What a field of this kind is where it was left out; None where it cannot be."""
+    return next((empty for empty in _EMPTY if _fits(_kind_of(empty), wanted)), None)
 
 
 def _kind_of(value: object) -> str:

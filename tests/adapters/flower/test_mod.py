@@ -223,7 +223,7 @@ def test_a_delta_on_which_evaluate_fails_is_rejected_and_the_others_are_rated(
         return call_next(message, context)
 
     reply = world.answer(0, world.review_order(transaction, blobs), [PeerConsensusMod(), fragile])
-    assert "evaluate failed on it: overflow" in str(reply.content["bcfl"]["rejected"])
+    assert reply.content["bcfl"]["reasons"] == ["evaluate failed on it: overflow"]
 
 
 def test_a_receipt_that_is_not_the_coordinators_is_refused(world: World) -> None:

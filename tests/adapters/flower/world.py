@@ -125,5 +125,5 @@ class World:
 
     def review(self, member: int, order: ReviewOrder) -> tuple[Ballot, dict[int, str]]:
         reply = ReviewReply.read(self.answer(member, order).content)
-        rejected = {int(other): why for other, why in json.loads(reply.rejected).items()}
+        rejected = dict(zip(reply.rejected, reply.reasons, strict=True))
         return Ballot.decode(order.round, reply.entries), rejected
