@@ -1,0 +1,155 @@
+# pragma version 0.4.3
+"""
+@title Borda count
+@license Apache-2.0
+@notice The scoring rule: what points one ballot gives to whom. PROTOCOL, S4; claim 5.
+@dev A scoring rule is one function, `_points`, and one limit, `MAX_ENTRIES`. Another rule can
+     stand beside this one if its points, summed over 127 ballots, stay below 2**15, and if
+     it gives some to everybody whom it reports as rated. Python: `bcfl.core.scoring.Borda`.
+
+     A ballot is a row of the evaluation matrix, best first, 5 bytes an entry: member (1),
+     value (4, big-endian). It is checked and not sorted. With m members, position p (from 1)
+     is worth m - p points; equal values share the mean of their positions' points; all is
+     doubled, so that it stays integer: a tie at the positions a..b gives 2 m - (a + b) each.
+
+     Six entries are read at a time, as the lanes of 40 bits at the top of a word: members in
+     the upper 8 bits of a lane, values in the lower 32. One subtraction compares six pairs.
+"""
+
+import lanes
+
+# Nobody rates itself, so that 127 members are left to rate.
+MAX_ENTRIES: constant(uint256) = lanes.CAPACITY - 1
+_ENTRY_BYTES: constant(uint256) = 5
+MAX_BYTES: constant(uint256) = MAX_ENTRIES * _ENTRY_BYTES
+_CHUNKS: constant(uint256) = (MAX_BYTES + 29) // 30
+
+# In each lane of 40 bits: the highest bit, the lowest bit, the value.
+_TOPS: constant(uint256) = _UNITS * 2**39
+_UNITS: constant(uint256) = 2**16 * ((2**240 - 1) // (2**40 - 1))
+_VALUES: constant(uint256) = _UNITS * (2**32 - 1)
+# Stands behind the last entry: member 128, whom nobody is, with value 0.
+_PADDING: constant(bytes32) = (
+    0x8000000000800000000080000000008000000000800000000080000000008000
+)
+
+
+@internal
+@pure
+def _counted(
+    tally: uint256[lanes.WORDS], words: uint256, entries: Bytes[MAX_BYTES], size: uint256
+) -> (uint256[lanes.WORDS], uint256):
+    """
+    @notice Checks a ballot and adds its points to a tally.
+    @param tally Doubled points, in lanes.
+    @param words How many words of it the lanes of all who may be rated fill.
+    @param entries The ballot. Whether those rated may be rated is the caller's to check.
+    @param size m, the number of members. A ballot has fewer entries.
+    @return The new tally; and the set of those rated, as a bit field.
+    """
+    length: uint256 = len(entries)
+    count: uint256 = length // _ENTRY_BYTES
+    assert unsafe_mul(count, _ENTRY_BYTES) == length, "borda: entries have 5 bytes each"
+    assert count < size, "borda: more entries than other members"
+
+    padded: Bytes[MAX_BYTES + 32] = concat(entries, _PADDING)
+    # One word more than there are members, for what the padding gets.
+    row: uint256[lanes.WORDS + 1] = empty(uint256[lanes.WORDS + 1])
+    tied: bool = False
+    # The value before the six in the top lane, larger than any before the first.
+    before: uint256 = 2**248
+    # The doubled points of the position before the six; those of a position are 2 fewer. They
+    # stay above 0, as there are fewer entries than members.
+    points: uint256 = unsafe_mul(size, 2)
+    for chunk: uint256 in range(unsafe_div(unsafe_add(length, 29), 30), bound=_CHUNKS):
+        at: uint256 = unsafe_mul(chunk, 30)
+        six: uint256 = extract32(padded, at, output_type=uint256)
+        present: uint256 = _TOPS
+        if unsafe_add(at, 30) > length:
+            present <<= unsafe_mul(8, unsafe_sub(unsafe_add(at, 30), length))
+
+        # In `falls`, a lane's top stays up unless its value is above the one before it; after
+        # one more is taken off, unless it is equal, too. A member's own top bit must be 0.
+        values: uint256 = six & _VALUES
+        falls: uint256 = unsafe_sub(before | (values >> 40) | _TOPS, values)
+        if unsafe_sub(falls, _UNITS) & ~six & present != present:
+            assert six & present == 0, "borda: members are 0 to 127"
+            assert falls & present == present, "borda: values are not in descending order"
+            tied = True
+        before = values << 200
+
+        if words == 1:
+            # Members above 15, and the padding, are shifted out of the word.
+            row[0] |= (
+                (unsafe_sub(points, 2) << ((six >> 244) & 4080))
+                | (unsafe_sub(points, 4) << ((six >> 204) & 4080))
+                | (unsafe_sub(points, 6) << ((six >> 164) & 4080))
+                | (unsafe_sub(points, 8) << ((six >> 124) & 4080))
+                | (unsafe_sub(points, 10) << ((six >> 84) & 4080))
+                | (unsafe_sub(points, 12) << ((six >> 44) & 4080))
+            )
+        else:
+            row[six >> 252] |= unsafe_sub(points, 2) << ((six >> 244) & 240)
+            row[(six >> 212) & 15] |= unsafe_sub(points, 4) << ((six >> 204) & 240)
+            row[(six >> 172) & 15] |= unsafe_sub(points, 6) << ((six >> 164) & 240)
+            row[(six >> 132) & 15] |= unsafe_sub(points, 8) << ((six >> 124) & 240)
+            row[(six >> 92) & 15] |= unsafe_sub(points, 10) << ((six >> 84) & 240)
+            row[(six >> 52) & 15] |= unsafe_sub(points, 12) << ((six >> 44) & 240)
+        points = unsafe_sub(points, 12)
+
+    sums: uint256[lanes.WORDS] = tally
+    rated: uint256 = 0
+    for word: uint256 in range(words, bound=lanes.WORDS):
+        lane: uint256 = row[word]
+        sums[word] = unsafe_add(sums[word], lane)
+        # Every position is worth something, so that whoever has points was rated.
+        lane = unsafe_add(lane, lanes.FLAGS - lanes.ONES) & lanes.FLAGS
+        rated |= lanes._gather(lane) << (word << 4)
+    # A member that appears twice, or has no lane in these words, makes them fewer.
+    assert lanes._count(rated) == count, "borda: rates someone twice, or someone unknown"
+    if tied:
+        sums = self._shared(sums, padded, count)
+    return sums, rated
+
+
+@internal
+@pure
+def _shared(
+    tally: uint256[lanes.WORDS], padded: Bytes[MAX_BYTES + 32], count: uint256
+) -> uint256[lanes.WORDS]:
+    """
+    @notice Gives equal values the mean of their positions' points instead of consecutive ones.
+    """
+    sums: uint256[lanes.WORDS] = tally
+    # Positions count from 0 here; those from `first` have equal values.
+    first: uint256 = 0
+    value: uint256 = self._value(padded, 0)
+    for position: uint256 in range(1, MAX_ENTRIES + 1):
+        if position > count:
+            break
+        following: uint256 = self._value(padded, position)
+        if position < count and following == value:
+            continue
+        if unsafe_sub(position, first) > 1:
+            # Counted from 1: a + b, with a = first + 1 and b = position.
+            ends: uint256 = unsafe_add(unsafe_add(first, position), 1)
+            for at: uint256 in range(first, position, bound=MAX_ENTRIES):
+                member: uint256 = (
+                    extract32(padded, unsafe_mul(at, _ENTRY_BYTES), output_type=uint256) >> 248
+                )
+                lane: uint256 = (member & 15) << 4
+                # 2 m - 2 (at + 1) becomes 2 m - (a + b).
+                sums[member >> 4] = unsafe_sub(
+                    unsafe_add(sums[member >> 4], unsafe_add(unsafe_mul(at, 2), 2) << lane),
+                    ends << lane,
+                )
+        first = position
+        value = following
+    return sums
+
+
+@internal
+@pure
+def _value(padded: Bytes[MAX_BYTES + 32], position: uint256) -> uint256:
+    six: uint256 = extract32(padded, unsafe_mul(position, _ENTRY_BYTES), output_type=uint256)
+    return (six >> 216) & (2**32 - 1)

@@ -1,0 +1,190 @@
+# pragma version 0.4.3
+"""
+@title Commitments
+@license Apache-2.0
+@notice S2 and S3: members say, by digest, to which delta they commit, and cannot say two things.
+"""
+
+import lanes
+import membership
+import peer_round
+import peer_terms
+import pull_payments
+import selection
+import typed_data
+
+uses: membership
+uses: peer_round
+uses: peer_terms
+uses: pull_payments
+uses: typed_data
+
+
+# A commitment that its author signed as `Commitment(uint64 round,bytes32 base,bytes32 digest,
+# uint64 timestamp)`. `r` and `vs` are the signature, see `typed_data`.
+struct SignedCommitment:
+    member: uint256
+    timestamp: uint256
+    digest: bytes32
+    r: uint256
+    vs: uint256
+
+
+# One of two commitments of one member for one round.
+struct Evidence:
+    base: bytes32
+    digest: bytes32
+    timestamp: uint256
+    r: uint256
+    vs: uint256
+
+
+event Committed:
+    round: indexed(uint256)
+    member: indexed(uint256)
+    digest: bytes32
+    timestamp: uint256
+
+
+event Equivocated:
+    round: indexed(uint256)
+    member: indexed(uint256)
+    digest_a: bytes32
+    digest_b: bytes32
+
+
+_TYPE: constant(bytes32) = keccak256(
+    "Commitment(uint64 round,bytes32 base,bytes32 digest,uint64 timestamp)"
+)
+
+# Hash chain of (member, digest), in the order in which they were committed.
+_chain: bytes32
+
+
+@external
+def commit(round: uint256, batch: DynArray[SignedCommitment, lanes.CAPACITY]):
+    """
+    @notice Relays commitments. Whoever has committed already is passed over, so that a direct
+            commitment cannot block a batch; anything else that is wrong reverts.
+    @param round The current round.
+    @param batch Commitments, at most one of which counts for each member.
+    """
+    header: uint256 = peer_round._in_phase(round, peer_round.COMMIT)
+    base: bytes32 = peer_round.model
+    domain: bytes32 = typed_data._domain()
+    roster: Bytes[membership.MAX_ROSTER] = membership._read_roster()
+    roll: uint256 = membership.roll
+    active: uint256 = roll & membership.SET
+    opened_at: uint256 = peer_round._opened_at(header)
+    head: bytes32 = self._head(header)
+    for one: SignedCommitment in batch:
+        bit: uint256 = 1 << one.member
+        assert active & bit != 0, "peer consensus: not an active member"
+        if header & bit != 0:
+            continue
+        structure: bytes32 = keccak256(
+            abi_encode(_TYPE, round, base, one.digest, one.timestamp)
+        )
+        signer: address = typed_data._signer(domain, structure, one.r, one.vs)
+        # Not a call to `membership`, which would copy the roster for each.
+        assert convert(signer, uint256) == extract32(
+            roster, unsafe_mul(one.member, 20), output_type=uint256
+        ) >> 96, "peer consensus: signed by someone else"
+        assert one.timestamp >= opened_at, "peer consensus: signed before the round"
+        assert one.timestamp <= block.timestamp, "peer consensus: signed in the future"
+        header |= bit
+        head = self._linked(head, one.member, one.digest)
+        log Committed(round=round, member=one.member, digest=one.digest, timestamp=one.timestamp)
+    self._write(header, roll, head)
+
+
+@external
+def commit_direct(round: uint256, digest: bytes32, timestamp: uint256):
+    """
+    @notice Commits the sender, who needs no signature and no relayer.
+    @param round The current round.
+    @param digest SHA-256 of the encoded delta.
+    @param timestamp When the delta was made: since the round was opened.
+    """
+    header: uint256 = peer_round._in_phase(round, peer_round.COMMIT)
+    roll: uint256 = membership.roll
+    member: uint256 = membership._seat(msg.sender)
+    bit: uint256 = 1 << member
+    assert roll & bit != 0, "peer consensus: not an active member"
+    assert header & bit == 0, "peer consensus: has committed already"
+    opened_at: uint256 = peer_round._opened_at(header)
+    assert timestamp >= opened_at, "peer consensus: signed before the round"
+    assert timestamp <= block.timestamp, "peer consensus: signed in the future"
+    self._write(header | bit, roll, self._linked(self._head(header), member, digest))
+    log Committed(round=round, member=member, digest=digest, timestamp=timestamp)
+
+
+@external
+def prove_equivocation(member: uint256, round: uint256, a: Evidence, b: Evidence):
+    """
+    @notice Shows two commitments that one member signed for one round. It can commit no more
+            and wins no more; no proof is needed twice.
+    @dev A stake is forfeited to the coordinator, who cannot make such a proof by itself. Were
+         it the prover's, an equivocator would prove its own guilt from a second account first.
+    @param member Who signed both.
+    @param round The current round or one before.
+    @param a One commitment.
+    @param b Another, with another digest.
+    """
+    current: uint256 = peer_round._round(peer_round.header)
+    assert 0 < round and round <= current, "peer consensus: no such round"
+    assert a.digest != b.digest, "peer consensus: the digests are equal"
+    account: address = membership._account(member)
+    bit: uint256 = 1 << member
+    assert membership.barred & bit == 0, "peer consensus: proven already"
+    domain: bytes32 = typed_data._domain()
+    for one: Evidence in [a, b]:
+        structure: bytes32 = keccak256(
+            abi_encode(_TYPE, round, one.base, one.digest, one.timestamp)
+        )
+        signer: address = typed_data._signer(domain, structure, one.r, one.vs)
+        assert signer == account, "peer consensus: signed by someone else"
+    membership.barred |= bit
+    if membership.roll & bit != 0:
+        membership.roll ^= bit
+        if peer_terms.stake != 0:
+            pull_payments._credit(peer_terms.coordinator, peer_terms.stake)
+    log Equivocated(round=round, member=member, digest_a=a.digest, digest_b=b.digest)
+
+
+@internal
+@view
+def _check_digests(digests: DynArray[selection.Digest, lanes.CAPACITY]):
+    """
+    @notice Reverts unless these are all commitments of the round, in their order.
+    """
+    head: bytes32 = empty(bytes32)
+    for one: selection.Digest in digests:
+        head = self._linked(head, one.member, one.digest)
+    assert head == self._chain, "peer consensus: not all digests of the round, in order"
+
+
+@internal
+@view
+def _head(header: uint256) -> bytes32:
+    """
+    @notice Where the hash chain stands; what is stored before the first commitment is older.
+    """
+    if header & membership.SET == 0:
+        return empty(bytes32)
+    return self._chain
+
+
+@internal
+@pure
+def _linked(head: bytes32, member: uint256, digest: bytes32) -> bytes32:
+    return keccak256(abi_encode(head, member, digest))
+
+
+@internal
+def _write(header: uint256, roll: uint256, head: bytes32):
+    complete: uint256 = 0
+    if (roll >> membership.UPPER) & ~header == 0:
+        complete = peer_round.COMPLETE
+    peer_round.header = header | complete
+    self._chain = head

@@ -1,0 +1,239 @@
+# pragma version 0.4.3
+"""
+@title Rounds from beginning to end
+@license Apache-2.0
+@notice S1, S4 and S5: a round is opened on a model, decided by its ballots, closed with the
+        next model.
+"""
+
+import lanes
+import membership
+import peer_commitments
+import peer_round
+import peer_terms
+import selection
+
+uses: membership
+uses: peer_commitments
+uses: peer_round
+uses: peer_terms
+
+
+event Opened:
+    round: indexed(uint256)
+    base: bytes32
+    expected: uint256
+    commit_deadline: uint256
+    seal_deadline: uint256
+    ballot_deadline: uint256
+
+
+# Scores are lanes: the doubled points of member i are the 16 bits from bit 16 * (i % 16) of
+# scores[i // 16].
+event Selected:
+    round: indexed(uint256)
+    winners: uint256
+    scores: DynArray[uint256, lanes.WORDS]
+
+
+event Voided:
+    round: indexed(uint256)
+    committed: uint256
+    voted: uint256
+
+
+event Closed:
+    round: indexed(uint256)
+    model: bytes32
+
+
+# `bcfl.core.domain.RoundState`. Sets are bit fields, times are seconds.
+struct State:
+    round: uint256
+    phase: uint256
+    model: bytes32
+    expected: uint256
+    committed: uint256
+    sealed: uint256
+    voted: uint256
+    winners: uint256
+    equivocators: uint256
+    opened_at: uint256
+    commit_deadline: uint256
+    seal_deadline: uint256
+    ballot_deadline: uint256
+
+
+@external
+def open_round(base: bytes32, expected: uint256):
+    """
+    @notice Opens a round: the coordinator announces the model and whom it waits for.
+    @param base Digest of the global model, which must be the current one.
+    @param expected Bit field of active members. Commitments end early once all these came.
+    """
+    peer_terms._only_coordinator()
+    header: uint256 = peer_round.header
+    peer_round._check_idle(header)
+    assert base == peer_round.model, "peer consensus: base is not the current model"
+    active: uint256 = membership.roll & membership.SET
+    assert expected != 0, "peer consensus: nobody is expected"
+    assert expected & ~active == 0, "peer consensus: expected someone who is not a member"
+    if header & peer_round.STALE != 0:
+        membership._write_roster()
+    round: uint256 = unsafe_add(peer_round._round(header), 1)
+    peer_round.header = (
+        (round << peer_round.ROUND_AT)
+        | (block.timestamp << peer_round.OPENED_AT)
+        | (lanes._count(active) << peer_round.SIZE_AT)
+        | peer_round.OPEN
+    )
+    membership.roll = active | (expected << membership.UPPER)
+    deadlines: uint256[3] = peer_round._deadlines(block.timestamp)
+    log Opened(
+        round=round,
+        base=base,
+        expected=expected,
+        commit_deadline=deadlines[0],
+        seal_deadline=deadlines[1],
+        ballot_deadline=deadlines[2],
+    )
+
+
+@external
+def select(digests: DynArray[selection.Digest, lanes.CAPACITY]):
+    """
+    @notice Lets the contract choose the winners, or void the round if too few took part.
+    @dev The caller decides nothing. The ballots of equivocators stay counted: what they say is
+         about others, and the outcome must not depend on when the proof came.
+    @param digests All commitments of the round in the order of their events, if `tied` says
+           that digests must decide; else nothing is read of it, and it is best left empty.
+    """
+    header: uint256 = peer_round.header
+    round: uint256 = peer_round._round(header)
+    committed: uint256 = header & membership.SET
+    words: uint256 = peer_round._words(committed)
+    tally: uint256[lanes.WORDS] = peer_round._read_tally(header, words)
+    voted: uint256 = peer_round._voters(tally, words)
+    peer_round._check_phase(header, round, voted, peer_round.SELECT)
+    barred: uint256 = membership.barred & membership.SET
+    candidates: uint256 = committed & ~barred
+    if self._too_few(candidates, voted):
+        peer_round.header = (header ^ peer_round.OPEN) | peer_round.VOID
+        log Voided(round=round, committed=committed, voted=voted)
+        return
+    winners: uint256 = 0
+    tied: uint256 = 0
+    places: uint256 = 0
+    winners, tied, places = self._standing(header, candidates, tally, words)
+    if tied != 0:
+        peer_commitments._check_digests(digests)
+        winners |= selection._break_tie(tied, places, digests)
+    peer_round.header = header ^ (peer_round.OPEN | peer_round.DECIDED)
+    membership.barred = barred | (winners << membership.UPPER)
+    log Selected(round=round, winners=winners, scores=peer_round._points(tally, words))
+
+
+@external
+def close_round(round: uint256, model: bytes32):
+    """
+    @notice Ends a round: the coordinator says what model the winners' deltas made.
+    @param round The current round.
+    @param model Its digest. Whoever holds the blobs can compute it as well.
+    """
+    peer_terms._only_coordinator()
+    header: uint256 = peer_round._in_phase(round, peer_round.SELECTED)
+    peer_round.header = header ^ peer_round.DECIDED
+    peer_round.model = model
+    log Closed(round=round, model=model)
+
+
+@external
+@view
+def state() -> State:
+    """
+    @notice Everything about the current round, or the last one.
+    """
+    header: uint256 = peer_round.header
+    committed: uint256 = header & membership.SET
+    words: uint256 = peer_round._words(committed)
+    voted: uint256 = peer_round._voters(peer_round._read_tally(header, words), words)
+    opened_at: uint256 = peer_round._opened_at(header)
+    deadlines: uint256[3] = empty(uint256[3])
+    if peer_round._round(header) != 0:
+        deadlines = peer_round._deadlines(opened_at)
+    winners: uint256 = 0
+    if header & (peer_round.OPEN | peer_round.VOID) == 0:
+        winners = membership.barred >> membership.UPPER
+    return State(
+        round=peer_round._round(header),
+        phase=peer_round._phase(header, voted),
+        model=peer_round.model,
+        expected=membership.roll >> membership.UPPER,
+        committed=committed,
+        sealed=peer_round._sealers(header),
+        voted=voted,
+        winners=winners,
+        equivocators=membership.barred & membership.SET,
+        opened_at=opened_at,
+        commit_deadline=deadlines[0],
+        seal_deadline=deadlines[1],
+        ballot_deadline=deadlines[2],
+    )
+
+
+@external
+@view
+def scores() -> DynArray[uint256, lanes.WORDS]:
+    """
+    @notice The points of the current round so far, or of the last one, in lanes.
+    """
+    header: uint256 = peer_round.header
+    words: uint256 = peer_round._words(header & membership.SET)
+    return peer_round._points(peer_round._read_tally(header, words), words)
+
+
+@external
+@view
+def tied() -> uint256:
+    """
+    @notice Those with equal points among whom `select`, called now, would need the digests to
+            decide; 0 if it needs none.
+    """
+    header: uint256 = peer_round.header
+    committed: uint256 = header & membership.SET
+    words: uint256 = peer_round._words(committed)
+    tally: uint256[lanes.WORDS] = peer_round._read_tally(header, words)
+    candidates: uint256 = committed & ~membership.barred
+    voted: uint256 = peer_round._voters(tally, words)
+    if peer_round._phase(header, voted) != peer_round.SELECT or self._too_few(candidates, voted):
+        return 0
+    return self._standing(header, candidates, tally, words)[1]
+
+
+@internal
+@view
+def _too_few(candidates: uint256, voted: uint256) -> bool:
+    """
+    @notice Whether a round with these is void.
+    """
+    quorum: uint256 = peer_terms.quorum
+    return lanes._count(candidates) < quorum or lanes._count(voted) < quorum
+
+
+@internal
+@view
+def _standing(
+    header: uint256, candidates: uint256, tally: uint256[lanes.WORDS], words: uint256
+) -> (uint256, uint256, uint256):
+    """
+    @notice Who wins for sure, who is tied for the rest of the places, and how many these are.
+    """
+    size: uint256 = peer_round._size(header)
+    places: uint256 = selection._winner_count(peer_terms.kappa_ppm, lanes._count(candidates))
+    sure: uint256 = 0
+    tied: uint256 = 0
+    # A ballot gives at most 2 m - 2 points to one, and there are fewer than m ballots of others.
+    sure, tied = selection._best(
+        candidates, tally, words, places, unsafe_mul(unsafe_mul(size, size), 2)
+    )
+    return sure, tied, unsafe_sub(places, lanes._count(sure))

@@ -1,0 +1,189 @@
+"""Gas of a round by phase, from the receipts of transactions on an in-process chain.
+
+``python -m tests.contracts.peer_consensus_gas`` writes the snapshot ``gas.json``.
+The second round is measured: in the first, every word of storage is new, and dear.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from bcfl.contracts import artifact
+from eth_tester import EthereumTester, PyEVMBackend
+from web3 import EthereumTesterProvider, Web3
+
+from bcfl.core.domain import Ballot, Commitment, TypedDataDomain
+from bcfl.core.fixed_point import to_value
+from tests.contracts.peer_consensus_keys import Signing, account
+
+SNAPSHOT = Path(__file__).with_name("gas.json")
+SIZES = (10, 20, 100)
+BATCH = 32
+ETHER = 10**18
+
+
+class GasTask:
+    """A task of the given size on a chain of its own; calls give the gas of their receipts."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        parameters = PyEVMBackend.generate_genesis_params({"gas_limit": 10**9})
+        backend = PyEVMBackend(genesis_parameters=parameters)
+        self.web3 = Web3(EthereumTesterProvider(EthereumTester(backend)))
+        self.coordinator = self.web3.eth.accounts[0]
+        compiled = artifact("PeerConsensus")
+        factory = self.web3.eth.contract(abi=compiled.abi, bytecode=compiled.bytecode)
+        addresses = [account(i).address for i in range(size)]
+        receipt = self.send(
+            factory.constructor(
+                addresses, digest("genesis"), digest("rules"), 500_000, 1, 3600, 3600, False, 0
+            )
+        )
+        address = receipt["contractAddress"]
+        self.deployment = int(receipt["gasUsed"])
+        self.functions = factory(address).functions
+        self.signing = Signing(TypedDataDomain(self.web3.eth.chain_id, address))
+
+    def send(self, call: Any) -> Any:
+        """The receipt of the coordinator's transaction."""
+        transaction = call.transact({"from": self.coordinator, "gas": 5 * 10**7})
+        receipt = self.web3.eth.get_transaction_receipt(transaction)
+        assert receipt["status"] == 1
+        return receipt
+
+    def send_as(self, member: int, call: Any) -> int:
+        """The gas of a member's own transaction."""
+        key = account(member)
+        funds = {"from": self.coordinator, "to": key.address, "value": ETHER}
+        self.web3.eth.send_transaction(funds)
+        transaction = call.build_transaction(
+            {
+                "from": key.address,
+                "gas": 10**7,
+                "nonce": self.web3.eth.get_transaction_count(key.address),
+            }
+        )
+        raw = key.sign_transaction(transaction).raw_transaction
+        receipt = self.web3.eth.get_transaction_receipt(self.web3.eth.send_raw_transaction(raw))
+        assert receipt["status"] == 1
+        return int(receipt["gasUsed"])
+
+    def gas(self, call: Any) -> int:
+        return int(self.send(call)["gasUsed"])
+
+    # -- a round ------------------------------------------------------------------------------
+
+    def open(self) -> int:
+        state = self.functions.state().call()
+        self.round, self.base = state[0] + 1, state[2]
+        gas = self.gas(self.functions.open_round(self.base, 2**self.size - 1))
+        self.opened_at = self.functions.state().call()[9]
+        return gas
+
+    def commit(self, members: range) -> int:
+        batch = [
+            self.signing.commitment(
+                i,
+                account(i),
+                Commitment(self.round, self.base, self.delta(i), self.opened_at),
+            )
+            for i in members
+        ]
+        return self.gas(self.functions.commit(self.round, batch))
+
+    def delta(self, member: int) -> bytes:
+        return digest(f"delta {self.round} {member}")
+
+    def ballot(self, member: int) -> Ballot:
+        """What an honest reviewer says: losses around 1.2, in 32 bits.
+
+        Some deltas are better than others, so that reviewers agree, not quite, on the order.
+        """
+        quality = random.Random(self.round).sample(range(self.size), self.size)
+        noise = random.Random(f"{self.round} {member}")
+        loss = {
+            j: 1.2 - 0.4 * quality[j] / self.size + noise.gauss(0, 0.02) for j in range(self.size)
+        }
+        return Ballot.from_values(
+            self.round, {j: to_value(-loss[j]) for j in range(self.size) if j != member}
+        )
+
+    def vote(self, members: range) -> int:
+        ballots = [self.signing.ballot(i, account(i), self.ballot(i)) for i in members]
+        batches = [ballots[at : at + BATCH] for at in range(0, len(ballots), BATCH)]
+        return sum(self.gas(self.functions.cast_ballots(self.round, batch)) for batch in batches)
+
+    def select(self) -> int:
+        assert self.functions.tied().call() == 0, "the common case is measured"
+        return self.gas(self.functions.select([]))
+
+    def close(self) -> int:
+        return self.gas(self.functions.close_round(self.round, digest(f"model {self.round}")))
+
+
+def digest(text: str) -> bytes:
+    """As a blob's: 32 bytes that look random."""
+    return sha256(text.encode()).digest()
+
+
+def relayed(task: GasTask) -> dict[str, int]:
+    """A whole round with everybody, in as few transactions as there can be."""
+    everybody = range(task.size)
+    gas = {
+        "open_round": task.open(),
+        "commit": task.commit(everybody),
+        "cast_ballots": task.vote(everybody),
+        "select": task.select(),
+        "close_round": task.close(),
+    }
+    return gas | {"round": sum(gas.values())}
+
+
+def direct(task: GasTask) -> dict[str, int]:
+    """One member's own transactions in a round in which others have gone before."""
+    task.open()
+    task.commit(range(1))
+    commit = task.functions.commit_direct(task.round, task.delta(1), task.opened_at)
+    gas = {"commit_direct": task.send_as(1, commit)}
+    task.commit(range(2, task.size))
+    task.vote(range(1))
+    ballot = task.functions.cast_ballot_direct(task.round, task.ballot(1).encode(), bytes(32))
+    gas["cast_ballot_direct"] = task.send_as(1, ballot)
+    task.vote(range(2, task.size))
+    task.select()
+    task.close()
+    return gas
+
+
+def all_tied(task: GasTask) -> dict[str, int]:
+    """The dearest selection there can be: nobody got a point, and digests decide everything."""
+    task.open()
+    task.commit(range(task.size))
+    task.ballot = lambda member: Ballot(task.round, ())  # type: ignore[method-assign]
+    task.vote(range(task.size))
+    digests = [(i, task.delta(i)) for i in range(task.size)]
+    return {"select, all tied": task.gas(task.functions.select(digests))}
+
+
+def measure() -> dict[str, dict[str, int]]:
+    """All figures, by number of members and call."""
+    figures = {}
+    for size in SIZES:
+        task = GasTask(size)
+        relayed(task)
+        figures[str(size)] = {
+            "deployment": task.deployment,
+            **relayed(task),
+            **direct(task),
+            **all_tied(task),
+        }
+    return figures
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
+    print(SNAPSHOT.read_text(encoding="utf-8"))

@@ -1,0 +1,283 @@
+"""One task on a chain of its own, as the tests drive it: the committed bytecode in titanoboa.
+
+The chain is py-evm without transactions around the calls: fast, and reverts come back as
+:class:`Reverted` with the contract's reason. Gas is measured elsewhere, from receipts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import boa
+from bcfl.contracts import artifact
+from eth_abi import decode, encode
+from eth_account.signers.local import LocalAccount
+from eth_utils import keccak
+from eth_utils.abi import collapse_if_tuple
+
+from bcfl.core.domain import Ballot, Commitment, Phase, RoundState, TypedDataDomain, bits
+from tests.contracts.peer_consensus_keys import (
+    Signing,
+    Words,
+    account,
+    revealed,
+    salt,
+    seal_of,
+    unpacked,
+)
+
+GENESIS = sha256(b"genesis").digest()
+RULES = sha256(b"rules").digest()
+WINDOW_S = 100
+START = 1_700_000_000
+COORDINATOR = account(1000).address
+STRANGER = account(2000)
+
+
+class Reverted(Exception):  # noqa: N818 -- what it is, not what went wrong
+    """A call that the contract refused; the text is its reason, empty where it gave none."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """An event."""
+
+    name: str
+    fields: Mapping[str, Any]
+
+
+def digest_of(member: int, round_: int, version: int = 0) -> bytes:
+    """A digest as SHA-256 gives it."""
+    return sha256(f"delta {member} {round} {version}".encode()).digest()
+
+
+class Task:
+    """A deployed ``PeerConsensus`` whose members' keys are all at hand."""
+
+    def __init__(
+        self,
+        members: int = 4,
+        *,
+        kappa_ppm: int = 500_000,
+        quorum: int = 1,
+        sealed: bool = False,
+        stake: int = 0,
+        accounts: Sequence[str] | None = None,
+        windows: tuple[int, int] = (WINDOW_S, WINDOW_S),
+    ) -> None:
+        self.env = boa.Env()
+        self.env.evm.patch.timestamp = START
+        self.keys = [account(i) for i in range(members)]
+        if accounts is None:
+            accounts = [] if stake else [key.address for key in self.keys]
+        compiled = artifact("PeerConsensus")
+        self._functions = {
+            entry["name"]: entry for entry in compiled.abi if entry["type"] == "function"
+        }
+        self._events = {
+            keccak(text=_signature(entry)): entry
+            for entry in compiled.abi
+            if entry["type"] == "event"
+        }
+        constructor = next(entry for entry in compiled.abi if entry["type"] == "constructor")
+        arguments = encode(
+            _types(constructor["inputs"]),
+            [accounts, GENESIS, RULES, kappa_ppm, quorum, *windows, sealed, stake],
+        )
+        address, computation = self.env.deploy(
+            sender=COORDINATOR, bytecode=compiled.bytecode + arguments
+        )
+        if computation.is_error:
+            raise Reverted(_reason(computation.output))
+        self.address = str(address)
+        self.logs = [self._decoded(entry) for entry in computation.get_raw_log_entries()]
+        self.signing = Signing(TypedDataDomain(self.env.evm.patch.chain_id, self.address))
+
+    # -- the chain ----------------------------------------------------------------------------
+
+    @property
+    def now(self) -> int:
+        """Chain time, seconds."""
+        return int(self.env.evm.patch.timestamp)
+
+    def travel(self, seconds: int) -> None:
+        """Let time pass."""
+        self.env.evm.patch.timestamp += seconds
+
+    def call(
+        self, name: str, *arguments: Any, sender: str | LocalAccount = COORDINATOR, value: int = 0
+    ) -> Any:
+        """Call the contract; the answer, or :class:`Reverted`. Events go to ``logs``."""
+        function = self._functions[name]
+        types = _types(function["inputs"])
+        selector = keccak(text=_signature(function))[:4]
+        computation = self.env.execute_code(
+            to_address=self.address,
+            sender=getattr(sender, "address", sender),
+            data=selector + encode(types, arguments),
+            value=value,
+            is_modifying=function["stateMutability"] not in ("view", "pure"),
+        )
+        if computation.is_error:
+            raise Reverted(_reason(computation.output))
+        self.logs += [self._decoded(entry) for entry in computation.get_raw_log_entries()]
+        answer = decode(_types(function["outputs"]), computation.output)
+        return answer[0] if len(answer) == 1 else answer
+
+    def tries(self, name: str, *arguments: Any, **options: Any) -> bool:
+        """Whether the call succeeds; if not, the contract must say why."""
+        try:
+            self.call(name, *arguments, **options)
+        except Reverted as error:
+            if not str(error):
+                raise
+            return False
+        return True
+
+    def events(self, name: str) -> list[Mapping[str, Any]]:
+        """The fields of all events of that name so far."""
+        return [log.fields for log in self.logs if log.name == name]
+
+    def _decoded(self, entry: tuple[int, bytes, Sequence[int], bytes]) -> Log:
+        _, _, topics, data = entry
+        event = self._events[topics[0].to_bytes(32, "big")]
+        indexed = [field for field in event["inputs"] if field["indexed"]]
+        plain = [field for field in event["inputs"] if not field["indexed"]]
+        fields = {
+            field["name"]: decode([field["type"]], topic.to_bytes(32, "big"))[0]
+            for field, topic in zip(indexed, topics[1:], strict=True)
+        }
+        values = decode(_types(plain), data)
+        fields |= {field["name"]: value for field, value in zip(plain, values, strict=True)}
+        return Log(event["name"], fields)
+
+    # -- what the contract says ---------------------------------------------------------------
+
+    @property
+    def state(self) -> RoundState:
+        """``state()``."""
+        round_, phase, *rest = self.call("state")
+        return RoundState(round_, Phase(phase), *rest)
+
+    def scores(self, members: int | None = None) -> list[int]:
+        """The doubled points of the first ``members`` members."""
+        return unpacked(self.call("scores"), members or len(self.keys))
+
+    # -- what members say ---------------------------------------------------------------------
+
+    def commitment(self, member: int, version: int = 0, **changes: Any) -> Words:
+        """That member's signed commitment for the current round, or a changed one."""
+        return self.signing.commitment(
+            member, self.keys[member], self.unsigned(member, version, **changes)
+        )
+
+    def unsigned(self, member: int, version: int = 0, **changes: Any) -> Commitment:
+        """What :meth:`commitment` signs."""
+        state = self.state
+        fields = {
+            "round": state.round,
+            "base": state.model,
+            "digest": digest_of(member, state.round, version),
+            "timestamp": self.now,
+        }
+        return Commitment(**fields | changes)
+
+    def ballot(self, member: int, values: Mapping[int, int], round_: int | None = None) -> Words:
+        """That member's signed ballot for the current round."""
+        ballot = Ballot.from_values(round_ or self.state.round, dict(values))
+        return self.signing.ballot(member, self.keys[member], ballot)
+
+    def raw_ballot(self, member: int, entries: bytes) -> Words:
+        """A signed ballot of whatever bytes."""
+        return self.signing.entries(member, self.keys[member], self.state.round, entries)
+
+    def sealed_ballot(self, member: int, values: Mapping[int, int]) -> tuple[Words, Words]:
+        """That member's signed seal, and what it reveals."""
+        entries = Ballot.from_values(self.state.round, dict(values)).encode()
+        mine = salt(member)
+        seal = self.signing.seal(
+            member, self.keys[member], self.state.round, seal_of(entries, mine)
+        )
+        return seal, revealed(member, entries, mine)
+
+    # -- phases of a round --------------------------------------------------------------------
+
+    def open(self, expected: Iterable[int] | None = None) -> int:
+        """Open a round; its number."""
+        field = self.call("active") if expected is None else bits(expected)
+        self.call("open_round", self.state.model, field)
+        return self.state.round
+
+    def commit(self, members: Iterable[int] | None = None) -> None:
+        """Relay commitments, of everybody if nothing else is said."""
+        chosen = range(len(self.keys)) if members is None else members
+        self.call("commit", self.state.round, [self.commitment(i) for i in chosen])
+
+    def vote(self, values: Mapping[int, Mapping[int, int]]) -> None:
+        """Relay ballots: by member, the values by rated member."""
+        self.call(
+            "cast_ballots",
+            self.state.round,
+            [self.ballot(member, row) for member, row in values.items()],
+        )
+
+    def vote_fully(self, favourites: Sequence[int] | None = None) -> None:
+        """Everybody who committed rates everybody else, in the same order."""
+        committed = [i for i in range(len(self.keys)) if self.state.committed >> i & 1]
+        order = list(favourites or committed)
+        value = {member: 1000 - place for place, member in enumerate(order)}
+        self.vote({i: {j: value[j] for j in committed if j != i} for i in committed})
+
+    def select(self, sender: str | LocalAccount = STRANGER) -> None:
+        """Select, with the digests where they decide."""
+        digests = self.digests() if self.call("tied") else []
+        self.call("select", digests, sender=sender)
+
+    def digests(self) -> list[tuple[int, bytes]]:
+        """All commitments of the current round, in the order of their events."""
+        return [
+            (event["member"], event["digest"])
+            for event in self.events("Committed")
+            if event["round"] == self.state.round
+        ]
+
+    def close(self) -> bytes:
+        """Close the round with some model; its digest."""
+        model = sha256(b"model %d" % self.state.round).digest()
+        self.call("close_round", self.state.round, model)
+        return model
+
+    def play(self) -> None:
+        """One whole round in which everybody takes part."""
+        self.open()
+        self.commit()
+        self.vote_fully()
+        self.select()
+        self.close()
+
+
+def staked(members: int = 4, stake: int = 10**18, **rules: Any) -> Task:
+    """A task with a stake, which all members have paid."""
+    task = Task(members, stake=stake, **rules)
+    for key in task.keys:
+        task.env.set_balance(key.address, 10 * stake)
+        task.call("join", sender=key, value=stake)
+    return task
+
+
+def _types(fields: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [collapse_if_tuple(field) for field in fields]
+
+
+def _signature(entry: Mapping[str, Any]) -> str:
+    return f"{entry['name']}({','.join(_types(entry['inputs']))})"
+
+
+def _reason(output: bytes) -> str:
+    """The text of ``Error(string)``, with which Vyper's asserts revert."""
+    if output[:4] != keccak(text="Error(string)")[:4]:
+        return ""
+    return str(decode(["string"], output[4:])[0])

@@ -1,0 +1,43 @@
+# pragma version 0.4.3
+# For tests: makes the modules that count and choose callable by themselves.
+
+import borda
+import lanes
+import selection
+
+
+@external
+@pure
+def count(
+    tally: uint256[lanes.WORDS], words: uint256, entries: Bytes[borda.MAX_BYTES], size: uint256
+) -> (uint256[lanes.WORDS], uint256):
+    return borda._counted(tally, words, entries, size)
+
+
+@external
+@pure
+def choose(
+    candidates: uint256,
+    tally: uint256[lanes.WORDS],
+    words: uint256,
+    kappa_ppm: uint256,
+    limit: uint256,
+    digests: DynArray[selection.Digest, lanes.CAPACITY],
+) -> uint256:
+    places: uint256 = selection._winner_count(kappa_ppm, lanes._count(candidates))
+    sure: uint256 = 0
+    tied: uint256 = 0
+    sure, tied = selection._best(candidates, tally, words, places, limit)
+    if tied == 0:
+        return sure
+    return sure | selection._break_tie(tied, places - lanes._count(sure), digests)
+
+
+@external
+@pure
+def bits(field: uint256) -> (uint256, uint256, uint256):
+    """
+    @return The flags of the lowest 16 bits, these gathered again, and how many of all are set.
+    """
+    flags: uint256 = lanes._spread(field)
+    return flags, lanes._gather(flags), lanes._count(field)

@@ -1,0 +1,48 @@
+"""What a round costs: compared to the last unit with what is under version control."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bcfl.core.domain import Ballot
+from tests.contracts.peer_consensus_gas import SNAPSHOT, GasTask, measure, relayed
+
+#: The best of the peers needs 6,620,000 for ten members; see PEERS.
+LIMIT_OF_TEN = 420_000
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, dict[str, int]]:
+    return measure()
+
+
+def test_every_figure_is_the_one_in_the_snapshot(measured: dict[str, dict[str, int]]) -> None:
+    written = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+    assert measured == written, (
+        "gas has changed; if that is meant: python -m tests.contracts.peer_consensus_gas"
+    )
+
+
+def test_a_round_of_ten_stays_within_its_limit(measured: dict[str, dict[str, int]]) -> None:
+    assert measured["10"]["round"] <= LIMIT_OF_TEN
+
+
+def test_a_hundred_members_cost_less_than_their_square(
+    measured: dict[str, dict[str, int]],
+) -> None:
+    ten, hundred = measured["10"]["round"], measured["100"]["round"]
+    assert hundred < 15 * ten
+
+
+def test_ties_cost_little_more() -> None:
+    task = GasTask(10)
+    relayed(task)
+    without = relayed(task)["cast_ballots"]
+    task.ballot = lambda member: Ballot.from_values(  # type: ignore[method-assign]
+        task.round, {j: 2**31 + j // 2 for j in range(10) if j != member}
+    )
+    task.open()
+    task.commit(range(10))
+    assert task.vote(range(10)) < 1.25 * without

@@ -1,0 +1,393 @@
+"""Anybody calls anything, at any time: the contract does what the model does, and no more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from eth_account.signers.local import LocalAccount
+from hypothesis import Phase as Stage
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from bcfl.core.domain import Ballot, Commitment, Phase, bits, members_in
+from tests.contracts.peer_consensus_keys import Words, account, revealed, salt, seal_of
+from tests.contracts.peer_consensus_model import Model, Terms
+from tests.contracts.peer_consensus_task import (
+    COORDINATOR,
+    GENESIS,
+    WINDOW_S,
+    Task,
+    digest_of,
+)
+
+STAKE = 10**18
+PEOPLE = [account(i) for i in range(6)]
+OUTSIDER = account(50)
+EVERYBODY = {key.address.lower(): key for key in (*PEOPLE, OUTSIDER, account(1000))}
+ADDRESSES = list(EVERYBODY)
+CHIEF = COORDINATOR.lower()
+
+MEMBERS = st.integers(0, 6)
+SENDERS = st.sampled_from(ADDRESSES)
+MOSTLY_CHIEF = st.sampled_from([CHIEF] * 4 + [OUTSIDER.address.lower()])
+#: Most batches are of members; some have somebody in them who is none.
+BATCHES = st.lists(st.integers(0, 3), max_size=4) | st.lists(MEMBERS, max_size=4)
+ROWS = st.dictionaries(MEMBERS, st.integers(0, 3), max_size=6)
+#: What is wrong with what is signed; mostly nothing.
+FAULTS = st.sampled_from(["", "", "", "key", "round", "early", "late"])
+CALLS: Counter[str] = Counter()
+
+
+class Anybody(RuleBasedStateMachine):
+    """Members, the coordinator, relayers and strangers, on one task."""
+
+    @initialize(
+        founders=st.integers(2, 5),
+        quorum=st.integers(1, 2),
+        kappa_ppm=st.sampled_from([1, 333_333, 500_000, 999_999]),
+        sealed=st.booleans(),
+        stake=st.sampled_from([0, STAKE]),
+    )
+    def deploy(self, founders: int, quorum: int, kappa_ppm: int, sealed: bool, stake: int) -> None:
+        first = [] if stake else ADDRESSES[:founders]
+        self.task = Task(
+            6, kappa_ppm=kappa_ppm, quorum=quorum, sealed=sealed, stake=stake, accounts=first
+        )
+        terms = Terms(kappa_ppm, quorum, WINDOW_S, sealed, stake)
+        self.model = Model(terms, GENESIS, CHIEF, list(first), set(range(len(first))))
+        #: What its author really signed or sent: nothing else may ever be an event.
+        self.said: set[tuple[int, int, bytes]] = set()
+        for address in ADDRESSES:
+            self.task.env.set_balance(address, 1000 * STAKE)
+        for address in ADDRESSES[:founders] if stake else []:
+            self.come(address, 0, STAKE)
+
+    def expect(self, good: bool, name: str, *arguments: Any, **options: Any) -> None:
+        """Call the contract; it must do it exactly if the call is good."""
+        done = self.task.tries(name, *arguments, **options)
+        assert done == good, f"{name}{arguments} from {options} in {self.task.state.phase.name}"
+        CALLS[name if done else f"{name}, refused"] += 1
+
+    def key(self, member: int) -> LocalAccount:
+        """Of that member, or of somebody who is none."""
+        known = self.model.accounts
+        return EVERYBODY[known[member]] if member < len(known) else OUTSIDER
+
+    def signer(self, member: int, fault: str) -> tuple[LocalAccount, bool]:
+        """Who signs for a member, and whether that and the round will hold."""
+        key = OUTSIDER if fault == "key" else self.key(member)
+        return key, key is self.key(member) and fault != "round"
+
+    @property
+    def now(self) -> int:
+        return self.task.now
+
+    @property
+    def round(self) -> int:
+        return max(self.model.round, 1)
+
+    # -- rounds -------------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([1, 30, 101]))
+    def time_passes(self, seconds: int) -> None:
+        self.task.travel(seconds)
+
+    @rule(sender=MOSTLY_CHIEF, whom=st.sets(MEMBERS), base=st.sampled_from([b"", b"", bytes(32)]))
+    def open(self, sender: str, whom: set[int], base: bytes) -> None:
+        expected = frozenset(whom if len(whom) == 1 else whom & self.model.active)
+        base = base or self.model.model
+        good = self.model.open(self.now, sender, base, expected)
+        self.expect(good, "open_round", base, bits(expected), sender=sender)
+
+    @rule(members=BATCHES, fault=FAULTS, version=st.integers(0, 1), sender=SENDERS)
+    def commit(self, members: list[int], fault: str, version: int, sender: str) -> None:
+        timestamp = {"early": self.model.opened_at - 1, "late": self.now + 1}.get(fault, self.now)
+        batch, meant = [], []
+        for member in members:
+            key, signed = self.signer(member, fault)
+            digest = digest_of(member, self.round, version)
+            commitment = Commitment(
+                self.round + (fault == "round"), self.model.model, digest, max(timestamp, 0)
+            )
+            batch.append(self.task.signing.commitment(member, key, commitment))
+            meant.append((member, digest, timestamp, signed))
+            if signed:
+                self.said.add((self.round, member, digest))
+        good = self.model.commit(self.now, meant)
+        self.expect(good, "commit", self.model.round, batch, sender=sender)
+
+    @rule(member=MEMBERS, version=st.integers(0, 1), late=st.booleans())
+    def commit_directly(self, member: int, version: int, late: bool) -> None:
+        digest, timestamp = digest_of(member, self.round, version), self.now + late
+        first = member not in self.model.committed
+        good = first and self.model.commit(self.now, [(member, digest, timestamp, True)])
+        self.said |= {(self.round, member, digest)} if good else set()
+        sender = self.key(member).address
+        self.expect(good, "commit_direct", self.model.round, digest, timestamp, sender=sender)
+
+    def secret(self, member: int) -> bytes:
+        """What this member seals in this round: it rates everybody else who has committed."""
+        others = [j for j in self.model.committed if j != member]
+        return Ballot.from_values(self.round, {j: (j + member) % 2 for j in others}).encode()
+
+    @rule(members=BATCHES, fault=FAULTS, direct=st.booleans())
+    def seal(self, members: list[int], fault: str, direct: bool) -> None:
+        seals = {m: seal_of(self.secret(m), salt(m)) for m in members}
+        if direct and members:
+            member = members[0]
+            first = member not in self.model.sealed
+            good = first and self.model.seal(self.now, [(member, seals[member], True)])
+            sender = self.key(member).address
+            self.expect(good, "seal_direct", self.model.round, seals[member], sender=sender)
+            return
+        batch, meant = [], []
+        for member in members:
+            key, signed = self.signer(member, fault)
+            round_ = self.round + (fault == "round")
+            batch.append(self.task.signing.seal(member, key, round_, seals[member]))
+            meant.append((member, seals[member], signed))
+        good = self.model.seal(self.now, meant)
+        self.expect(good, "seal", self.model.round, batch)
+
+    @rule(
+        members=BATCHES,
+        fault=FAULTS,
+        row=ROWS,
+        damage=st.sampled_from(["", "", "cut", "swap"]),
+        direct=st.booleans(),
+    )
+    def vote(
+        self, members: list[int], fault: str, row: dict[int, int], damage: str, direct: bool
+    ) -> None:
+        batch, meant = [], []
+        for member in members:
+            entries = self.secret(member)
+            if not self.model.terms.sealed and len(row) > 1:
+                entries = Ballot.from_values(self.round, row).encode()
+            entries = {"cut": entries[:-1], "swap": entries[5:] + entries[:5]}.get(damage, entries)
+            kept = self.model.sealed.get(member) == seal_of(entries, salt(member))
+            key, signed = self.signer(member, fault)
+            meant.append((member, entries, kept if self.model.terms.sealed else signed))
+            batch.append(self._cast(member, key, fault, entries))
+        if direct and members:
+            member, entries, holds = meant[0]
+            first = member not in self.model.ballots
+            holds = holds or not self.model.terms.sealed
+            good = first and self.model.vote(self.now, [(member, entries, holds)])
+            arguments = (self.model.round, entries, salt(member))
+            sender = self.key(member).address
+            self.expect(good, "cast_ballot_direct", *arguments, sender=sender)
+            return
+        self.expect(self.model.vote(self.now, meant), "cast_ballots", self.model.round, batch)
+
+    def _cast(self, member: int, key: LocalAccount, fault: str, entries: bytes) -> Words:
+        if self.model.terms.sealed:
+            return revealed(member, entries, salt(member))
+        return self.task.signing.entries(member, key, self.round + (fault == "round"), entries)
+
+    @rule(sender=SENDERS, lie=st.booleans())
+    def select(self, sender: str, lie: bool) -> None:
+        tied, digests = self.task.call("tied"), self.task.digests()
+        if lie and tied:
+            self.expect(False, "select", digests[::-1] + digests, sender=sender)
+        good = self.model.select(self.now)
+        self.expect(good, "select", digests if tied or lie else [], sender=sender)
+
+    @rule(sender=MOSTLY_CHIEF, before=st.booleans())
+    def close(self, sender: str, before: bool) -> None:
+        round_ = self.model.round - (before and sender != CHIEF and self.model.round > 0)
+        model = digest_of(99, self.round)
+        good = self.model.close(sender, round_, model)
+        self.expect(good, "close_round", round_, model, sender=sender)
+
+    @rule(
+        member=MEMBERS,
+        back=st.integers(-1, 2),
+        fault=st.sampled_from(["", "", "", "same", "key"]),
+    )
+    def prove(self, member: int, back: int, fault: str) -> None:
+        round_ = max(self.model.round - back, 0)
+        key, signed = self.signer(member, fault)
+        pair = [
+            self.task.signing.evidence(
+                key, Commitment(max(round_, 1), GENESIS, digest_of(member, round_, version), 0)
+            )
+            for version in (0, int(fault != "same"))
+        ]
+        good = self.model.prove(member, round_, signed and fault != "same")
+        self.expect(good, "prove_equivocation", member, round_, *pair, sender=OUTSIDER)
+
+    @rule(member=MEMBERS)
+    def convict(self, member: int) -> None:
+        self.prove(member, 0, "")
+
+    @rule(whom=st.sets(MEMBERS), steps=st.integers(1, 3))
+    def go_on(self, whom: set[int], steps: int) -> None:
+        """The next steps of the protocol, by some or by all whose turn it is."""
+        for _ in range(steps):
+            self.step(whom)
+
+    @rule(member=MEMBERS, steps=st.integers(1, 3))
+    def go_on_alone(self, member: int, steps: int) -> None:
+        """The same, without a relayer."""
+        for _ in range(steps):
+            self.step({member})
+
+    def step(self, whom: set[int]) -> None:
+        """One step, directly if one alone is meant to take it."""
+        phase, model = self.model.phase(self.now), self.model
+        due = {
+            Phase.COMMIT: model.active - set(model.committed),
+            Phase.SEAL: set(model.committed) - set(model.sealed),
+            Phase.BALLOT: set(model.sealed if model.terms.sealed else model.committed)
+            - set(model.ballots),
+        }.get(phase, set())
+        some = sorted(due & whom or due)
+        alone = len(whom) == 1
+        match phase:
+            case Phase.IDLE:
+                self.open(CHIEF, model.active | {0}, b"")
+            case Phase.COMMIT if some and alone:
+                self.commit_directly(some[0], 0, late=False)
+            case Phase.COMMIT if some:
+                self.commit(some, "", 0, CHIEF)
+            case Phase.SEAL:
+                self.seal(some, "", alone)
+            case Phase.BALLOT:
+                self.vote(some, "", {}, "", alone)
+            case Phase.SELECT:
+                self.select(CHIEF, lie=False)
+            case Phase.SELECTED:
+                self.close(CHIEF, before=False)
+
+    # -- members ------------------------------------------------------------------------------
+
+    @rule(sender=SENDERS, member=st.integers(0, 5), value=st.sampled_from([STAKE] * 3 + [1]))
+    def come(self, sender: str, member: int, value: int) -> None:
+        if self.model.terms.stake:
+            self.expect(self.model.join(sender, sender, value), "join", sender=sender, value=value)
+        else:
+            good = self.model.join(sender, ADDRESSES[member], 0)
+            self.expect(good, "add_member", ADDRESSES[member], sender=sender)
+
+    @rule(sender=SENDERS | st.just(CHIEF), member=MEMBERS)
+    def go(self, sender: str, member: int) -> None:
+        if self.model.terms.stake:
+            known = sender in self.model.accounts
+            seat = self.model.accounts.index(sender) if known else -1
+            self.expect(self.model.leave(sender, seat), "leave", sender=sender)
+        else:
+            good = self.model.leave(sender, member)
+            self.expect(good, "remove_member", member, sender=sender)
+
+    @rule(sender=SENDERS, owed=st.booleans())
+    def withdraw(self, sender: str, owed: bool) -> None:
+        if owed and self.model.owed:
+            sender = min(self.model.owed)
+        self.expect(self.model.withdraw(sender), "withdraw", sender=sender)
+
+    @rule(address=st.sampled_from(ADDRESSES[:6]))
+    def move(self, address: str) -> None:
+        """Somebody comes who is not there, or goes who is, and fetches its money."""
+        accounts = self.model.accounts
+        seat = accounts.index(address) if address in accounts else -1
+        sender = address if self.model.terms.stake else CHIEF
+        if seat in self.model.active:
+            self.go(sender, seat)
+        else:
+            self.come(sender, ADDRESSES.index(address), STAKE)
+        self.withdraw(address, owed=True)
+
+    # -- what always holds --------------------------------------------------------------------
+
+    @invariant()
+    def the_contract_is_where_the_model_is(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        assert self.task.state == self.model.state(self.now)
+        assert self.task.call("active") == bits(self.model.active)
+        assert list(self.task.call("members")) == self.model.accounts
+        totals = self.model.totals()
+        assert self.task.scores(7) == [totals.get(i, 0) for i in range(7)]
+
+    @invariant()
+    def all_money_is_a_stake_or_owed(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        staked = self.model.terms.stake * len(self.model.active)
+        owed = sum(self.model.owed.values())
+        assert self.task.env.get_balance(self.task.address) == staked + owed
+
+    def teardown(self) -> None:
+        """Once more: who is owed what, and the history, read from the events alone."""
+        if not hasattr(self, "model"):
+            return
+        owed = {address: self.task.call("withdrawable", address) for address in ADDRESSES}
+        assert {account: wei for account, wei in owed.items() if wei} == self.model.owed
+        check_history(self.task, self.said)
+
+
+def check_history(task: Task, said: set[tuple[int, int, bytes]]) -> None:
+    """What must hold of any sequence of events, whatever led to it."""
+    stage = "idle"
+    committed: dict[int, bytes] = {}
+    voted: set[int] = set()
+    round_ = 0
+    for log in task.logs:
+        fields = log.fields
+        match log.name:
+            case "Opened":
+                assert (stage, fields["round"]) == ("idle", round_ + 1)
+                stage, round_, committed, voted = "open", round_ + 1, {}, set()
+            case "Committed":
+                assert stage == "open"
+                assert fields["member"] not in committed
+                assert not voted, "no commitment after the first ballot"
+                assert (round_, fields["member"], fields["digest"]) in said, "forged"
+                committed[fields["member"]] = fields["digest"]
+            case "BallotCast":
+                assert stage == "open"
+                assert fields["member"] in committed.keys() - voted
+                voted.add(fields["member"])
+            case "Selected":
+                winners = set(members_in(fields["winners"]))
+                assert stage == "open"
+                assert winners
+                assert winners <= committed.keys()
+                assert len(winners) < len(committed) or len(committed) == 1
+                stage = "selected"
+            case "Voided":
+                assert (stage, members_in(fields["voted"])) == ("open", tuple(sorted(voted)))
+                stage = "idle"
+            case "Closed":
+                assert stage == "selected"
+                stage = "idle"
+            case "Sealed" | "Equivocated" | "MemberJoined" | "MemberLeft" | "Withdrawn":
+                pass
+            case _:
+                raise AssertionError(f"an event that nobody knows: {log}")
+
+
+@pytest.mark.timeout(7200)  # for the profile `fuzz`
+def test_anybody_calling_anything_keeps_every_promise() -> None:
+    CALLS.clear()
+    stages = [Stage.generate, Stage.shrink]
+    run_state_machine_as_test(Anybody, settings=settings(stateful_step_count=40, phases=stages))
+    done = {name for name in CALLS if not name.endswith("refused")}
+    assert done >= {
+        "open_round", "commit", "commit_direct", "seal", "seal_direct", "cast_ballots",
+        "cast_ballot_direct", "select", "close_round", "prove_equivocation", "add_member",
+        "remove_member", "join", "leave", "withdraw",
+    }, f"never succeeded: {CALLS}"  # fmt: skip
+    succeeded = sum(CALLS[name] for name in done)
+    assert succeeded > 0.2 * CALLS.total(), f"too few calls succeed to prove anything: {CALLS}"
+    assert min(CALLS[name] for name in ("select", "close_round", "cast_ballots")) >= 10, CALLS

@@ -1,0 +1,339 @@
+"""A round from opening to closing: phases, deadlines, quorum, relayed and direct."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import pytest
+
+from bcfl.core.domain import Ballot, Phase, bits, members_in
+from bcfl.core.scoring import Borda, tally
+from tests.contracts.peer_consensus_keys import account
+from tests.contracts.peer_consensus_task import (
+    COORDINATOR,
+    GENESIS,
+    RULES,
+    STRANGER,
+    WINDOW_S,
+    Reverted,
+    Task,
+    digest_of,
+)
+
+
+def test_a_new_task_says_what_it_was_given() -> None:
+    task = Task(3, kappa_ppm=250_000, quorum=2, windows=(10, 20))
+    assert task.call("coordinator").lower() == COORDINATOR.lower()
+    assert task.call("rules") == RULES
+    assert task.call("kappa_ppm") == 250_000
+    assert task.call("quorum") == 2
+    assert task.call("commit_window_s") == 10
+    assert task.call("ballot_window_s") == 20
+    assert task.call("sealed_ballots") is False
+    assert task.call("stake") == 0
+    assert task.call("BALLOT_BATCH") == 32
+    state = task.state
+    assert (state.round, state.phase, state.model) == (0, Phase.IDLE, GENESIS)
+    assert (state.opened_at, state.commit_deadline, state.ballot_deadline) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"kappa_ppm": 0}, "kappa_ppm not in 1..999999"),
+        ({"kappa_ppm": 1_000_000}, "kappa_ppm not in 1..999999"),
+        ({"quorum": 0}, "quorum not in 1..128"),
+        ({"quorum": 129}, "quorum not in 1..128"),
+        ({"windows": (0, 1)}, "commit_window_s below 1"),
+        ({"windows": (1, 0)}, "ballot_window_s below 1"),
+        ({"windows": (2**32 + 1, 1)}, "commit_window_s above 2**32"),
+        ({"windows": (1, 2**32 + 1)}, "ballot_window_s above 2**32"),
+        ({"members": 1}, "fewer than 2 members"),
+        ({"members": 2, "stake": 1, "accounts": [account(0).address] * 2}, "members join by"),
+        ({"accounts": [account(0).address] * 2}, "membership: a member already"),
+        ({"accounts": [account(0).address, "0x" + "00" * 20]}, "membership: the zero address"),
+    ],
+)
+def test_a_task_on_senseless_terms_is_refused(changes: dict[str, object], reason: str) -> None:
+    with pytest.raises(Reverted, match=reason.replace("*", r"\*")):
+        Task(**{"members": 2, **changes})  # type: ignore[arg-type]
+
+
+def test_a_round_passes_through_its_phases_and_says_so() -> None:
+    task = Task(4)
+    opened_at = task.now
+    task.open()
+    state = task.state
+    assert (state.round, state.phase, state.expected) == (1, Phase.COMMIT, 0b1111)
+    assert state.opened_at == opened_at
+    assert state.commit_deadline == state.seal_deadline == opened_at + WINDOW_S
+    assert state.ballot_deadline == opened_at + 2 * WINDOW_S
+    assert task.events("Opened") == [
+        {
+            "round": 1,
+            "base": GENESIS,
+            "expected": 0b1111,
+            "commit_deadline": opened_at + WINDOW_S,
+            "seal_deadline": opened_at + WINDOW_S,
+            "ballot_deadline": opened_at + 2 * WINDOW_S,
+        }
+    ]
+    task.commit([2, 0])
+    assert (task.state.phase, task.state.committed) == (Phase.COMMIT, 0b101)
+    task.commit([1, 3])
+    assert task.state.phase is Phase.BALLOT
+    assert [event["member"] for event in task.events("Committed")] == [2, 0, 1, 3]
+    assert task.events("Committed")[0] == {
+        "round": 1,
+        "member": 2,
+        "digest": digest_of(2, 1),
+        "timestamp": opened_at,
+    }
+    rows = {i: {j: 10 * j + i for j in range(4) if j != i} for i in range(4)}
+    task.vote({0: rows[0], 1: rows[1]})
+    assert (task.state.phase, task.state.voted) == (Phase.BALLOT, 0b11)
+    task.vote({2: rows[2], 3: rows[3]})
+    assert task.state.phase is Phase.SELECT
+    totals = tally(Borda(), [Ballot.from_values(1, row) for row in rows.values()], 4)
+    assert task.scores() == [totals[i] for i in range(4)]
+    task.select()
+    assert (task.state.phase, members_in(task.state.winners)) == (Phase.SELECTED, (2, 3))
+    assert task.events("Selected")[0]["winners"] == 0b1100
+    model = task.close()
+    state = task.state
+    assert (state.phase, state.model, state.winners) == (Phase.IDLE, model, 0b1100)
+    assert task.events("Closed") == [{"round": 1, "model": model}]
+    task.open()
+    state = task.state
+    assert (state.round, state.committed, state.voted, state.winners) == (2, 0, 0, 0)
+    assert task.scores() == [0, 0, 0, 0]
+
+
+def test_points_of_the_round_before_do_not_count_again() -> None:
+    task = Task(4)
+    task.play()
+    first = task.scores()
+    task.open()
+    task.commit()
+    task.vote({0: {1: 5, 2: 4, 3: 3}})
+    assert task.scores() == [0, 6, 4, 2]
+    assert first != task.scores()
+
+
+def test_opening_needs_the_current_model_and_members_to_expect() -> None:
+    task = Task(3)
+    for base, expected, reason in [
+        (sha256(b"other").digest(), 0b111, "base is not the current model"),
+        (GENESIS, 0, "nobody is expected"),
+        (GENESIS, 0b1000, "not a member"),
+        (GENESIS, 1 << 128, "not a member"),
+    ]:
+        with pytest.raises(Reverted, match=reason):
+            task.call("open_round", base, expected)
+    task.play()
+    with pytest.raises(Reverted, match="base is not the current model"):
+        task.call("open_round", GENESIS, 0b111)
+
+
+def test_who_is_not_expected_may_commit_all_the_same_while_it_lasts() -> None:
+    task = Task(4)
+    task.open([0, 1])
+    task.commit([3])
+    task.commit([0])
+    assert task.state.phase is Phase.COMMIT
+    task.commit([1])
+    assert (task.state.phase, task.state.committed) == (Phase.BALLOT, 0b1011)
+    with pytest.raises(Reverted, match="not in this phase"):
+        task.commit([2])
+
+
+def test_deadlines_end_the_phases_and_count_as_within() -> None:
+    task = Task(4)
+    task.open()
+    task.travel(WINDOW_S)
+    task.commit([0])
+    task.travel(1)
+    assert task.state.phase is Phase.BALLOT
+    with pytest.raises(Reverted, match="not in this phase"):
+        task.commit([1])
+    task.travel(WINDOW_S - 1)
+    task.vote({0: {}})
+    assert task.state.phase is Phase.SELECT
+
+    task = Task(4)
+    task.open()
+    task.commit([0, 1])
+    task.travel(2 * WINDOW_S + 1)
+    assert task.state.phase is Phase.SELECT
+    with pytest.raises(Reverted, match="not in this phase"):
+        task.vote({0: {1: 1}})
+
+
+def test_a_batch_passes_over_who_has_committed_or_voted_and_keeps_the_first_word() -> None:
+    task = Task(3)
+    task.open()
+    mine = digest_of(0, 1)
+    task.call("commit_direct", 1, mine, task.now, sender=task.keys[0])
+    batch = [task.commitment(0, version=7), task.commitment(1), task.commitment(1, version=8)]
+    task.call("commit", 1, batch)
+    assert task.digests() == [(0, mine), (1, digest_of(1, 1))]
+    task.commit([2])
+    task.call("cast_ballot_direct", 1, b"\1\0\0\0\1", bytes(32), sender=task.keys[0])
+    task.vote({0: {2: 9}, 1: {0: 9}})
+    task.call("cast_ballots", 1, [task.ballot(1, {2: 9}), task.ballot(2, {0: 1})])
+    assert task.scores() == [8, 4, 0]
+    assert [event["member"] for event in task.events("BallotCast")] == [0, 1, 2]
+
+
+def test_a_second_word_of_ones_own_is_refused() -> None:
+    task = Task(3)
+    task.open()
+    task.call("commit_direct", 1, digest_of(0, 1), task.now, sender=task.keys[0])
+    with pytest.raises(Reverted, match="has committed already"):
+        task.call("commit_direct", 1, digest_of(0, 1, 1), task.now, sender=task.keys[0])
+    task.commit([1, 2])
+    task.call("cast_ballot_direct", 1, b"", bytes(32), sender=task.keys[0])
+    with pytest.raises(Reverted, match="has voted already"):
+        task.call("cast_ballot_direct", 1, b"", bytes(32), sender=task.keys[0])
+
+
+def test_direct_calls_are_the_same_as_relayed_ones() -> None:
+    relayed, direct = Task(4), Task(4)
+    for task in (relayed, direct):
+        task.open()
+    relayed.commit()
+    for i in range(4):
+        direct.call("commit_direct", 1, digest_of(i, 1), direct.now, sender=direct.keys[i])
+    rows = {i: {j: 7 * j % 5 for j in range(4) if j != i} for i in range(4)}
+    relayed.vote(rows)
+    for i, row in rows.items():
+        entries = Ballot.from_values(1, row).encode()
+        direct.call("cast_ballot_direct", 1, entries, bytes(32), sender=direct.keys[i])
+    assert relayed.logs == direct.logs
+    for task in (relayed, direct):
+        task.select()
+    assert relayed.logs == direct.logs
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_timestamp_lies_between_the_opening_and_now(direct: bool) -> None:
+    task = Task(2)
+    task.open()
+    task.travel(10)
+
+    def commit(timestamp: int) -> None:
+        if direct:
+            task.call("commit_direct", 1, digest_of(0, 1), timestamp, sender=task.keys[0])
+        else:
+            task.call("commit", 1, [task.commitment(0, timestamp=timestamp)])
+
+    with pytest.raises(Reverted, match="signed before the round"):
+        commit(task.state.opened_at - 1)
+    with pytest.raises(Reverted, match="signed in the future"):
+        commit(task.now + 1)
+    commit(task.state.opened_at)
+
+
+def test_of_another_round_nothing_is_taken() -> None:
+    task = Task(2)
+    task.open()
+    task.commit()
+    for round_ in (0, 2, 2**64 + 1):
+        for name, batch in [("commit", []), ("cast_ballots", [])]:
+            with pytest.raises(Reverted, match="not the current round"):
+                task.call(name, round_, batch)
+
+
+@pytest.mark.parametrize(
+    ("committed", "voted"), [([], []), ([0], []), ([0, 1, 2], [0]), ([0, 1, 2], [])]
+)
+def test_a_round_below_its_quorum_is_void_and_changes_nothing(
+    committed: list[int], voted: list[int]
+) -> None:
+    task = Task(4, quorum=2)
+    task.play()
+    model = task.state.model
+    task.open()
+    if committed:
+        task.commit(committed)
+    task.travel(WINDOW_S + 1)
+    if len(committed) < 2:
+        assert task.state.phase is Phase.SELECT, "nothing is left to wait for"
+    if voted:
+        task.vote({i: {} for i in voted})
+    task.travel(WINDOW_S)
+    assert task.call("tied") == 0, "a void round needs no digests"
+    task.select()
+    state = task.state
+    assert (state.phase, state.model, state.winners) == (Phase.IDLE, model, 0)
+    assert task.events("Voided") == [
+        {"round": 2, "committed": bits(committed), "voted": bits(voted)}
+    ]
+    assert len(task.events("Selected")) == 1
+    task.play()
+    assert (task.state.round, len(task.events("Selected"))) == (3, 2)
+
+
+def test_a_lone_member_wins_alone() -> None:
+    task = Task(3)
+    task.open()
+    task.commit([1])
+    task.travel(WINDOW_S + 1)
+    task.vote({1: {}})
+    task.select()
+    assert task.state.winners == 0b010
+
+
+def test_never_all_of_several_win() -> None:
+    task = Task(2, kappa_ppm=999_999)
+    task.open()
+    task.commit()
+    task.vote({0: {1: 1}, 1: {}})
+    task.select()
+    assert task.state.winners == 0b10
+
+
+def test_anybody_may_select_and_the_caller_decides_nothing() -> None:
+    task = Task(3)
+    task.open()
+    task.commit()
+    task.vote({0: {1: 2, 2: 1}, 1: {0: 1}, 2: {1: 2}})
+    assert task.call("tied") == 0
+    lies = [(0, bytes(32)), (9, b"\xff" * 32)]
+    task.call("select", lies, sender=STRANGER)
+    assert members_in(task.state.winners) == (0, 1)
+
+
+def test_the_phase_changes_by_the_clock_alone() -> None:
+    task = Task(3)
+    task.open()
+    task.commit([0, 1])
+    logs = len(task.logs)
+    phases = []
+    for _ in range(4):
+        phases.append(task.state.phase)
+        task.travel(WINDOW_S // 2 + 1)
+    task.travel(WINDOW_S)
+    phases.append(task.state.phase)
+    assert phases == [Phase.COMMIT, Phase.COMMIT, Phase.BALLOT, Phase.BALLOT, Phase.SELECT]
+    assert len(task.logs) == logs
+
+
+def test_rounds_of_many_members_fill_several_words() -> None:
+    task = Task(40)
+    task.open()
+    task.commit()
+    rows = {i: {j: (j * 7 + i) % 41 for j in range(40) if j != i} for i in range(40)}
+    task.vote({i: rows[i] for i in range(20)})
+    task.vote({i: rows[i] for i in range(20, 40)})
+    totals = tally(Borda(), [Ballot.from_values(1, row) for row in rows.values()], 40)
+    assert task.scores() == [totals[i] for i in range(40)]
+    assert task.state.voted == 2**40 - 1
+
+
+def test_more_ballots_than_fit_one_transaction_are_refused() -> None:
+    task = Task(2)
+    task.open()
+    task.commit()
+    with pytest.raises(Reverted):
+        task.call("cast_ballots", 1, [task.ballot(0, {})] * 33)

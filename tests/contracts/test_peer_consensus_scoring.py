@@ -1,0 +1,254 @@
+"""The contract counts and chooses as the pure Python does: bit for bit, under Hypothesis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import boa
+import pytest
+from bcfl.contracts.build import EVM_VERSION, HERE
+from eth_abi import decode, encode
+from eth_utils import keccak
+from hypothesis import given
+from hypothesis import strategies as st
+from vyper.compiler import compile_from_file_input
+from vyper.compiler.input_bundle import FilesystemInputBundle
+from vyper.compiler.settings import OptimizationLevel, Settings
+
+from bcfl.core.domain import MAX_MEMBERS, Ballot, bits, members_in
+from bcfl.core.scoring import Borda, tally
+from bcfl.core.selection import select_winners
+from tests.contracts.peer_consensus_keys import unpacked
+from tests.contracts.peer_consensus_task import Task
+
+LIMIT = 2 * 127 * 127
+
+#: Few different values make ties, all 32 bits make none; the ends are where comparing slips.
+VALUES = st.one_of(
+    st.integers(0, 2),
+    st.sampled_from([0, 1, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1]),
+    st.integers(0, 2**32 - 1),
+)
+
+
+class Harness:
+    """The scoring modules as a contract of their own."""
+
+    def __init__(self) -> None:
+        self.env = boa.Env()
+        bundle = FilesystemInputBundle([HERE, Path(__file__).parent])
+        output = compile_from_file_input(
+            bundle.load_file(Path("scoring_harness.vy")),
+            input_bundle=bundle,
+            settings=Settings(evm_version=EVM_VERSION, optimize=OptimizationLevel.GAS),
+            output_formats=("bytecode",),
+        )
+        self.address, _ = self.env.deploy(bytecode=bytes.fromhex(output["bytecode"][2:]))
+
+    def call(self, name: str, types: Sequence[str], arguments: Sequence[Any], out: str) -> Any:
+        selector = keccak(text=f"{name}({','.join(types)})")[:4]
+        computation = self.env.execute_code(
+            to_address=self.address, data=selector + encode(types, arguments)
+        )
+        if computation.is_error:
+            raise AssertionError(f"reverted: {computation.output!r}")
+        return decode(out.split(), computation.output)
+
+    def count(self, tally: Sequence[int], words: int, ballot: Ballot, size: int) -> Any:
+        """``borda._counted``."""
+        types = ["uint256[8]", "uint256", "bytes", "uint256"]
+        return self.call(
+            "count", types, [tally, words, ballot.encode(), size], "uint256[8] uint256"
+        )
+
+    def choose(
+        self, totals: dict[int, int], digests: dict[int, bytes], kappa_ppm: int, limit: int
+    ) -> tuple[int, ...]:
+        """``selection`` from end to end."""
+        types = ["uint256", "uint256[8]", "uint256", "uint256", "uint256", "(uint256,bytes32)[]"]
+        arguments = [
+            bits(digests),
+            packed(totals),
+            max(digests) // 16 + 1,
+            kappa_ppm,
+            limit,
+            list(digests.items()),
+        ]
+        return members_in(self.call("choose", types, arguments, "uint256")[0])
+
+
+@pytest.fixture(scope="module")
+def harness() -> Harness:
+    return Harness()
+
+
+def packed(totals: dict[int, int], flags: int = 0) -> list[int]:
+    """Totals as lanes, with the flags of some members raised."""
+    words = [0] * 8
+    for member, total in totals.items():
+        words[member // 16] |= total << 16 * (member % 16)
+    for member in members_in(flags):
+        words[member // 16] |= 2**15 << 16 * (member % 16)
+    return words
+
+
+@st.composite
+def ballots(draw: st.DrawFn) -> tuple[int, int, Ballot]:
+    """How many members there are, how many of their words are in use, and a ballot."""
+    size = draw(st.integers(1, MAX_MEMBERS))
+    # Members who left have their indices still, so that there may be more indices than members.
+    indices = draw(st.integers(size, MAX_MEMBERS))
+    # Rejected and missing members do not appear: any number of entries up to m - 1 is good.
+    count = draw(st.integers(0, size - 1))
+    rated = draw(st.permutations(range(indices)))[:count]
+    values = draw(st.lists(VALUES, min_size=count, max_size=count))
+    return size, -(-indices // 16), Ballot.from_values(1, dict(zip(rated, values, strict=True)))
+
+
+@given(case=ballots(), before=st.integers(0, LIMIT), flags=st.integers(0, 2**128 - 1))
+def test_one_ballot_gives_the_points_of_the_reference(
+    harness: Harness, case: tuple[int, int, Ballot], before: int, flags: int
+) -> None:
+    size, words, ballot = case
+    flags &= 2 ** (16 * words) - 1
+    start = dict.fromkeys(range(16 * words), before)
+    sums, rated = harness.count(packed(start, flags), words, ballot, size)
+    points = Borda().points(ballot, size)
+    expected = {member: before + points.get(member, 0) for member in start}
+    assert list(sums) == packed(expected, flags)
+    assert members_in(rated) == tuple(sorted(points))
+
+
+@pytest.mark.parametrize("size", [1, 2, 6, 7, 8, 16, 17, 31, 32, 33, 127, 128])
+@pytest.mark.parametrize("distinct", [1, 2, 1000])
+def test_full_ballots_of_every_length_around_the_words(
+    harness: Harness, size: int, distinct: int
+) -> None:
+    ballot = Ballot.from_values(1, {j: 37 * j % distinct for j in range(size - 1)})
+    sums, rated = harness.count([0] * 8, -(-size // 16), ballot, size)
+    assert list(sums) == packed(Borda().points(ballot, size))
+    assert rated == 2 ** (size - 1) - 1
+
+
+@st.composite
+def standings(draw: st.DrawFn) -> tuple[dict[int, int], dict[int, bytes], int]:
+    """Totals of all, digests of the candidates, and κ in parts per million."""
+    candidates = draw(st.lists(st.integers(0, 127), unique=True, min_size=1, max_size=MAX_MEMBERS))
+    points = draw(
+        st.sampled_from([st.just(0), st.integers(0, 2), st.integers(0, LIMIT), st.just(LIMIT)])
+    )
+    totals = {member: draw(points) for member in range(128)}
+    # Equal digests are possible, too: somebody may commit to another's bytes.
+    digest = st.one_of(
+        st.binary(min_size=32, max_size=32),
+        st.sampled_from([bytes(32), b"\xff" * 32, bytes(31) + b"\1"]),
+    )
+    digests = {member: draw(digest) for member in candidates}
+    return totals, digests, draw(st.integers(1, 999_999))
+
+
+@given(case=standings())
+def test_the_winners_are_those_of_the_reference(
+    harness: Harness, case: tuple[dict[int, int], dict[int, bytes], int]
+) -> None:
+    totals, digests, kappa_ppm = case
+    expected = select_winners(totals, digests, kappa_ppm)
+    assert harness.choose(totals, digests, kappa_ppm, 2 * 128 * 128) == expected
+    highest = max(totals[member] for member in digests)
+    assert harness.choose(totals, digests, kappa_ppm, highest) == expected
+
+
+@given(field=st.integers(0, 2**128 - 1))
+def test_lanes_spread_gather_and_count_bits(harness: Harness, field: int) -> None:
+    flags, gathered, count = harness.call("bits", ["uint256"], [field], "uint256 uint256 uint256")
+    low = field & 0xFFFF
+    assert flags == sum(2**15 << 16 * i for i in members_in(low))
+    assert gathered == low
+    assert count == field.bit_count()
+
+
+@st.composite
+def rounds(draw: st.DrawFn) -> tuple[int, int, list[int], dict[int, dict[int, int]]]:
+    """Members, κ, who commits in which order, and the rows of those who vote."""
+    members = draw(st.integers(2, 9))
+    committed = draw(st.lists(st.integers(0, members - 1), unique=True, min_size=1))
+    voters = draw(st.lists(st.sampled_from(committed), unique=True, min_size=1))
+    rows = {}
+    for voter in voters:
+        others = [j for j in committed if j != voter]
+        rated = draw(st.lists(st.sampled_from(others), unique=True)) if others else []
+        rows[voter] = {j: draw(st.integers(0, 3)) for j in rated}
+    return members, draw(st.integers(1, 999_999)), committed, rows
+
+
+@given(case=rounds())
+def test_a_whole_round_ends_as_the_reference_says(
+    case: tuple[int, int, list[int], dict[int, dict[int, int]]],
+) -> None:
+    members, kappa_ppm, committed, rows = case
+    task = Task(members, kappa_ppm=kappa_ppm)
+    task.open()
+    task.commit(committed)
+    task.travel(101)
+    task.vote(rows)
+    task.travel(101)
+    digests = dict(task.digests())
+    task.select()
+    totals = tally(Borda(), [Ballot.from_values(1, row) for row in rows.values()], members)
+    assert task.scores() == [totals.get(i, 0) for i in range(members)]
+    event = task.events("Selected")[0]
+    assert unpacked(event["scores"], members) == task.scores()
+    assert members_in(event["winners"]) == select_winners(totals, digests, kappa_ppm)
+
+
+def tied_round() -> Task:
+    """Five committed in some order, all with the same points, two places."""
+    task = Task(5, kappa_ppm=400_000)
+    task.open()
+    task.commit([3, 1, 4, 0, 2])
+    task.vote({i: {} for i in range(5)})
+    return task
+
+
+def test_where_digests_decide_all_of_them_are_asked_for() -> None:
+    task = tied_round()
+    assert task.call("tied") == 0b11111
+    digests = task.digests()
+    for wrong in (
+        [],
+        digests[:-1],
+        digests[::-1],
+        [*digests, digests[0]],
+        [(digests[0][0], bytes(32)), *digests[1:]],
+        [(digests[1][0], digests[0][1]), (digests[0][0], digests[1][1]), *digests[2:]],
+    ):
+        with pytest.raises(Exception, match="not all digests of the round, in order"):
+            task.call("select", wrong)
+    task.call("select", digests)
+    expected = select_winners({}, dict(digests), 400_000)
+    assert members_in(task.state.winners) == expected
+
+
+def test_digests_of_the_round_before_do_not_decide_this_one() -> None:
+    task = tied_round()
+    old = task.digests()
+    task.select()
+    task.close()
+    task.open()
+    task.commit([3, 1, 4, 0, 2])
+    task.vote({i: {} for i in range(5)})
+    with pytest.raises(Exception, match="not all digests of the round, in order"):
+        task.call("select", old)
+    task.select()
+
+
+def test_a_tie_among_128_is_broken_within_a_block() -> None:
+    members = list(range(128))
+    digests = {i: keccak(text=str(i)) for i in members}
+    harness = Harness()
+    harness.env.enable_gas_profiling()
+    before = harness.env.get_gas_used()
+    assert harness.choose({}, digests, 500_000, 0) == select_winners({}, digests, 500_000)
+    assert harness.env.get_gas_used() - before < 10_000_000
