@@ -57,7 +57,7 @@ def aggregate(
         raise NobodyLeft("expected at least one winner to aggregate; found none")
     total = np.zeros(len(base), np.float64)
     carriers = np.zeros(len(base), np.int64)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore"):
         for member in sorted(winners):
             delta = winners[member]
             expect_length(delta, base)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 import statistics
-import sys
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bcfl.core.delta import Delta
 from bcfl.core.errors import ConfigurationError
@@ -27,18 +26,11 @@ Clip: TypeAlias = Literal["median_norm", "none"]
 def norm(delta: Delta) -> float:
     """The Euclidean norm of a delta, the same on every machine.
 
-    Within two units in the last place of the exact one, and never infinite: the few float64
-    norms beyond the largest double count as that.
+    Within two units in the last place of the exact one; infinite where that is beyond the
+    largest double.
     """
-    values = delta.values.astype(np.float64)
-    largest = float(np.abs(values).max())
-    if largest == 0.0:
-        return 0.0
-    # A power of two scales without rounding and keeps the squares from overflowing. With
-    # frexp's own exponent it would itself overflow, for a largest value of 2**1023 and more.
-    scale = math.ldexp(1.0, math.frexp(largest)[1] - 1)
-    length = scale * math.sqrt(math.fsum(((values / scale) ** 2).tolist()))
-    return min(length, sys.float_info.max)
+    scale, _, length = _in_units(delta)
+    return scale * length
 
 
 def clip(deltas: Mapping[int, Delta], rule: Clip) -> dict[int, Delta]:
@@ -55,15 +47,41 @@ def clip(deltas: Mapping[int, Delta], rule: Clip) -> dict[int, Delta]:
     -------
     dict of member index to Delta
         In the order of ``deltas``; those within the median are the same objects.
+
+    Raises
+    ------
+    ConfigurationError
+        ``rule`` is neither.
     """
     if rule not in get_args(Clip):
         raise ConfigurationError(f"clip is one of {get_args(Clip)}; found {rule!r}")
     if rule == "none" or not deltas:
         return dict(deltas)
     norms = {member: norm(delta) for member, delta in deltas.items()}
-    # As fractions, so that the mean of two norms in the middle cannot overflow.
-    median = float(statistics.median(Fraction(length) for length in norms.values()))
+    median = statistics.median(norms.values())
     return {
-        member: delta.scaled(median / norms[member]) if norms[member] > median else delta
+        member: _shortened(delta, median) if norms[member] > median else delta
         for member, delta in deltas.items()
     }
+
+
+def _shortened(delta: Delta, length: float) -> Delta:
+    """``delta`` scaled to ``length``, computed in float64, each value rounded once at the end."""
+    _, values, found = _in_units(delta)
+    # Not values · (length / norm): that quotient is 0 or inexact where the norm is huge.
+    shortened = (values * (length / found)).astype(delta.values.dtype)
+    return Delta(delta.n, delta.indices, shortened)
+
+
+def _in_units(delta: Delta) -> tuple[float, NDArray[np.float64], float]:
+    """A power of two, the values in units of it, all within (−2, 2), and their norm.
+
+    The division by a power of two is exact, and no square of its results can overflow.
+    """
+    values = delta.values.astype(np.float64)
+    largest = float(np.abs(values).max())
+    if largest == 0.0:
+        return 1.0, values, 0.0
+    scale = math.ldexp(1.0, math.frexp(largest)[1] - 1)
+    values /= scale
+    return scale, values, math.sqrt(math.fsum((values * values).tolist()))

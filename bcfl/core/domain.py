@@ -168,6 +168,7 @@ class SignedSeal:
 
     def __post_init__(self) -> None:
         _expect_range("member", self.member, 0, MAX_MEMBERS)
+        _expect_range("round", self.round, 1, 2**64)
         _expect_digest("seal", self.seal)
         _expect_signature(self.signature)
 

@@ -21,10 +21,10 @@ __all__ = [
 ]
 
 _DOMAIN_FIELDS = [
-    {"name": "name", "type": "string"},
-    {"name": "version", "type": "string"},
-    {"name": "chainId", "type": "uint256"},
-    {"name": "verifyingContract", "type": "address"},
+    ("string", "name"),
+    ("string", "version"),
+    ("uint256", "chainId"),
+    ("address", "verifyingContract"),
 ]
 
 
@@ -80,8 +80,8 @@ def join_message(chain_id: int, challenge: bytes) -> dict[str, Any]:
     """``Join(bytes32 challenge)``: proves an address before there is a contract to name."""
     return {
         "types": {
-            "EIP712Domain": _DOMAIN_FIELDS[:3],
-            "Join": [{"name": "challenge", "type": "bytes32"}],
+            "EIP712Domain": _typed(_DOMAIN_FIELDS[:3]),
+            "Join": _typed([("bytes32", "challenge")]),
         },
         "primaryType": "Join",
         "domain": {"name": "bcfl", "version": "1", "chainId": chain_id},
@@ -94,8 +94,8 @@ def _message(
 ) -> dict[str, Any]:
     return {
         "types": {
-            "EIP712Domain": _DOMAIN_FIELDS,
-            name: [{"name": field, "type": kind} for kind, field in fields],
+            "EIP712Domain": _typed(_DOMAIN_FIELDS),
+            name: _typed(fields),
         },
         "primaryType": name,
         "domain": {
@@ -106,3 +106,8 @@ def _message(
         },
         "message": values,
     }
+
+
+def _typed(fields: list[tuple[str, str]]) -> list[dict[str, str]]:
+    # Made anew for each message: whoever changes one changes no other.
+    return [{"name": name, "type": kind} for kind, name in fields]

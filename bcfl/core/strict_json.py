@@ -1,0 +1,71 @@
+"""JSON from strangers: bounded in size and depth before it is parsed, one meaning a text.
+
+The parser of the standard library accepts what two readers may read differently: duplicate
+keys, NaN, fractions with more digits than a float has. None of that is needed here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+from bcfl.core.errors import ArchitectureError
+
+__all__ = ["load_strict_json"]
+
+
+def load_strict_json(text: bytes, max_bytes: int, depth: int) -> Any:
+    """Parse ASCII JSON made of objects, lists, strings and whole numbers alone.
+
+    Parameters
+    ----------
+    text : bytes
+    max_bytes : int
+        Longer texts are refused unread.
+    depth : int
+        How many objects and lists may be open at once.
+
+    Raises
+    ------
+    ArchitectureError
+        Anything else; the text is bounded in memory to a small multiple of ``max_bytes``.
+    """
+    if len(text) > max_bytes:
+        raise ArchitectureError(f"a description of at most {max_bytes:,} bytes", f"{len(text):,}")
+    _check_depth(text, depth)
+    try:
+        return json.loads(
+            text.decode("ascii"),
+            object_pairs_hook=_without_duplicates,
+            parse_float=_refuse_number,
+            parse_constant=_refuse_number,
+        )
+    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, a number too long
+        raise ArchitectureError("JSON in ASCII", str(error)[:120]) from error
+
+
+def _check_depth(text: bytes, depth: int) -> None:
+    # Without escapes a string ends at the next quote, so that what is left of the text after
+    # the strings are cut out has exactly the brackets that the parser will open and close.
+    if b"\\" in text:
+        raise ArchitectureError("JSON without escapes", "a backslash")
+    opened = 0
+    for byte in re.sub(rb'"[^"]*"', b"", text):
+        if byte in b"[{":
+            opened += 1
+        elif byte in b"]}":
+            opened -= 1
+        if opened > depth:
+            raise ArchitectureError(f"JSON nested at most {depth} deep", "deeper nesting")
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ArchitectureError("each JSON key once in its object", "a key given twice")
+    return result
+
+
+def _refuse_number(spelling: str) -> NoReturn:
+    raise ArchitectureError("whole numbers only", spelling[:40])
