@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -30,6 +32,32 @@ def run(context: typer.Context) -> None:
     from bcfl.apps.hydra_entry import run_with_hydra  # noqa: PLC0415 - torch, Flower: seconds
 
     raise typer.Exit(run_with_hydra(context.args))
+
+
+@app.command()
+def resume(
+    run_dir: Annotated[Path, typer.Argument(help="The folder of a run that was cut off.")],
+) -> None:
+    """Go on with a run whose server died; what the chain says is where it stands."""
+    from bcfl.apps.resume import resume_run  # noqa: PLC0415
+
+    raise typer.Exit(resume_run(run_dir))
+
+
+@app.command()
+def audit(
+    run_dir: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    rpc: Annotated[str | None, typer.Option(help="Audit against the node at this URL.")] = None,
+    receipt: Annotated[
+        list[Path] | None, typer.Option(help="A receipt, or a signed commitment, to hold up.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
+    ipfs: Annotated[str | None, typer.Option(help="Fetch blobs from this IPFS node.")] = None,
+) -> None:
+    """Recompute every round from chain and blobs. Exit status: 0 it holds, 1 not, 2 cannot say."""
+    from bcfl.apps.audit.command import audit_command  # noqa: PLC0415
+
+    raise typer.Exit(audit_command(run_dir, rpc, receipt or (), report, ipfs))
 
 
 def main() -> None:

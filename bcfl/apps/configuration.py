@@ -5,7 +5,7 @@ Whatever is wrong with it comes out as one ConfigurationError that names the kno
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -19,9 +19,10 @@ from bcfl.apps.experiment.settings import expect
 from bcfl.core.domain import MAX_MEMBERS
 from bcfl.core.errors import BcflError, ConfigurationError
 
-__all__ = ["RunSettings", "build", "read_settings", "register_resolvers"]
+__all__ = ["RunSettings", "build", "construct", "read_settings", "register_resolvers"]
 
 _Settings = TypeVar("_Settings")
+_Built = TypeVar("_Built")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class RunSettings:
         expect(
             self.quorum <= self.clients, "quorum", f"at most clients={self.clients}", self.quorum
         )
-        levels = ("DEBUG", "INFO", "WARNING", "ERROR")
+        levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
         expect(self.log_level in levels, "log_level", f"one of {levels}", self.log_level)
 
 
@@ -126,6 +127,14 @@ def build(config: DictConfig, group: str, **arguments: Any) -> Any:
                 raise cause from error
         raise ConfigurationError(f"{group}: {_in_one_line(str(causes[-1]))}") from error
     except OmegaConfBaseException as error:
+        raise ConfigurationError(f"{group}: {_first_line(error)}") from error
+
+
+def construct(make: Callable[..., _Built], group: str, **arguments: Any) -> _Built:
+    """Call what :func:`build` gave for a partial group; raises as that does."""
+    try:
+        return make(**arguments)
+    except (TypeError, ValueError) as error:  # how other people's classes refuse a value
         raise ConfigurationError(f"{group}: {_in_one_line(str(error))}") from error
 
 
@@ -133,7 +142,7 @@ def _resolved(config: DictConfig, name: str) -> Any:
     try:
         return config[name]
     except OmegaConfBaseException as error:
-        raise ConfigurationError(f"{name}: {_in_one_line(str(error))}") from error
+        raise ConfigurationError(f"{name}: {_first_line(error)}") from error
 
 
 def _typed(hint: Any, value: Any, name: str) -> Any:
@@ -157,6 +166,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__
+
+
+def _first_line(error: OmegaConfBaseException) -> str:
+    """What OmegaConf says; the lines after it are about its own data structures."""
+    return str(error).partition("\n")[0]
 
 
 def _in_one_line(text: str) -> str:

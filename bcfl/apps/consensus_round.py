@@ -93,7 +93,7 @@ class ConsensusRound:
         unsigned = set(members_in(missing)) - self._coordinator.signed.commitments.keys()
         present = self._conversation.present(self._coordinator.members)
         self._asked = {m: present[m] for m in sorted(unsigned) if m in present}
-        order = RoundOrder(*self._heading(state))
+        order = RoundOrder(*self._heading(state), publish=self._coordinator.publishes)
         self._log.bytes_down += self._size * len(self._asked)
         self._log.bytes_down_dense += self._size * len(self._asked)
         self._log.enter("train")
@@ -131,7 +131,8 @@ class ConsensusRound:
             self._log.bytes_up += len(reply.blob) + len(reply.signature) + len(reply.digest)
             self._log.bytes_up_dense += self._size
             try:
-                self._coordinator.accept(signed, reply.blob, metrics)
+                blob = reply.blob or self._coordinator.fetch(reply.digest, reply.locator)
+                self._coordinator.accept(signed, blob, metrics)
             except BcflError as error:
                 failures[member] = str(error)
         self._log.left_out.update(failures)
@@ -156,7 +157,7 @@ class ConsensusRound:
         have = signed.seals if state.phase == Phase.SEAL else signed.ballots
         present = self._conversation.present(self._coordinator.members)
         nodes = {m: present[m] for m in members_in(missing) if m in present and m not in have}
-        blobs = self._coordinator.blobs()
+        blobs, locators = self._coordinator.blobs(), self._coordinator.locators()
         order = ReviewOrder(
             *self._heading(state),
             members=list(blobs),
@@ -164,8 +165,11 @@ class ConsensusRound:
             blobs=[blob for _, blob in blobs.values()],
             reveal=state.phase == Phase.BALLOT and state.sealed != 0,
             receipt=b"",
+            locators=[locators[member] for member in blobs if member in locators],
         )
-        self._log.bytes_down += (self._size + sum(map(len, order.blobs))) * len(nodes)
+        handed = [n for n in nodes.values() if not (locators and self._conversation.fetches(n))]
+        self._log.bytes_down += self._size * len(nodes)
+        self._log.bytes_down += sum(map(len, order.blobs)) * len(handed)
         read, failures = self._conversation.review(
             order, nodes, self._record, self._configs.evaluate, self._coordinator.receipt
         )

@@ -33,7 +33,7 @@ from bcfl.core.typed_data import (
     receipt_message,
     seal_message,
 )
-from bcfl.ports.blob_store import BlobStore
+from bcfl.ports.blob_store import BlobStore, LocatingStore
 from bcfl.ports.ledger import Committed, Event, Ledger, Opened, Transaction
 from bcfl.ports.signer import Signer
 
@@ -149,7 +149,7 @@ class Coordinator:
 
     def blobs(self) -> dict[int, tuple[str, bytes]]:
         """By member: the number of the transaction that commits its delta, and the bytes."""
-        limit = blob_size(self.spec.n, self.rules.kept(self.spec.n), self.spec.dtype)
+        limit = self._delta_bytes
         found = {}
         for event in self.events(Committed):
             try:
@@ -157,6 +157,25 @@ class Coordinator:
             except (BlobError, CodecError) as error:
                 self.unusable[event.member] = str(error)
         return found
+
+    @property
+    def publishes(self) -> bool:
+        """Whether members may leave blobs in the store, and fetch them there, by themselves."""
+        return isinstance(self.store, LocatingStore)
+
+    def locators(self) -> dict[int, str]:
+        """By member: what leads others to its delta; empty where the store is only ours."""
+        store = self.store
+        if not isinstance(store, LocatingStore):
+            return {}
+        return {event.member: store.locator(event.digest) for event in self.events(Committed)}
+
+    def fetch(self, digest: bytes, locator: str) -> bytes:
+        """A delta that its member has published. Raises as ``bcfl.ports.blob_store`` says."""
+        if not isinstance(self.store, LocatingStore):
+            raise ProtocolError("the reply holds no delta, and nobody was asked to publish one")
+        self.store.learn(digest, locator)
+        return self.store.get(digest, self._delta_bytes)
 
     def winners(self) -> dict[int, Delta]:
         """The deltas of U^O, as the contract selected it, clipped as all reviewers clipped them."""
@@ -195,6 +214,10 @@ class Coordinator:
             for event in self.ledger.events(self._opening_block)
             if isinstance(event, kind) and getattr(event, "round", None) == self.signed.round
         ]
+
+    @property
+    def _delta_bytes(self) -> int:
+        return blob_size(self.spec.n, self.rules.kept(self.spec.n), self.spec.dtype)
 
     def _relay(self, signed: Mapping[int, Any], done: int, send: Any) -> Transaction | None:
         batch = [signed[member] for member in sorted(signed) if not done >> member & 1]

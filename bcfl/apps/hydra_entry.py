@@ -57,6 +57,17 @@ class _Jobs:
         if self.sweep is not None:
             self.sweep.write()
 
+    def conclude(self) -> int:
+        """Print what is left to say; return the exit status, that of the first error if any."""
+        if self.sweep is not None:
+            self.sweep.show()
+        elif self.errors:
+            complain(self.errors[0])
+        if not self.errors:
+            return 0
+        mistaken = isinstance(self.errors[0], (ConfigurationError, DatasetUnavailable))
+        return MISTAKEN if mistaken else FAILED
+
 
 def run_with_hydra(arguments: Sequence[str]) -> int:
     """Run, or sweep, as the arguments say; print what went wrong; return the exit status."""
@@ -73,13 +84,7 @@ def run_with_hydra(arguments: Sequence[str]) -> int:
         return MISTAKEN
     except KeyboardInterrupt:
         _interrupt()
-    if jobs.sweep is not None:
-        jobs.sweep.show()
-    for error in jobs.errors:
-        if jobs.sweep is None:
-            complain(error)
-        return MISTAKEN if isinstance(error, (ConfigurationError, DatasetUnavailable)) else FAILED
-    return 0
+    return jobs.conclude()
 
 
 def complain(error: Exception) -> None:

@@ -6,7 +6,7 @@ import re
 from difflib import get_close_matches
 from importlib.resources import files
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from bcfl.core.errors import BcflError
 
@@ -28,7 +28,7 @@ def explain(error: Exception) -> str:
 
 
 def _suggestion(name: str) -> str:
-    close = get_close_matches(name, _knobs(), n=1)
+    close = get_close_matches(name, _knobs(), n=1, cutoff=0.75)
     if close:
         return f"did you mean {close[0]}? `bcfl run --help` lists them all"
     return "`bcfl run --help` lists them all"
@@ -37,11 +37,16 @@ def _suggestion(name: str) -> str:
 def _knobs() -> list[str]:
     """Every knob there is, as it is written on the command line."""
     conf = files("bcfl.conf")
-    names = [str(name) for name in OmegaConf.create(conf.joinpath("config.yaml").read_text())]
+    names = _keys(conf.joinpath("config.yaml").read_text())
     for group in (folder for folder in conf.iterdir() if folder.is_dir()):
         options = [file for file in group.iterdir() if file.name.endswith(".yaml")]
         names += [group.name] if options else []
         for option in options:
-            values = OmegaConf.create(option.read_text())
-            names += [f"{group.name}.{name}" for name in values]
+            names += [f"{group.name}.{name}" for name in _keys(option.read_text())]
     return sorted(set(names))
+
+
+def _keys(text: str) -> list[str]:
+    values = OmegaConf.create(text)
+    assert isinstance(values, DictConfig)
+    return [str(name) for name in values if name != "defaults"]

@@ -12,7 +12,7 @@ from flwr.app import ArrayRecord, MetricRecord
 
 from bcfl.adapters.flower.handlers import to_arrays
 from bcfl.apps.experiment.central import CentralEvaluation
-from bcfl.apps.experiment.ordered_grid import OrderedGrid
+from bcfl.apps.experiment.grids import OrderedGrid
 from bcfl.apps.run_folder import RunFolder
 from bcfl.core.model import Arrays, model_digest
 from bcfl.core.record import RoundRecord
@@ -89,6 +89,7 @@ class Recorder:
             "bytes_up_dense": traffic.up,
             "bytes_down": traffic.down,
             "bytes_down_dense": traffic.down,
+            "failures": traffic.failures,
         }
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
@@ -20,13 +21,13 @@ from omegaconf import DictConfig
 
 from bcfl.apps.attacks import Attack, AttackMod
 from bcfl.apps.attacks.mod import AttackingMember
-from bcfl.apps.configuration import RunSettings, build, read_settings
+from bcfl.apps.configuration import RunSettings, build, construct, read_settings
 from bcfl.apps.experiment.central import CentralEvaluation, CentralTraining, initial_arrays
 from bcfl.apps.experiment.client_app import Client, build_client_app
 from bcfl.apps.experiment.client_data import ClientData, write_clients
 from bcfl.apps.experiment.datasets.images import Images
 from bcfl.apps.experiment.engine import EngineSettings, play
-from bcfl.apps.experiment.ordered_grid import OrderedGrid
+from bcfl.apps.experiment.grids import OrderedGrid
 from bcfl.apps.experiment.partitions import poison, share_out
 from bcfl.apps.experiment.settings import ModelSettings, TrainingSettings
 from bcfl.apps.recorder import Recorder, merge_rounds
@@ -37,7 +38,7 @@ from bcfl.core.errors import BcflError, ConfigurationError
 from bcfl.strategies import PeerConsensus
 from bcfl.strategies.centralised import Centralised
 
-__all__ = ["run_experiment"]
+__all__ = ["member_app", "run_experiment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ def run_experiment(
     choices: dict[str, Any],
     *,
     resume: bool = False,
+    grid: Grid | None = None,
 ) -> dict[str, Any]:
     """Run what ``config`` says and write it all to ``folder``.
 
@@ -85,6 +87,9 @@ def run_experiment(
         ``overrides``; becomes part of ``result.json``.
     resume : bool
         Go on with the peer-consensus task that is in ``folder``.
+    grid : Grid, optional
+        Of a Flower run that goes on already, whose nodes run :func:`member_app`. Left out:
+        the configured engine plays the clients.
 
     Returns
     -------
@@ -97,14 +102,13 @@ def run_experiment(
         The configuration is wrong, or the run came to nothing.
     """
     began = time.monotonic()
-    logging.getLogger("flwr").setLevel(str(config.log_level))
     run_folder = RunFolder(folder)
     if not resume:
         run_folder.claim()
     plan = _plan(config)
     material = _load(config, plan)
     if not resume:
-        run_folder.write_config(config)
+        run_folder.write_config(config, choices)
     title = f"{choices['strategy']} on {choices['dataset']}"
     evaluation = CentralEvaluation(material.model, material.images)
     terminal = Terminal(title, plan.run.rounds)
@@ -112,7 +116,7 @@ def run_experiment(
     error = ""
     try:
         with terminal:
-            _play(plan, material, recorder, resume=resume)
+            _play(plan, material, recorder, resume=resume, grid=grid)
     except BcflError as reason:
         error = str(reason)
         raise
@@ -129,12 +133,15 @@ def run_experiment(
 
 def _plan(config: DictConfig) -> _Plan:
     run = read_settings(RunSettings, config, "")
+    logging.getLogger("flwr").setLevel(run.log_level)
     engine = read_settings(EngineSettings, config.engine, "engine")
     training = read_settings(TrainingSettings, config.training, "training")
     attack: Attack = build(config, "attack")
     make_strategy: partial[Strategy] = build(config, "strategy", _partial_=True)
     if make_strategy.func is not Centralised:
-        make_strategy()  # it checks its own knobs; find out before anything slow
+        construct(
+            make_strategy, "strategy"
+        )  # it checks its own knobs; find out before anything slow
     return _Plan(run, engine, training, attack, make_strategy)
 
 
@@ -148,7 +155,9 @@ def _load(config: DictConfig, plan: _Plan) -> _Material:
     return _Material(images, poison(shares, plan.attack, plan.malicious, images.classes), model)
 
 
-def _play(plan: _Plan, material: _Material, recorder: Recorder, *, resume: bool) -> Result:
+def _play(
+    plan: _Plan, material: _Material, recorder: Recorder, *, resume: bool, grid: Grid | None
+) -> Result:
     strategy = _strategy(plan, material, recorder, resume=resume)
     seed = plan.run.seed
 
@@ -162,32 +171,48 @@ def _play(plan: _Plan, material: _Material, recorder: Recorder, *, resume: bool)
             evaluate_fn=recorder.evaluate,
         )
 
+    if grid is not None:
+        return serve(grid)
     # No client takes part in centralised training: an engine would start for nothing.
     engine = EngineSettings("in_process") if isinstance(strategy, Centralised) else plan.engine
     with tempfile.TemporaryDirectory(prefix="bcfl-") as shares:
         write_clients(material.shares, Path(shares))
         client = Client(Path(shares), material.model, plan.training, seed)
-        app = build_client_app(client, _mods(plan, strategy))
-        return play(engine, serve, app, plan.run.clients, plan.run.log_level)
+        app = build_client_app(client, _mods(plan))
+        return play(engine, serve, app, plan.run.clients)
 
 
 def _strategy(plan: _Plan, material: _Material, recorder: Recorder, *, resume: bool) -> Strategy:
+    make = partial(construct, plan.make_strategy, "strategy")
     if plan.make_strategy.func is PeerConsensus:
-        return plan.make_strategy(
-            on_phase=recorder.on_phase, on_round=recorder.on_round, resume=resume
-        )
+        return make(on_phase=recorder.on_phase, on_round=recorder.on_round, resume=resume)
     if resume:
         raise ConfigurationError(
             "only strategy=peer_consensus keeps what is needed to go on with a run; begin anew"
         )
     if plan.make_strategy.func is Centralised:
-        training = CentralTraining(material.shares, material.model, plan.training, plan.run.seed)
-        return plan.make_strategy(train=training)
-    return plan.make_strategy()
+        train = CentralTraining(material.shares, material.model, plan.training, plan.run.seed)
+        return make(train=train)
+    return make()
 
 
-def _mods(plan: _Plan, strategy: Strategy) -> list[Mod]:
+def member_app(config: DictConfig, folder: Path) -> ClientApp:
+    """The client app of a node that shares out the data for itself, into ``folder``.
+
+    Raises
+    ------
+    BcflError
+        The configuration is wrong, or there is no such data.
+    """
+    plan = _plan(config)
+    material = _load(config, plan)
+    write_clients(material.shares, folder)
+    client = Client(folder, material.model, plan.training, plan.run.seed)
+    return build_client_app(client, _mods(plan))
+
+
+def _mods(plan: _Plan) -> list[Mod]:
     """The member's own mod outermost, so that what an attack made of an update is committed."""
     attack = AttackMod(plan.attack, plan.malicious, plan.run.seed)
     member = AttackingMember(plan.attack, plan.malicious)
-    return [member, attack] if isinstance(strategy, PeerConsensus) else [attack]
+    return [member, attack] if plan.make_strategy.func is PeerConsensus else [attack]

@@ -21,8 +21,8 @@ from typing import Any
 import safetensors.numpy
 from omegaconf import DictConfig, OmegaConf
 
+from bcfl.adapters.atomic_file import write_atomically
 from bcfl.adapters.journal import Journal
-from bcfl.adapters.task_folder import write_atomically
 from bcfl.apps.redaction import without_secrets
 from bcfl.core.errors import ConfigurationError
 from bcfl.core.model import Arrays
@@ -61,18 +61,22 @@ class RunFolder:
                 f"{self.path}`, or choose another folder with hydra.run.dir=…"
             )
 
-    def write_config(self, config: DictConfig) -> None:
-        """Write ``config.yaml``: resolved, but for ``run_dir``, so that the folder may move."""
+    def write_config(self, config: DictConfig, choices: dict[str, Any]) -> None:
+        """Write ``config.yaml``: resolved, but for ``run_dir``, so that the folder may move.
+
+        ``choices`` stand in it beside the knobs, for whoever goes on with the run.
+        """
         copy = config.copy()
         copy.run_dir = _PLACEHOLDER
         resolved = OmegaConf.to_container(copy, resolve=True)
         assert isinstance(resolved, dict)
         del resolved["run_dir"]
+        resolved["choices"] = choices
         text = OmegaConf.to_yaml(OmegaConf.create(without_secrets(resolved)))
         self._write("config.yaml", text.replace(_PLACEHOLDER, _HERE).encode())
 
-    def read_config(self) -> DictConfig:
-        """The configuration of the run in this folder, with ``run_dir`` where it is now.
+    def read_config(self) -> tuple[DictConfig, dict[str, Any]]:
+        """The run's configuration, with ``run_dir`` where it is now, and its choices.
 
         Raises
         ------
@@ -85,7 +89,9 @@ class RunFolder:
         config = OmegaConf.load(path)
         assert isinstance(config, DictConfig)
         config.run_dir = str(self.path)
-        return config
+        choices = OmegaConf.to_container(config.pop("choices"))
+        assert isinstance(choices, dict)
+        return config, {str(name): value for name, value in choices.items()}
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write ``result.json``. Numbers that are none (NaN, infinity) become null."""

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bcfl.adapters.task_folder import write_atomically
+from bcfl.adapters.atomic_file import write_atomically
 from bcfl.apps.run_folder import RunFolder
 from bcfl.apps.terminal import make_console
 
@@ -60,13 +60,20 @@ class Sweep:
         write_atomically(self.path / "summary.csv", text.getvalue().encode())
 
     def show(self) -> None:
-        """Print the summary."""
+        """Print the summary, without what is the same in every run."""
         rows = self.rows()
+        told = [
+            name
+            for name in _columns(rows)
+            if name in ("job", *_MEASURES) or len({row.get(name) for row in rows}) > 1
+        ]
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in _columns(rows):
-            table.add_column(name, justify="right" if name in _MEASURES else "left")
+        for name in told:
+            table.add_column(
+                name.replace("_", " "), justify="right" if name in _MEASURES else "left"
+            )
         for row in rows:
-            table.add_row(*(_shown(row.get(name)) for name in _columns(rows)))
+            table.add_row(*(_shown(row.get(name)) for name in told))
         self._console.print()
         self._console.print(table)
         self._console.print(f"written to {self.path / 'summary.csv'}", soft_wrap=True)
