@@ -1,0 +1,76 @@
+"""What an audit finds: what was expected, what was found, and whose doing it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+__all__ = ["CHAIN", "KEEPER", "SERVER", "STORE", "Culprit", "Finding", "Role", "author", "reviewer"]
+
+Role: TypeAlias = Literal["server", "member", "reviewer", "store", "keeper", "chain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Culprit:
+    """Who did it, as far as the evidence reaches and no further.
+
+    ==========  ===========================================================================
+    server      the coordinator: it alone signs receipts, opens rounds and closes them
+    member      the author of a delta, by what it signed
+    reviewer    the author of a ballot, by what it signed
+    store       whoever keeps the blobs
+    keeper      whoever keeps the run's folder
+    chain       whoever serves the chain: it says what the contract's code cannot have done
+    ==========  ===========================================================================
+    """
+
+    role: Role
+    member: int | None = None  #: index, of members and reviewers
+
+    def __str__(self) -> str:
+        return self.role if self.member is None else f"{self.role} {self.member}"
+
+
+SERVER: Final = Culprit("server")
+STORE: Final = Culprit("store")
+KEEPER: Final = Culprit("keeper")
+CHAIN: Final = Culprit("chain")
+
+
+def author(member: int) -> Culprit:
+    """The member who committed a delta."""
+    return Culprit("member", member)
+
+
+def reviewer(member: int) -> Culprit:
+    """The member who cast a ballot."""
+    return Culprit("reviewer", member)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as the protocol wants it, and that can be shown to anybody.
+
+    What may have an innocent explanation is no finding but a note.
+    """
+
+    kind: str  #: the check that failed, such as ``"model"`` or ``"blob"``
+    culprit: Culprit
+    round: int | None  #: the contract's; None where it is about the whole run
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        where = "run" if self.round is None else f"chain round {self.round}"
+        return f"{where}, {self.kind}: {self.culprit}: expected {self.expected}; found {self.found}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "kind": self.kind,
+            "culprit": self.culprit.role,
+            "member": self.culprit.member,
+            "round": self.round,
+            "expected": self.expected,
+            "found": self.found,
+        }
