@@ -66,6 +66,7 @@ class Conversation:
         self._arrays_key = arrays_key
         self._config_key = config_key
         self._addresses: dict[int, str] = {}  # by node id
+        self._fetching: set[int] = set()  # node ids
         self.refused: dict[int, str] = {}  #: nodes that did not join, and why
 
     def greet(self) -> list[str]:
@@ -87,6 +88,8 @@ class Conversation:
                 failures[node] = f"its signature is not that of {reply.address}"
             else:
                 met.append((reply.partition, reply.address, node))
+                if reply.fetches:
+                    self._fetching.add(node)
         for _, address, node in sorted(met):
             if address in self._addresses.values():
                 failures[node] = f"{address} is at another node already"
@@ -105,6 +108,10 @@ class Conversation:
             for node, address in self._addresses.items()
             if address in members
         }
+
+    def fetches(self, node: int) -> bool:
+        """Whether this node has a store of its own."""
+        return node in self._fetching
 
     def train(
         self, order: RoundOrder, nodes: Mapping[int, int], arrays: ArrayRecord, config: ConfigRecord
@@ -131,11 +138,13 @@ class Conversation:
         config: ConfigRecord,
         receipt_of: Callable[[int], bytes],
     ) -> tuple[dict[int, tuple[ReviewReply, RecordDict]], dict[int, str]]:
-        """Ask these members to review what ``order`` lists."""
-        contents = {
-            node: self._content(replace(order, receipt=receipt_of(member)), arrays, config)
-            for member, node in nodes.items()
-        }
+        """Ask these members to review what ``order`` lists; locators go to who fetches."""
+        without = replace(order, blobs=[]), replace(order, locators=[])
+        contents = {}
+        for member, node in nodes.items():
+            fitting = without[0] if order.locators and self.fetches(node) else without[1]
+            fitting = replace(fitting, receipt=receipt_of(member))
+            contents[node] = self._content(fitting, arrays, config)
         by_node, failures = self._ask(contents, MessageType.EVALUATE, ReviewReply)
         members = {node: member for member, node in nodes.items()}
         return (

@@ -18,6 +18,7 @@ from flwr.app import Context
 from bcfl.adapters.accounts import signed_by
 from bcfl.adapters.bounded_json import parse_json
 from bcfl.adapters.ethereum import Connection
+from bcfl.adapters.flower.blobs import fetch
 from bcfl.adapters.flower.records import (
     ReviewOrder,
     ReviewReply,
@@ -25,7 +26,7 @@ from bcfl.adapters.flower.records import (
     TrainReply,
 )
 from bcfl.adapters.peer_ledger import PeerLedger
-from bcfl.core.codec import Heading, digest_of, encode_delta
+from bcfl.core.codec import Heading, blob_size, digest_of, encode_delta
 from bcfl.core.delta import Delta
 from bcfl.core.domain import (
     Ballot,
@@ -35,7 +36,7 @@ from bcfl.core.domain import (
     SignedCommitment,
     SignedSeal,
 )
-from bcfl.core.errors import CommitmentRejected, LedgerError, ProtocolError
+from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, LedgerError, ProtocolError
 from bcfl.core.model import Arrays, ModelSpec, model_digest
 from bcfl.core.rules import Rules
 from bcfl.core.typed_data import (
@@ -45,6 +46,7 @@ from bcfl.core.typed_data import (
     seal_message,
 )
 from bcfl.core.verification import Expectation, OnChain, verify_delta
+from bcfl.ports.blob_store import BlobStore
 from bcfl.ports.chain import Wallet
 from bcfl.ports.ledger import Committed, Ledger
 
@@ -132,18 +134,25 @@ class Membership:
         return replace(reply, transaction=sent.hash)
 
     def verify(
-        self, order: ReviewOrder, spec: ModelSpec
+        self, order: ReviewOrder, spec: ModelSpec, store: BlobStore | None = None
     ) -> tuple[dict[int, Delta], dict[int, str]]:
-        """Check every commitment as claim 4 says; the deltas that pass, the reasons of the rest."""
+        """Check every commitment as claim 4 says; the deltas that pass, the reasons of the rest.
+
+        A blob that the order does not carry is fetched from ``store``.
+        """
         deltas: dict[int, Delta] = {}
         rejected: dict[int, str] = {}
-        for member, transaction, blob in zip(
-            order.members, order.transactions, order.blobs, strict=True
+        size = blob_size(spec.n, self.rules.kept(spec.n), spec.dtype)
+        blobs = order.blobs or [b""] * len(order.members)
+        locators = order.locators or [""] * len(order.members)
+        for member, transaction, sent, locator in zip(
+            order.members, order.transactions, blobs, locators, strict=True
         ):
             try:
                 chain = self._look_up(member, transaction)
+                blob = sent if order.blobs else fetch(store, chain.digest, locator, size)
                 deltas[member] = verify_delta(chain, blob, self._expectation(member, spec))
-            except (CommitmentRejected, LedgerError) as error:
+            except (BlobError, CodecError, CommitmentRejected, LedgerError) as error:
                 rejected[member] = str(error)
         return deltas, rejected
 

@@ -12,12 +12,14 @@ on the update before it is committed; what stands before it sees a reply without
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
 
 from bcfl.adapters.flower import handlers
+from bcfl.adapters.flower.blobs import publish, store_from
 from bcfl.adapters.flower.identity import refuse_development_key, signer_from
 from bcfl.adapters.flower.membership import Membership
 from bcfl.adapters.flower.memory import Memory
@@ -82,7 +84,8 @@ class PeerConsensusMod:
         signer = (self._signer_of or partial(signer_from, seed=order.seed))(context)
         signature = signer.sign(join_message(order.chain_id, order.challenge))
         partition = context.node_config.get("partition-id", -1)
-        reply = JoinReply(signer.address, signature, int(partition))
+        fetches = store_from(context) is not None
+        reply = JoinReply(signer.address, signature, int(partition), fetches)
         return _reply(reply, message)
 
     def _train(
@@ -100,6 +103,9 @@ class PeerConsensusMod:
             arrays, metrics = handlers.call_train(message, context, call_next)
             change = difference(spec.flatten(arrays), base)
             reply = membership.sign_commitment(top_gamma(change, membership.rules.kept(spec.n)))
+            store = store_from(context)
+            if order.publish and store is not None:
+                reply = replace(reply, blob=b"", locator=publish(store, reply.blob))
             memory.keep_commitment(reply, metrics)
         if order.direct and not reply.transaction:
             reply = membership.commit_direct(reply)
@@ -136,7 +142,7 @@ class PeerConsensusMod:
         membership.expect_base(base_arrays)
         spec = ModelSpec.of(base_arrays, membership.rules.integer_arrays)
         base = spec.flatten(base_arrays)
-        deltas, rejected = membership.verify(order, spec)
+        deltas, rejected = membership.verify(order, spec, store_from(context))
         qualities: dict[int, float] = {}
         for member, delta in clip(deltas, membership.rules.clip).items():
             if member == membership.index:

@@ -6,7 +6,7 @@ ours and passes through the mod untouched.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import ClassVar, TypeVar
 
 from flwr.app import ConfigRecord, RecordDict
@@ -88,6 +88,7 @@ class JoinReply(_Record):
     address: str
     signature: bytes
     partition: int  #: the node's partition-id, or −1: orders members in simulations
+    fetches: bool = False  #: it has a store of its own: send it locators, not blobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class RoundOrder(_Record):
     rules: str  #: ``Rules.to_json`` as JSON
     seed: int  #: of the development keys of simulations
     direct: bool  #: send your own transactions
+    publish: bool = False  #: put your delta into your store, if you have one; send the locator
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,8 @@ class TrainReply(_Record):
     timestamp: int
     signature: bytes
     transaction: str  #: of a direct commitment, else empty
-    blob: bytes
+    blob: bytes  #: empty where it was published
+    locator: str = ""  #: leads to a published blob; may be empty even so
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +131,10 @@ class ReviewOrder(_Record):
     direct: bool
     members: list[int]
     transactions: list[str]  #: numbers to look up on the chain
-    blobs: list[bytes]
+    blobs: list[bytes]  #: empty where they are to be fetched
     reveal: bool  #: sealed ballots only: show now what was sealed
     receipt: bytes  #: the coordinator's word that it has this member's commitment; or empty
+    locators: list[str] = field(default_factory=list)  #: lead to blobs that are to be fetched
 
 
 @dataclass(frozen=True, slots=True)

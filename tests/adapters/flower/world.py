@@ -114,7 +114,7 @@ class World:
             *[
                 getattr(self.round_order(), name)
                 for name in RoundOrder.__dataclass_fields__
-                if name != "kind"
+                if name not in ("kind", "publish")
             ],
             members=list(blobs),
             transactions=[transaction] * len(blobs),

@@ -1,0 +1,107 @@
+# pragma version 0.4.3
+"""
+@title Model marketplace: keys
+@license Apache-2.0
+@notice Who gets to open a model, and when: the panel before it votes, the initiator by paying.
+@dev A submission names the keccak256 of a secret of 32 bytes. The panel gets the secret, and
+     checks before it votes that it has that hash and opens the model; `disclose` takes the
+     very same secret and pays. So what is published at payment is what the panel judged, and
+     nobody is paid without publishing it.
+
+     Strangers see the chain, too. In a task for members only the model's key is therefore
+     derived from two parts: the secret, and `shared`, which the contributor encrypts to the
+     initiator when it submits, in a way that everybody who knows `shared` can repeat. The
+     panel gets both parts and repeats it: so the initiator is sure to have the one, and to get
+     the other by paying. Later panels, who must fuse the models bought so far, get the
+     `shared` of each from the initiator: that is `grant`, and all that this contract need
+     know of it. `bcfl.adapters.sealing` is the cryptography.
+"""
+
+import market_accounts
+import market_submissions
+import market_tasks
+import market_terms
+
+uses: market_accounts
+uses: market_submissions
+uses: market_tasks
+uses: market_terms
+
+
+event Granted:
+    submission: indexed(bytes32)
+    models: bytes32
+
+
+event Shared:
+    submission: indexed(bytes32)
+    keys: bytes32
+
+
+event Disclosed:
+    submission: indexed(bytes32)
+    contributor: indexed(address)
+    key: bytes32
+
+
+@external
+def grant(submission: bytes32, models: bytes32):
+    """
+    @notice The initiator passes on, to this panel, what opens the models bought before this
+            one was submitted: the panel judges what is new.
+    @param submission Its digest.
+    @param models SHA-256 of a blob, encrypted to the members of the panel.
+    """
+    state: market_submissions.State = market_submissions._state(submission)
+    assert state.phase == market_submissions.GRANT, "model marketplace: no grant is due"
+    assert block.timestamp <= state.deadline, "model marketplace: too late to grant"
+    initiator: address = market_tasks._initiator_of(state.task)
+    assert msg.sender == initiator, "model marketplace: not the initiator"
+    assert models != empty(bytes32), "model marketplace: no digest"
+    state.phase = market_submissions.SHARE
+    state.deadline = market_terms._answer_deadline(state.task)
+    market_submissions._keep(submission, state)
+    log Granted(submission=submission, models=models)
+
+
+@external
+def share(submission: bytes32, keys: bytes32):
+    """
+    @notice The contributor gives the panel what opens the model.
+    @param submission Its digest.
+    @param keys SHA-256 of a blob, encrypted to the members of the panel.
+    """
+    state: market_submissions.State = market_submissions._state(submission)
+    assert state.phase == market_submissions.SHARE, "model marketplace: no keys are due"
+    assert block.timestamp <= state.deadline, "model marketplace: too late to share"
+    contributor: address = market_submissions._contributors[submission]
+    assert msg.sender == contributor, "model marketplace: not the contributor"
+    assert keys != empty(bytes32), "model marketplace: no digest"
+    state.phase = market_submissions.SEAL
+    state.deadline = market_terms._report_deadline(state.task)
+    market_submissions._keep(submission, state)
+    log Shared(submission=submission, keys=keys)
+
+
+@external
+def disclose(submission: bytes32, key: bytes32):
+    """
+    @notice Publish the secret of an accepted model and pay its contributor, in one step.
+            Whoever has the secret may call this: all it can do is to have the contributor paid.
+    @param submission Its digest.
+    @param key The secret.
+    """
+    state: market_submissions.State = market_submissions._state(submission)
+    assert state.phase == market_submissions.DISCLOSE, "model marketplace: no key is due"
+    assert block.timestamp <= state.deadline, "model marketplace: too late to disclose"
+    commitment: bytes32 = market_submissions._commitments[submission]
+    assert keccak256(key) == commitment, "model marketplace: not the committed key"
+    contributor: address = market_submissions._contributors[submission]
+    rules: market_terms.Rules = market_terms._rules_of(state.task)
+    state.phase = market_submissions.PAID
+    market_submissions._keep(submission, state)
+    stake: uint96 = market_terms._conditions_of(state.task).stake
+    due: uint256 = convert(rules.reward, uint256) + convert(stake, uint256)
+    market_accounts._credit(contributor, due)
+    market_tasks._finish(state.task, True, True)
+    log Disclosed(submission=submission, contributor=contributor, key=key)

@@ -1,0 +1,96 @@
+# pragma version 0.4.3
+"""
+@title Model marketplace: reports
+@license Apache-2.0
+@notice What the verifiers of a panel say, and their pay: sealed first, so that nobody can copy,
+        and revealed when no more seals are taken.
+"""
+
+import market_accounts
+import market_panel
+import market_submissions
+import market_terms
+import market_verdict
+
+uses: market_accounts
+uses: market_submissions
+uses: market_terms
+uses: market_verdict
+
+
+event Sealed:
+    submission: indexed(bytes32)
+    verifier: indexed(address)
+    seal: bytes32
+
+
+event Reported:
+    submission: indexed(bytes32)
+    verifier: indexed(address)
+    fitness: uint256
+    reason: uint256
+
+
+# The highest reason why a model could not be measured; 0: it was. See bcfl.core.market_report.Reason.
+_LAST_REASON: constant(uint256) = 4
+
+
+@external
+def seal(submission: bytes32, seal: bytes32):
+    """
+    @notice Promise a report without showing it.
+    @param submission Its digest.
+    @param seal SHA-256 of abi_encode(submission, sender, fitness, reason, salt), five words.
+           With the sender in it, a copied seal cannot be revealed.
+    """
+    state: market_submissions.State = market_submissions._state(submission)
+    assert state.phase == market_submissions.SEAL, "model marketplace: no seal is due"
+    assert block.timestamp <= state.deadline, "model marketplace: too late to seal"
+    number: uint256 = market_accounts._account(msg.sender).number
+    seat: uint256 = market_submissions._seat(submission, number)
+    assert (state.sealed >> seat) & 1 == 0, "model marketplace: already sealed"
+    assert seal != empty(bytes32), "model marketplace: no seal"
+    market_submissions._seals[submission][seat] = seal
+    state.sealed |= 1 << seat
+    if market_panel._count(state.sealed) == state.seats:
+        state.phase = market_submissions.REVEAL
+        state.deadline = market_terms._report_deadline(state.task)
+    market_submissions._keep(submission, state)
+    log Sealed(submission=submission, verifier=msg.sender, seal=seal)
+
+
+@external
+def reveal(submission: bytes32, fitness: uint256, reason: uint256, salt: bytes32):
+    """
+    @notice Report, as sealed, and be paid. The last report brings the verdict.
+    @param submission Its digest.
+    @param fitness What the model is worth, parts per million.
+    @param reason Why it could not be measured (then its fitness is 0); 0: it was.
+    @param salt What kept the seal from being guessed.
+    """
+    state: market_submissions.State = market_submissions._current(submission)
+    assert state.phase == market_submissions.REVEAL, "model marketplace: no report is due"
+    assert block.timestamp <= state.deadline, "model marketplace: too late to report"
+    account: market_accounts.Account = market_accounts._account(msg.sender)
+    seat: uint256 = market_submissions._seat(submission, account.number)
+    assert (state.sealed >> seat) & 1 == 1, "model marketplace: nothing sealed"
+    assert (state.revealed >> seat) & 1 == 0, "model marketplace: already reported"
+    assert fitness <= market_terms.MILLION, "model marketplace: fitness is at most 1,000,000"
+    assert reason <= _LAST_REASON, "model marketplace: no such reason"
+    assert reason == 0 or fitness == 0, "model marketplace: not measured, and yet a fitness"
+    report: bytes32 = sha256(abi_encode(submission, msg.sender, fitness, reason, salt))
+    sealed: bytes32 = market_submissions._seals[submission][seat]
+    assert report == sealed, "model marketplace: the seal says otherwise"
+    rules: market_terms.Rules = market_terms._rules_of(state.task)
+    market_submissions._seals[submission][seat] = empty(bytes32)
+    account.busy -= 1
+    account.credit += convert(rules.fee, uint256)
+    market_accounts._keep(msg.sender, account)
+    state.revealed |= 1 << seat
+    if fitness > convert(rules.mafr, uint256):
+        state.above |= 1 << seat
+    log Reported(submission=submission, verifier=msg.sender, fitness=fitness, reason=reason)
+    if state.revealed == state.sealed:
+        market_verdict._conclude(submission, state)
+    else:
+        market_submissions._keep(submission, state)

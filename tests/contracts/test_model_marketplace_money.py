@@ -1,0 +1,390 @@
+"""Random histories: every wei that goes in comes out once, and nobody's comes out twice.
+
+A state machine of initiators, contributors, verifiers and strangers, who do what they should,
+or anything at any time. After each call an account of our own, kept by a few rules, has to
+agree with the contract's, account by account. ``BCFL_FUZZ=1`` runs 1,000 histories.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import boa
+from eth_utils.crypto import keccak
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from bcfl.core.market import Conditions, MarketPhase, Rules, deposit
+from bcfl.core.market_report import Report, seal
+from tests.contracts.market_world import (
+    CONTRIBUTOR,
+    ETHER,
+    FUZZ,
+    INITIATOR,
+    SALT,
+    SECRET,
+    STRANGER,
+    VERIFIERS,
+    Person,
+    World,
+    terms,
+    word,
+)
+
+PEOPLE = [INITIATOR, CONTRIBUTOR, STRANGER, *VERIFIERS[:7]]
+#: Above MAFR, below it, and exactly it.
+REPORTS = [Report(900_000), Report(100_000), Report(500_000)]
+KEPT_BACK = (MarketPhase.SHARE, MarketPhase.DISCLOSE)
+
+successes: Counter[str] = Counter()
+refusals: Counter[str] = Counter()
+outcomes: Counter[str] = Counter()
+
+somebody = st.sampled_from(PEOPLE)
+report = st.sampled_from([REPORTS[0], *REPORTS])
+steps = st.sampled_from([9, 9, 6, 4, 2])  # of a submission's life; 7 are all, without redraws
+present = st.sampled_from([6, 6, 6, 2, 1, 0])  # how many of a panel do their work
+redraws = st.integers(0, 2)
+
+
+class Market(RuleBasedStateMachine):
+    """What everybody may do, and what it should have changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.anchor = boa.env.anchor()
+        self.anchor.__enter__()
+        self.submissions: list[bytes] = []
+        self.owed: Counter[str] = Counter()  # what withdraw should pay, by address
+        self.paid_in = self.paid_out = 0
+        self.sealed: dict[tuple[bytes, str], Report] = {}
+
+    @initialize(
+        bond=st.sampled_from([0, 500]),
+        delay=st.sampled_from([1, 3]),
+        trades=st.lists(
+            st.tuples(somebody, report, steps, present, redraws), min_size=2, max_size=3
+        ),
+    )
+    def deploy(
+        self, bond: int, delay: int, trades: list[tuple[Person, Report, int, int, int]]
+    ) -> None:
+        self.world = World(bond, delay)
+        self.contract = self.world.contract
+        for someone in PEOPLE:
+            boa.env.set_balance(someone.address, ETHER)
+        self.launch(INITIATOR, 3, 2, 1, 20, 3, True)
+        for trade in trades:
+            self.trade(*trade)
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.finish()
+        self.anchor.__exit__(None, None, None)
+
+    # calls
+
+    def attempt(self, name: str, call: Callable[[], object], value: int = 0) -> bool:
+        """Call; a refusal has to be one of the contract's own."""
+        try:
+            call()
+        except boa.BoaError as error:
+            reason = str(error.stack_trace.last_frame.error_detail or "")
+            found = str(error)
+            assert "model marketplace: " in found, (name, reason, found)
+            refusals[name] += 1
+            return False
+        successes[name] += 1
+        self.paid_in += value
+        return True
+
+    @rule(
+        by=somebody,
+        seats=st.integers(1, 4),
+        quorum=st.integers(1, 4),
+        redraws=st.integers(0, 2),
+        stake=st.sampled_from([0, 20]),
+        submissions=st.integers(1, 3),
+        members_only=st.booleans(),
+    )
+    def launch(
+        self,
+        by: Person,
+        seats: int,
+        quorum: int,
+        redraws: int,
+        stake: int,
+        submissions: int,
+        members_only: bool,
+    ) -> None:
+        rules = Rules(1_000, 10, 500_000, seats, min(quorum, seats), redraws, members_only)
+        until = self.world.now + 5_000
+        conditions = Conditions(submissions, stake, until, 600, 400, 300)
+        value = deposit(rules, conditions)
+        self.attempt(
+            "launch",
+            lambda: self.contract.launch(
+                word("d"), terms(rules), terms(conditions), value=value, sender=by.address
+            ),
+            value,
+        )
+
+    @rule(by=somebody)
+    def come_or_go(self, by: Person) -> None:
+        if self.contract.account(by.address).position and self.contract.registered() > 5:
+            self.leave(by)
+        else:
+            self.register(by)
+
+    def register(self, by: Person) -> None:
+        bond = self.world.bond
+        self.attempt("register", lambda: self.world.register(by), bond)
+
+    def leave(self, by: Person) -> None:
+        if self.attempt("leave", lambda: self.contract.leave(sender=by.address)):
+            self.owed[by.address] += self.world.bond
+
+    @rule(by=somebody, task=st.integers(0, 6), again=st.booleans())
+    def submit(self, by: Person, task: int, again: bool) -> None:
+        copy = again and self.submissions
+        name = self.submissions[-1] if copy else word(f"model {len(self.submissions)}")
+        stake = int(self.contract.task(task).conditions.stake)
+        commitment = keccak(SECRET)
+        if self.attempt(
+            "submit",
+            lambda: self.contract.submit(task, name, commitment, value=stake, sender=by.address),
+            stake,
+        ):
+            assert name not in self.submissions
+            self.submissions.append(name)
+
+    @precondition(lambda self: self.submissions)
+    @rule(data=st.data(), report=report, steps=steps, present=present)
+    def proceed(self, data: st.DataObject, report: Report, steps: int, present: int) -> None:
+        """For some phases whoever is due does what is due, or as many of a panel as come."""
+        self.fill_up()
+        submission = self.choose(data)
+        for _ in range(steps):
+            self.step(submission, report, present)
+
+    @rule(by=somebody, report=report, steps=steps, present=present, redraws=redraws)
+    def trade(self, by: Person, report: Report, steps: int, present: int, redraws: int) -> None:
+        """A new submission, to a new task if the last one is closed, and how far it comes."""
+        self.fill_up()
+        task = int(self.contract.tasks())
+        self.submit(by, task, False)
+        if self.world.state(self.submissions[-1]).phase != MarketPhase.DRAW:
+            self.launch(by, 3, 2, redraws, 20, 3, members_only=True)
+            self.submit(by, task + 1, False)
+        for _ in range(steps):
+            self.step(self.submissions[-1], report, present)
+
+    def fill_up(self) -> None:
+        """Panels need verifiers: half of the people, and more than any panel has seats."""
+        for someone in VERIFIERS[:5]:
+            if not self.contract.account(someone.address).position:
+                self.register(someone)
+
+    def step(self, submission: bytes, report: Report, present: int) -> None:
+        view = self.contract.submission(submission)
+        contributor, panel = str(view.contributor), [str(a) for a in view.panel]
+        match MarketPhase(view.state.phase):
+            case MarketPhase.DRAW:
+                block = max(self.world.block, view.state.anchor + 1)
+                self.world.travel_to(self.world.now + 1, block)
+                self.draw(submission, contributor)
+            case MarketPhase.GRANT:
+                self.grant(submission, str(self.contract.task(view.state.task).initiator))
+            case MarketPhase.SHARE:
+                self.share(submission, contributor)
+            case MarketPhase.SEAL:
+                for verifier in panel[:present]:
+                    self.seal(submission, verifier, report)
+            case MarketPhase.REVEAL:
+                for verifier in panel[:present]:
+                    self.reveal(submission, verifier)
+            case MarketPhase.DISCLOSE:
+                self.disclose(submission, contributor)
+
+    @precondition(lambda self: self.submissions)
+    @rule(data=st.data(), by=somebody, report=report)
+    def anything(self, data: st.DataObject, by: Person, report: Report) -> None:
+        """Anybody calls anything, due or not; members of the panel more often than others."""
+        submission = self.choose(data)
+        panel = [str(a) for a in self.contract.submission(submission).panel]
+        who = data.draw(st.sampled_from([by.address, *panel]))
+        match data.draw(st.sampled_from(["draw", "grant", "share", "seal", "reveal", "disclose"])):
+            case "draw":
+                self.draw(submission, who)
+            case "grant":
+                self.grant(submission, who)
+            case "share":
+                self.share(submission, who)
+            case "seal":
+                self.seal(submission, who, report)
+            case "reveal":
+                self.reveal(submission, who)
+            case _:
+                self.disclose(submission, who)
+
+    @precondition(lambda self: self.submissions)
+    @rule(data=st.data(), late=st.booleans())
+    def settle(self, data: st.DataObject, late: bool) -> None:
+        self.settled(self.choose(data), late)
+
+    @rule(by=somebody, task=st.integers(0, 6))
+    def take(self, by: Person, task: int) -> None:
+        self.withdraw(by)
+        self.collect(task, by)
+
+    def withdraw(self, by: Person) -> None:
+        before = boa.env.get_balance(by.address)
+        if self.attempt("withdraw", lambda: self.world.withdraw(by)):
+            paid = boa.env.get_balance(by.address) - before
+            assert paid == self.owed.pop(by.address)
+            self.paid_out += paid
+
+    def collect(self, task: int, by: Person) -> None:
+        free = self.world.free(task)
+        if self.attempt("collect", lambda: self.contract.collect(task, sender=by.address)):
+            self.owed[str(self.contract.task(task).initiator)] += free
+            assert self.world.free(task) == 0
+
+    @rule(seconds=st.sampled_from([1, 50, 250]), blocks=st.sampled_from([1, 2, 300]))
+    def wait(self, seconds: int, blocks: int) -> None:
+        self.world.wait(seconds, blocks)
+
+    # what the calls should change
+
+    def draw(self, submission: bytes, by: str) -> None:
+        self.attempt("draw", lambda: self.contract.draw(submission, sender=by))
+
+    def grant(self, submission: bytes, by: str) -> None:
+        self.attempt("grant", lambda: self.contract.grant(submission, word("g"), sender=by))
+
+    def share(self, submission: bytes, by: str) -> None:
+        self.attempt("share", lambda: self.contract.share(submission, word("k"), sender=by))
+
+    def seal(self, submission: bytes, by: str, report: Report) -> None:
+        promise = seal(submission, by, report, SALT)
+        if self.attempt("seal", lambda: self.contract.seal(submission, promise, sender=by)):
+            self.sealed[submission, by] = report
+
+    def reveal(self, submission: bytes, by: str) -> None:
+        report = self.sealed.get((submission, by), REPORTS[0])
+        before = self.contract.submission(submission)
+        if self.attempt(
+            "reveal",
+            lambda: self.contract.reveal(
+                submission, report.fitness, int(report.reason), SALT, sender=by
+            ),
+        ):
+            del self.sealed[submission, by]
+            self.owed[by] += self.contract.task(before.state.task).rules.fee
+            self.concluded(submission)
+
+    def disclose(self, submission: bytes, by: str) -> None:
+        if self.attempt("disclose", lambda: self.contract.disclose(submission, SECRET, sender=by)):
+            view = self.contract.submission(submission)
+            task = self.contract.task(view.state.task)
+            self.owed[str(view.contributor)] += task.rules.reward + task.conditions.stake
+            outcomes["PAID"] += 1
+
+    def settled(self, submission: bytes, late: bool) -> None:
+        deadline = self.world.state(submission).deadline
+        if late:
+            self.world.wait_past(deadline)
+        if self.attempt("settle", lambda: self.world.settle(submission)):
+            assert self.world.now > deadline
+            self.concluded(submission)
+
+    def concluded(self, submission: bytes) -> None:
+        """The stake goes back with an outcome, unless the contributor kept the keys back."""
+        view = self.contract.submission(submission)
+        phase, cause = MarketPhase(view.state.phase), MarketPhase(view.state.cause)
+        if phase in (MarketPhase.REJECTED, MarketPhase.VOID):
+            outcomes[f"{phase.name} {cause.name}"] += 1
+            if cause not in KEPT_BACK:
+                stake = self.contract.task(view.state.task).conditions.stake
+                self.owed[str(view.contributor)] += stake
+
+    # what always holds
+
+    @invariant()
+    def everybody_is_owed_what_is_due_and_no_more(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        for someone in PEOPLE:
+            assert self.world.credit(someone) == self.owed[someone.address], someone.name
+
+    @invariant()
+    def every_wei_is_somewhere(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        contract = self.contract
+        tasks = [contract.task(number) for number in range(1, contract.tasks() + 1)]
+        views = [contract.submission(submission) for submission in self.submissions]
+        pending = [view for view in views if view.state.phase < MarketPhase.PAID]
+        held = sum(self.owed.values())
+        held += contract.registered() * self.world.bond
+        held += sum(task.free for task in tasks)
+        held += sum(view.reserved for view in views)
+        held += sum(tasks[view.state.task - 1].conditions.stake for view in pending)
+        assert self.world.balance() == held == self.paid_in - self.paid_out
+        assert sum(task.pending for task in tasks) == len(pending)
+
+    def finish(self) -> None:
+        """All deadlines pass; everybody takes what is theirs; nothing is left."""
+        for submission in self.submissions:
+            for _ in range(20):
+                if MarketPhase(self.world.state(submission).phase).is_final:
+                    break
+                self.settled(submission, late=True)
+        for number in range(1, self.contract.tasks() + 1):
+            task = self.contract.task(number)
+            assert task.pending == 0
+            self.world.wait_past(task.conditions.deadline)
+            if task.free:
+                self.collect(number, STRANGER)
+        for someone in PEOPLE:
+            account = self.contract.account(someone.address)
+            assert account.busy == 0
+            if account.position:
+                self.leave(someone)
+            if self.owed[someone.address]:
+                self.withdraw(someone)
+        assert +self.owed == Counter()
+        assert self.world.balance() == 0
+        assert self.paid_in == self.paid_out
+
+    def choose(self, data: st.DataObject) -> bytes:
+        """One of the submissions, more often a recent one."""
+        return data.draw(st.sampled_from(self.submissions[-3:]))
+
+
+def test_every_wei_that_goes_in_comes_out_once_in_random_histories() -> None:
+    for counter in (successes, refusals, outcomes):
+        counter.clear()
+    histories = 1_000 if FUZZ else 12
+    run_state_machine_as_test(
+        Market, settings=settings(max_examples=histories, stateful_step_count=30)
+    )
+    counts = f"done {successes}, refused {refusals}, ended {outcomes}"
+    print(counts)
+    # a machine whose calls are all refused, or all obeyed, would prove nothing
+    for call in ("submit", "draw", "share", "seal", "reveal", "settle", "collect", "withdraw"):
+        assert successes[call] >= histories, counts
+    for call in ("launch", "register", "leave", "disclose"):
+        assert successes[call] >= histories // 2, counts
+    assert successes["grant"] >= histories // 6, counts
+    assert sum(refusals.values()) >= histories, counts
+    assert len(outcomes) >= 4, counts

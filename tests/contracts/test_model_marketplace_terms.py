@@ -1,0 +1,444 @@
+"""Launching, registering, leaving, collecting and withdrawing: who puts money in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import boa
+import pytest
+
+from bcfl.core.market import (
+    LONGEST_WINDOW_S,
+    MAX_SEATS,
+    MOST_REDRAWS,
+    MarketPhase,
+    deposit,
+    submission_cost,
+)
+from tests.contracts.market_world import (
+    BOND,
+    CONDITIONS,
+    CONTRIBUTOR,
+    ETHER,
+    GOOD,
+    INITIATOR,
+    RULES,
+    START_S,
+    STRANGER,
+    VERIFIERS,
+    World,
+    deployer,
+    refuses,
+    terms,
+    word,
+)
+
+DEPOSIT = deposit(RULES, CONDITIONS)
+YEAR_S = 366 * 86_400
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with boa.env.anchor():
+        yield World()
+
+
+# Launch
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "refusal"),
+    [
+        ("reward", 0, "reward and fee are positive"),
+        ("fee", 0, "reward and fee are positive"),
+        ("submissions", 0, "at least one submission"),
+        ("deadline", 0, "the deadline has passed"),
+        ("deadline", START_S, "the deadline has passed"),
+        ("deadline", START_S + YEAR_S + 1, "the deadline is too far"),
+        ("mafr", 1_000_000, "MAFR is below 1,000,000"),
+        ("seats", 0, "1 to 10 verifiers"),
+        ("seats", MAX_SEATS + 1, "1 to 10 verifiers"),
+        ("quorum", 0, "quorum out of range"),
+        ("quorum", RULES.seats + 1, "quorum out of range"),
+        ("redraws", MOST_REDRAWS + 1, "too many redraws"),
+        ("draw_window", 0, "a window is at least a second"),
+        ("answer_window", 0, "a window is at least a second"),
+        ("report_window", 0, "a window is at least a second"),
+        ("draw_window", LONGEST_WINDOW_S + 1, "a window is too long"),
+        ("answer_window", LONGEST_WINDOW_S + 1, "a window is too long"),
+        ("report_window", LONGEST_WINDOW_S + 1, "a window is too long"),
+    ],
+)
+def test_terms_out_of_range_are_refused(world: World, field: str, value: int, refusal: str) -> None:
+    with refuses(refusal):
+        launch(world, **{field: value})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"deadline": START_S + 1},
+        {"deadline": START_S + YEAR_S},
+        {"mafr": 0},
+        {"mafr": 999_999},
+        {"seats": MAX_SEATS, "quorum": MAX_SEATS, "redraws": MOST_REDRAWS},
+        {"seats": 1, "quorum": 1, "redraws": 0},
+        {"draw_window": 1, "answer_window": 1, "report_window": 1},
+        dict.fromkeys(("draw_window", "answer_window", "report_window"), LONGEST_WINDOW_S),
+        {"stake": 2**96 - 1},
+        {"reward": 1, "fee": 1, "submissions": 2**16 - 1},
+        {"members_only": True},
+    ],
+    ids=str,
+)
+def test_terms_at_the_edge_of_their_range_are_kept_as_given(
+    world: World, fields: dict[str, Any]
+) -> None:
+    task = world.contract.task(launch(world, **fields))
+    kept = dict(zip(RULES.__slots__, task.rules, strict=True))
+    kept |= dict(zip(CONDITIONS.__slots__, task.conditions, strict=True))
+    assert {name: kept[name] for name in fields} == fields
+    assert task.initiator == INITIATOR.address
+    assert task.description == word("description")
+
+
+def test_the_largest_sums_do_not_overflow(world: World) -> None:
+    most = 2**96 - 1
+    boa.env.set_balance(INITIATOR.address, 2**120)
+    task = launch(world, reward=most, fee=most, seats=10, submissions=2**16 - 1)
+    assert world.free(task) == (2**16 - 1) * 11 * most
+
+
+@pytest.mark.parametrize("off", [-1, 1, -DEPOSIT])
+def test_a_deposit_of_another_size_is_refused(world: World, off: int) -> None:
+    with refuses("the deposit, and no other sum"):
+        world.contract.launch(
+            word("description"),
+            terms(RULES),
+            terms(CONDITIONS),
+            value=DEPOSIT + off,
+            sender=INITIATOR.address,
+        )
+
+
+def test_a_task_without_description_is_refused(world: World) -> None:
+    with refuses("no description"):
+        world.contract.launch(
+            bytes(32), terms(RULES), terms(CONDITIONS), value=DEPOSIT, sender=INITIATOR.address
+        )
+
+
+def launch(world: World, **fields: Any) -> int:
+    """Launch with some terms changed, past the checks that Python would make."""
+    rules = {name: getattr(RULES, name) for name in RULES.__slots__}
+    conditions = {name: getattr(CONDITIONS, name) for name in CONDITIONS.__slots__}
+    for name, value in fields.items():
+        (rules if name in rules else conditions)[name] = value
+    cost = rules["reward"] + rules["seats"] * rules["fee"]
+    return int(
+        world.contract.launch(
+            word("description"),
+            tuple(rules.values()),
+            tuple(conditions.values()),
+            value=conditions["submissions"] * cost,
+            sender=INITIATOR.address,
+        )
+    )
+
+
+# Submit
+
+
+def test_submissions_are_taken_up_to_the_deadline_and_no_later(world: World) -> None:
+    world.launch()
+    world.travel_to(CONDITIONS.deadline, world.block)
+    world.submit("in time")
+    world.wait()
+    with refuses("the task is closed"):
+        world.submit("late")
+
+
+@pytest.mark.parametrize("task", [0, 2, 2**256 - 1])
+def test_a_submission_to_no_task_is_refused(world: World, task: int) -> None:
+    world.launch()
+    with refuses("no such task"):
+        world.contract.submit(task, word("m"), word("k"), sender=CONTRIBUTOR.address)
+
+
+@pytest.mark.parametrize("stake", [0, CONDITIONS.stake - 1, CONDITIONS.stake + 1])
+def test_a_stake_of_another_size_is_refused(world: World, stake: int) -> None:
+    world.launch()
+    with refuses("the stake, and no other sum"):
+        world.contract.submit(1, word("m"), word("k"), value=stake, sender=CONTRIBUTOR.address)
+
+
+def test_no_more_submissions_are_taken_than_were_asked_for(world: World) -> None:
+    world.launch()
+    for number in range(CONDITIONS.submissions):
+        world.submit(f"model {number}")
+    with refuses("all are taken"):
+        world.submit("one more")
+
+
+def test_a_void_submission_gives_its_place_to_another(world: World) -> None:
+    world.launch(conditions=replace(CONDITIONS, submissions=1))
+    void = world.submit("void")
+    world.wait_past(world.state(void).deadline)
+    world.settle(void)
+    world.submit("another")
+    with refuses("all are taken"):
+        world.submit("one more")
+
+
+def test_a_submission_is_taken_only_while_the_deposit_covers_it() -> None:
+    with boa.env.anchor():
+        world = World(bond=0)
+        rules = replace(RULES, quorum=2, redraws=0, seats=2)
+        world.launch(rules, replace(CONDITIONS, submissions=1))
+        world.register(*VERIFIERS)
+        void = world.submit("void")
+        reporter = world.draw(void)[0]
+        assert reporter
+        # one of two reports is paid for, the other never comes: what is left is too little
+        world.share(void)
+        world.seal(void, reporter, GOOD)
+        world.wait_past(world.state(void).deadline)
+        world.reveal(void, reporter, GOOD)
+        assert world.phase(void) is MarketPhase.VOID
+        assert world.free() == submission_cost(rules) - rules.fee
+        with refuses("the deposit is used up"):
+            world.submit("another")
+
+
+# Register and leave
+
+
+def test_a_verifier_registers_with_its_own_key_and_the_bond(world: World) -> None:
+    verifier = VERIFIERS[0]
+    world.register(verifier)
+    (event,) = world.contract.get_logs()
+    assert (event.verifier, event.public_key) == (verifier.address, verifier.public_key)
+    account = world.contract.account(verifier.address)
+    assert (account.number, account.position, account.since) == (1, 1, world.block)
+    assert world.balance() == BOND
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "refusal"),
+    [
+        (VERIFIERS[1].public_key, BOND, "not the sender's public key"),
+        (b"", BOND, "a public key is 64 bytes"),
+        (VERIFIERS[0].public_key[:63], BOND, "a public key is 64 bytes"),
+        (VERIFIERS[0].public_key, BOND - 1, "the bond, and no other sum"),
+        (VERIFIERS[0].public_key, BOND + 1, "the bond, and no other sum"),
+        (VERIFIERS[0].public_key, 0, "the bond, and no other sum"),
+    ],
+)
+def test_a_wrong_key_or_bond_is_refused(world: World, key: bytes, value: int, refusal: str) -> None:
+    with refuses(refusal):
+        world.contract.register(key, value=value, sender=VERIFIERS[0].address)
+
+
+def test_nobody_registers_twice_or_leaves_unregistered(world: World) -> None:
+    verifier = VERIFIERS[0]
+    with refuses("not registered"):
+        world.contract.leave(sender=verifier.address)
+    world.register(verifier)
+    with refuses("already registered"):
+        world.register(verifier)
+    world.contract.leave(sender=verifier.address)
+    with refuses("not registered"):
+        world.contract.leave(sender=verifier.address)
+
+
+def test_who_leaves_gets_the_bond_back_and_keeps_its_number(world: World) -> None:
+    world.register(*VERIFIERS)
+    verifier = VERIFIERS[3]
+    world.contract.leave(sender=verifier.address)
+    assert world.contract.account(verifier.address).position == 0
+    assert world.withdraw(verifier) == BOND
+    world.register(verifier)
+    assert world.contract.account(verifier.address).number == 4
+
+
+def test_a_drawn_verifier_leaves_after_its_report_and_not_before(world: World) -> None:
+    world.launch()
+    world.register(*VERIFIERS)
+    submission = world.reach(MarketPhase.REVEAL)
+    verifier = world.panel(submission)[0]
+    assert verifier
+    with refuses("a panel waits for you"):
+        world.contract.leave(sender=verifier.address)
+    world.reveal(submission, verifier, GOOD)
+    world.contract.leave(sender=verifier.address)
+    assert world.credit(verifier) == BOND + RULES.fee
+
+
+# Collect
+
+
+def test_nothing_is_collected_before_the_deadline_while_submissions_are_taken(
+    world: World,
+) -> None:
+    world.launch()
+    world.travel_to(CONDITIONS.deadline, world.block)
+    with refuses("submissions are still taken"):
+        world.contract.collect(1, sender=INITIATOR.address)
+    world.wait()
+    world.contract.collect(1, sender=STRANGER.address)
+    assert world.credit(INITIATOR) == DEPOSIT
+    assert world.credit(STRANGER) == 0
+    with refuses("nothing to collect"):
+        world.contract.collect(1, sender=INITIATOR.address)
+
+
+@pytest.mark.parametrize("task", [0, 2, 2**256 - 1])
+def test_nothing_is_collected_from_no_task(world: World, task: int) -> None:
+    world.launch()
+    with refuses("no such task"):
+        world.contract.collect(task)
+
+
+def test_what_a_pending_submission_sets_free_is_collected_later(world: World) -> None:
+    world.launch()
+    world.register(*VERIFIERS)
+    world.travel_to(CONDITIONS.deadline - 10, world.block)
+    submission = world.reach(MarketPhase.DISCLOSE)
+    world.wait(60)
+    world.contract.collect(1)
+    assert world.credit(INITIATOR) == DEPOSIT - submission_cost(RULES)
+    world.wait_past(world.state(submission).deadline)
+    world.settle(submission)
+    world.contract.collect(1)
+    # the contributor never disclosed: reward back, stake forfeited, fees spent
+    spent = RULES.seats * RULES.fee
+    assert world.credit(INITIATOR) == DEPOSIT - spent + CONDITIONS.stake
+
+
+def test_a_complete_task_is_collected_before_its_deadline(world: World) -> None:
+    conditions = replace(CONDITIONS, submissions=1)
+    world.launch(conditions=conditions)
+    world.register(*VERIFIERS)
+    submission = world.reach(MarketPhase.DISCLOSE)
+    with refuses("submissions are still taken"):
+        world.contract.collect(1)
+    world.disclose(submission)
+    with refuses("nothing to collect"):
+        world.contract.collect(1)
+
+
+def test_a_complete_task_returns_the_rewards_of_rejected_models(world: World) -> None:
+    world.launch(conditions=replace(CONDITIONS, submissions=1))
+    world.register(*VERIFIERS)
+    world.reach(MarketPhase.REJECTED)
+    world.contract.collect(1)
+    assert world.credit(INITIATOR) == RULES.reward
+
+
+# Withdraw
+
+GREEDY = """
+interface Market:
+    def submit(task: uint256, submission: bytes32, key_commitment: bytes32): payable
+    def withdraw() -> uint256: nonpayable
+
+market: Market
+again: uint256
+
+@deploy
+def __init__(market: address):
+    self.market = Market(market)
+
+@external
+@payable
+def submit(task: uint256, submission: bytes32, key_commitment: bytes32):
+    extcall self.market.submit(task, submission, key_commitment, value=msg.value)
+
+@external
+def withdraw():
+    extcall self.market.withdraw()
+
+@external
+@payable
+def __default__():
+    ok: bool = False
+    self.again += 1
+    ok = raw_call(
+        self.market.address,
+        method_id("withdraw()"),
+        revert_on_failure=False,
+    )
+    if ok:
+        self.again += 1000
+"""
+
+REFUSING = GREEDY.replace("    self.again += 1\n    ok", "    assert self.again != 0\n    ok")
+
+
+def test_everything_owed_is_paid_out_once(world: World) -> None:
+    world.launch()
+    world.register(*VERIFIERS)
+    world.reach(MarketPhase.PAID)
+    before = boa.env.get_balance(CONTRIBUTOR.address)
+    assert world.withdraw(CONTRIBUTOR) == RULES.reward + CONDITIONS.stake
+    assert boa.env.get_balance(CONTRIBUTOR.address) == before + RULES.reward + CONDITIONS.stake
+    with refuses("nothing to withdraw"):
+        world.withdraw(CONTRIBUTOR)
+
+
+def test_a_stranger_has_nothing_to_withdraw(world: World) -> None:
+    world.launch()
+    with refuses("nothing to withdraw"):
+        world.withdraw(STRANGER)
+
+
+def void_submission_of(world: World, source: str) -> Any:
+    """A contract whose submission is void, so that its stake is owed to it."""
+    world.launch()
+    world.register(*VERIFIERS)
+    contributor = boa.loads(source, world.contract.address)
+    stake = CONDITIONS.stake
+    contributor.submit(1, word("m"), word("k"), value=stake, sender=CONTRIBUTOR.address)
+    world.wait_past(world.state(word("m")).deadline)
+    world.settle(word("m"))
+    assert world.contract.account(contributor.address).credit == stake
+    return contributor
+
+
+def test_a_receiver_that_calls_back_is_paid_once(world: World) -> None:
+    contributor = void_submission_of(world, GREEDY)
+    before = world.balance()
+    contributor.withdraw()
+    assert contributor._storage.again.get() == 1
+    assert boa.env.get_balance(contributor.address) == CONDITIONS.stake
+    assert world.balance() == before - CONDITIONS.stake
+
+
+def test_a_receiver_that_refuses_ether_hurts_only_itself(world: World) -> None:
+    contributor = void_submission_of(world, REFUSING)
+    with refuses("payment refused"):
+        contributor.withdraw()
+    assert world.contract.account(contributor.address).credit == CONDITIONS.stake
+    world.contract.leave(sender=VERIFIERS[0].address)
+    assert world.withdraw(VERIFIERS[0]) == BOND
+
+
+# Deploy
+
+
+@pytest.mark.parametrize(
+    ("bond", "delay", "refusal"),
+    [
+        (2**96, 1, "bond out of range"),
+        (0, 0, "draw delay out of range"),
+        (0, 129, "draw delay out of range"),
+    ],
+)
+def test_a_market_is_deployed_within_limits(bond: int, delay: int, refusal: str) -> None:
+    with refuses(refusal):
+        deployer().deploy(bond, delay)
+    with boa.env.anchor():
+        market = deployer().deploy(ETHER, 128)
+        assert (market.BOND(), market.DRAW_DELAY()) == (ETHER, 128)
