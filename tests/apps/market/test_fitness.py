@@ -1,0 +1,200 @@
+"""Verifiers report what a model is worth to the whole; guessers, copies and spoilers get 0."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bcfl.apps.market.architectures import shipped_architecture
+from bcfl.apps.market.build import build_module, export_model
+from bcfl.apps.market.fitness import FitnessRules, judge
+from bcfl.apps.market.fused_model import FusedModel, fuse_models
+from bcfl.apps.market.fusion_settings import FusionSettings
+from bcfl.core.architecture import Limits
+from bcfl.core.errors import ConfigurationError, ModelError
+from bcfl.core.market_report import Reason, Report
+from bcfl.core.model_blob import TrainedModel, decode_model_blob, encode_model_blob
+
+RULES = FitnessRules(fusion=FusionSettings(steps=60))
+FREE = replace(RULES, fusion=FusionSettings(strategy="I", steps=60))
+BOTH = pytest.mark.parametrize("rules", [FREE, RULES], ids=["I", "II"])
+
+
+@pytest.fixture(scope="module")
+def two(market) -> FusedModel:
+    return fuse_models(market.models[:2], market.verification, RULES.fusion)
+
+
+def with_weights(model: TrainedModel, **changes: np.ndarray) -> TrainedModel:
+    return TrainedModel(model.architecture, dict(model.weights) | changes)
+
+
+def untrained(name: str, seed: int, classes: int = 10, shape=(1, 8, 8)) -> TrainedModel:
+    architecture = shipped_architecture(name, shape, classes)
+    return export_model(build_module(architecture, seed), architecture)
+
+
+@BOTH
+def test_an_honest_model_is_reported_at_the_accuracy_of_the_whole(market, rules):
+    accepted = fuse_models(market.models[:2], market.verification, rules.fusion)
+    fitness = judge(market.models[2], accepted, market.verification, rules)
+    rows = market.verification.parts()[1]
+    samples, labels = market.verification.samples[rows], market.verification.labels[rows]
+    accuracy = (fitness.fused.logits(samples).argmax(1) == labels).mean()
+    assert fitness.accuracy == accuracy > accepted.accuracy + 0.1
+    assert fitness.report == Report(round(accuracy * 1_000_000), Reason.MEASURED)
+    assert fitness.ppm == fitness.report.fitness
+    assert (fitness.before, len(fitness.fused.models)) == (accepted.accuracy, 3)
+
+
+@BOTH
+def test_two_honest_verifiers_report_the_same(market, rules):
+    author, reports = bytes(20), []
+    for _ in range(2):  # each from the published bytes alone
+        models = [
+            decode_model_blob(encode_model_blob(model, author), author) for model in market.models
+        ]
+        accepted = fuse_models(models[:3], market.verification, rules.fusion)
+        reports.append(judge(models[3], accepted, market.verification, rules))
+    assert reports[0].report == reports[1].report
+    assert reports[0].accuracy == reports[1].accuracy
+
+
+def test_the_first_model_is_measured_by_itself(market):
+    fitness = judge(market.models[3], FusedModel(), market.verification, RULES)
+    assert fitness.report.fitness > 700_000
+    assert (fitness.before, fitness.explained) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["cnn", "mlp", "deep_cnn"])
+@pytest.mark.parametrize("position", ["first", "third"])
+def test_an_untrained_model_is_worth_nothing(market, two, name, position):
+    accepted = two if position == "third" else FusedModel()
+    for seed in range(3):
+        fitness = judge(untrained(name, seed), accepted, market.verification, RULES)
+        assert fitness.report == Report(0, Reason.MEASURED)
+        assert "by itself the model reaches" in fitness.finding
+
+
+def test_trained_fusion_layers_would_have_paid_for_random_features(market):
+    # Why a model's own output layer is looked at: the accuracy alone would pass.
+    fitness = judge(untrained("mlp", 0), FusedModel(), market.verification, RULES)
+    assert fitness.accuracy > 0.6
+
+
+@pytest.mark.parametrize("disguise", ["none", "permuted units", "scaled", "a little noise"])
+def test_a_stolen_model_is_worth_nothing(market, two, disguise):
+    stolen, rng = market.models[0], np.random.default_rng(0)
+    weights = dict(stolen.weights)
+    if disguise == "permuted units":
+        order = rng.permutation(64)
+        changes = {"7.weight": weights["7.weight"][order], "7.bias": weights["7.bias"][order]}
+        changes["9.weight"] = weights["9.weight"][:, order]
+    elif disguise == "scaled":
+        changes = {"9.weight": 3 * weights["9.weight"], "9.bias": 3 * weights["9.bias"]}
+    elif disguise == "a little noise":
+        changes = {
+            key: (array + 0.02 * array.std() * rng.normal(size=array.shape)).astype(np.float32)
+            for key, array in weights.items()
+        }
+    else:
+        changes = {}
+    fitness = judge(with_weights(stolen, **changes), two, market.verification, RULES)
+    assert fitness.report == Report(0, Reason.DUPLICATE)
+    assert "a copy" in fitness.finding
+
+
+def test_honest_models_are_not_taken_for_copies(market):
+    accepted = FusedModel()
+    for model in market.models:
+        fitness = judge(model, accepted, market.verification, RULES)
+        assert fitness.report.reason == Reason.MEASURED
+        assert fitness.explained < RULES.copy_share
+        accepted = fitness.fused
+
+
+def test_a_model_with_swapped_outputs_is_worth_nothing(market, two):
+    weights = market.models[3].weights
+    turned = {key: np.roll(weights[key], 1, axis=0) for key in ("9.weight", "9.bias")}
+    fitness = judge(with_weights(market.models[3], **turned), two, market.verification, RULES)
+    assert fitness.report.fitness == 0
+
+    # Swap few enough that it still does better than guessing.
+    order = [0, 1, 2, 3, 4, 5, 8, 9, 6, 7]
+    turned = {key: weights[key][order] for key in ("9.weight", "9.bias")}
+    fitness = judge(with_weights(market.models[3], **turned), two, market.verification, RULES)
+    assert fitness.own > 0.4
+    assert fitness.report.fitness == 0
+    assert "renamed" in fitness.finding
+
+
+def test_a_model_that_does_not_bring_what_is_demanded_is_worth_nothing(market, two):
+    demanding = replace(RULES, least_gain_ppm=900_000)
+    fitness = judge(market.models[2], two, market.verification, demanding)
+    assert fitness.report == Report(0, Reason.MEASURED)
+    assert "expected 900000 or more" in fitness.finding
+    forgiving = replace(RULES, least_gain_ppm=-1_000_000)
+    assert judge(market.models[2], two, market.verification, forgiving).report.fitness > 0
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        untrained("cnn", 0, classes=9),
+        untrained("cnn", 0, classes=11),
+        untrained("cnn", 0, shape=(1, 12, 12)),
+        untrained("mlp", 0, shape=(64,)),
+        with_weights(
+            untrained("cnn", 0),
+            **{
+                key: np.full(untrained("cnn", 0).weights[key].shape, 3e38, np.float32)
+                for key in ("0.weight", "3.weight", "7.weight", "9.weight")
+            },
+        ),
+    ],
+    ids=["9 classes", "11 classes", "other images", "vectors", "beyond all bounds"],
+)
+def test_a_model_that_cannot_be_measured_is_reported_not_raised(market, two, candidate):
+    fitness = judge(candidate, two, market.verification, RULES)
+    assert fitness.report == Report(0, Reason.MALFORMED)
+    assert fitness.fused is None
+    assert fitness.finding
+
+
+def test_a_model_beyond_the_tasks_limits_is_reported_not_raised(market, two):
+    strict = replace(RULES, limits=Limits(parameters=100))
+    fitness = judge(market.models[2], two, market.verification, strict)
+    assert fitness.report == Report(0, Reason.MALFORMED)
+    assert "at most 100 parameters" in fitness.finding
+
+
+def test_whatever_is_judged_the_fused_model_is_unharmed(market, two):
+    rows = market.verification.parts()[1]
+    samples = market.verification.samples[rows]
+    before = two.logits(samples)
+    for candidate in (untrained("mlp", 1), market.models[0], market.models[2]):
+        judge(candidate, two, market.verification, RULES)
+    assert two.logits(samples).tobytes() == before.tobytes()
+    assert len(two.models) == 2
+
+
+def test_a_fused_model_without_models_says_nothing():
+    with pytest.raises(ModelError, match="one model or more"):
+        FusedModel().logits(np.zeros((1, 1, 8, 8), np.float32))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"own_lift": -1.0},
+        {"own_names": 1.1},
+        {"copy_share": 0.0},
+        {"copy_share": float("nan")},
+        {"least_gain_ppm": 1_000_001},
+    ],
+)
+def test_rules_out_of_range_are_refused_by_name(change):
+    with pytest.raises(ConfigurationError, match=rf"fitness\.{next(iter(change))}: expected"):
+        FitnessRules(**change)
