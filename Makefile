@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run test lint types check fuzz bench contracts figures clean
+.PHONY: help run cluster test lint types check fuzz bench contracts figures clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -17,6 +17,9 @@ $(READY): pyproject.toml constraints.txt
 
 run: $(READY)  ## ten clients on scikit-learn's digits: train, commit, rate, select
 	$(BIN)/bcfl run
+
+cluster: $(READY)  ## SuperLink, four SuperNodes, a real node: three rounds, audited
+	$(BIN)/python -m bcfl.apps.cluster
 
 test: $(READY)  ## the whole suite
 	$(BIN)/python -m pytest

@@ -1,0 +1,190 @@
+"""A node, a SuperLink and its SuperNodes as processes; three rounds; the audit of them.
+
+On several hosts one types the same commands, with other addresses: ``_start_superlink``,
+``_start_supernode`` and ``_run_app`` hold them.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from bcfl.adapters.accounts import PASSWORD_VARIABLE, Account, derive_account
+from bcfl.adapters.anvil import AnvilChain
+from bcfl.adapters.flower.identity import KEY_FILE
+from bcfl.adapters.flower.membership import RPC_URL
+from bcfl.apps.audit import audit_command
+from bcfl.apps.cluster.processes import ProgramFailed, Programs, free_port
+
+__all__ = ["ClusterSettings", "run_cluster"]
+
+_APP = Path(__file__).parent / "app"
+_SUPERLINK = "cluster"  # the connection's name in Flower's config.toml
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """How large it is, and how patient.
+
+    Parameters
+    ----------
+    nodes : int
+        SuperNodes, at least 2.
+    rounds : int
+    timeout_s : float
+        For all rounds together.
+    """
+
+    nodes: int = 4
+    rounds: int = 3
+    timeout_s: float = 900.0
+
+
+def run_cluster(folder: Path, settings: ClusterSettings) -> int:
+    """Run it in ``folder``; every process has ended when this returns, however it returns.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets ``run/`` (the task's folder), ``keys/``, ``logs/``, and Flower's own files.
+    settings : ClusterSettings
+
+    Returns
+    -------
+    int
+        The audit's exit status: 0, every round holds.
+
+    Raises
+    ------
+    LedgerError
+        There is no anvil and no npm to install it.
+    ProgramFailed
+        One of the processes ended, or the rounds took too long.
+    """
+    folder = folder.absolute()
+    password = secrets.token_urlsafe()
+    with AnvilChain(seed=secrets.randbits(62)) as chain:
+        _say(f"node: anvil at {chain.url}, pid of its own")
+        keys = _make_keys(folder / "keys", settings.nodes, chain.coordinator, password)
+        environment = _environment(folder, password)
+        with Programs(folder / "logs", environment) as programs:
+            port = _start_superlink(programs)
+            for index in range(settings.nodes):
+                _start_supernode(programs, index, settings.nodes, port, chain.url, keys[index])
+            _run_app(programs, folder, settings, port, chain.url)
+            _expect_closed(programs, folder)
+        _say("every Flower process has ended; auditing against the node")
+        return audit_command(folder / "run", rpc_url=chain.url)
+
+
+def _make_keys(folder: Path, nodes: int, coordinator: Account, password: str) -> list[Path]:
+    """One key file a member, and ``coordinator.json``: on several hosts, each makes its own."""
+    folder.mkdir(parents=True)
+    coordinator.create_key_file(folder / "coordinator.json", password)
+    paths = [folder / f"member-{index}.json" for index in range(nodes)]
+    for path in paths:
+        derive_account(secrets.randbits(62), "cluster", 0).create_key_file(path, password)
+    return paths
+
+
+def _environment(folder: Path, password: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        # SuperLink and SuperNode find each other's helpers by name.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        PASSWORD_VARIABLE: password,
+        "FLWR_HOME": str(folder / "flwr"),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _start_superlink(programs: Programs) -> int:
+    port = free_port()
+    programs.start(
+        "superlink",
+        [
+            "flower-superlink",
+            "--insecure",
+            "--host=127.0.0.1",
+            f"--port={port}",
+            "--disable-runtime-dependency-installation",
+        ],
+    )
+    programs.wait_until(lambda: _answers(port), "the SuperLink", 120.0)
+    _say(f"SuperLink: 127.0.0.1:{port}")
+    return port
+
+
+def _start_supernode(
+    programs: Programs, index: int, nodes: int, superlink: int, rpc_url: str, key: Path
+) -> None:
+    config = {
+        KEY_FILE: f'"{key}"',
+        RPC_URL: f'"{rpc_url}"',
+        "partition-id": str(index),
+        "num-partitions": str(nodes),
+    }
+    programs.start(
+        f"supernode-{index}",
+        [
+            "flower-supernode",
+            "--insecure",
+            f"--superlink=127.0.0.1:{superlink}",
+            f"--port={free_port()}",
+            "--node-config",
+            " ".join(f"{name}={value}" for name, value in config.items()),
+        ],
+    )
+    _say(f"SuperNode {index}: key file {key.name}")
+
+
+def _run_app(
+    programs: Programs, folder: Path, settings: ClusterSettings, superlink: int, rpc_url: str
+) -> None:
+    home = folder / "flwr"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "config.toml").write_text(
+        f'[superlink]\ndefault = "{_SUPERLINK}"\n\n[superlink.{_SUPERLINK}]\n'
+        f'address = "127.0.0.1:{superlink}"\ninsecure = true\n'
+    )
+    app = folder / "cluster-app"
+    shutil.copytree(_APP, app, ignore=shutil.ignore_patterns("__pycache__"))
+    config = {
+        "num-server-rounds": str(settings.rounds),
+        "num-nodes": str(settings.nodes),
+        "rpc-url": f'"{rpc_url}"',
+        "key-file": f'"{folder / "keys" / "coordinator.json"}"',
+        "run-dir": f'"{folder / "run"}"',
+    }
+    override = " ".join(f"{name}={value}" for name, value in config.items())
+    command = ["flwr", "run", str(app), _SUPERLINK, "--stream", "--run-config", override]
+    _say(f"flwr run: {settings.rounds} rounds")
+    programs.start("flwr-run", command)
+    programs.wait("flwr-run", settings.timeout_s)
+
+
+def _expect_closed(programs: Programs, folder: Path) -> None:
+    """``flwr run --stream`` ends well whatever became of the run."""
+    if not (folder / "run" / "final.npz").exists():
+        words = "\n".join(programs.log("flwr-run").splitlines()[-30:])
+        raise ProgramFailed(f"the run came to nothing:\n{words}")
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=1.0).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _say(words: str) -> None:
+    print(words, flush=True)

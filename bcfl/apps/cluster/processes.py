@@ -1,0 +1,135 @@
+"""Programs of other people's, started for a while: nothing of them is left afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Self
+
+import psutil
+
+from bcfl.core.errors import BcflError
+
+__all__ = ["ProgramFailed", "Programs", "free_port"]
+
+_STOP_S = 10.0
+_LOOK_AGAIN_S = 0.2
+_LAST_WORDS = 15
+
+
+class ProgramFailed(BcflError):
+    """A program that the cluster needs ended too soon, or said nothing in time."""
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Programs:
+    """Starts programs, and on leaving stops them, with all their children.
+
+    A program may put its own children into other sessions, as Flower's SuperLink does, so
+    that it is descent that counts, not process groups.
+
+    Parameters
+    ----------
+    logs : Path
+        A folder; ``NAME.log`` is what the program NAME printed.
+    environment : mapping
+        Theirs, whole.
+    """
+
+    def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
+        self._logs = logs
+        self._environment = dict(environment)
+        self._running: dict[str, psutil.Popen] = {}
+        self._before = signal.getsignal(signal.SIGTERM)
+
+    def start(self, name: str, command: Sequence[str]) -> None:
+        """Start one, in a session of its own: Ctrl-C is for us, who then stop it."""
+        with self._log(name).open("wb") as log:
+            self._running[name] = psutil.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,
+            )
+
+    def wait(self, name: str, timeout_s: float) -> None:
+        """Return once the program has ended well.
+
+        Raises
+        ------
+        ProgramFailed
+            It ended otherwise, or not in time, or another one ended meanwhile.
+        """
+        self.wait_until(lambda: not self._running[name].is_running(), f"{name} to end", timeout_s)
+        program = self._running.pop(name)
+        if program.wait() != 0:
+            raise self._failed(name, f"ended with status {program.wait()}")
+
+    def wait_until(self, holds: Callable[[], bool], what: str, timeout_s: float) -> None:
+        """Return once ``holds``; raises as :meth:`wait`."""
+        deadline = time.monotonic() + timeout_s
+        while not holds():
+            for name, program in self._running.items():
+                if (status := program.poll()) not in (None, 0):
+                    raise self._failed(name, f"ended with status {status}")
+            if time.monotonic() > deadline:
+                raise ProgramFailed(f"waited {timeout_s:g} s for {what}; logs: {self._logs}")
+            time.sleep(_LOOK_AGAIN_S)
+
+    def log(self, name: str) -> str:
+        """What the program has printed so far."""
+        return self._log(name).read_text(errors="replace")
+
+    def stop(self) -> None:
+        """End all of them, the newest first, and whatever they started."""
+        descendants: list[psutil.Process] = []
+        for program in reversed(self._running.values()):
+            try:
+                descendants += program.children(recursive=True)
+                program.terminate()
+            except psutil.NoSuchProcess:
+                continue
+        roots = list(self._running.values())
+        psutil.wait_procs(roots, timeout=_STOP_S)
+        # Flower's children end by themselves when their parent has; who does not is told to.
+        _, left = psutil.wait_procs([*roots, *descendants], timeout=_STOP_S / 2)
+        for process in left:
+            process.kill()
+        psutil.wait_procs(left, timeout=_STOP_S)
+        self._running.clear()
+
+    def __enter__(self) -> Self:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        signal.signal(signal.SIGTERM, _interrupt)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+        signal.signal(signal.SIGTERM, self._before)
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
+
+    def _failed(self, name: str, how: str) -> ProgramFailed:
+        words = "\n".join(self.log(name).splitlines()[-_LAST_WORDS:])
+        return ProgramFailed(f"{name} {how}:\n{words}")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Leave as on Ctrl-C, through every ``with``."""
+    del number, frame
+    raise KeyboardInterrupt(os.getpid())

@@ -1,0 +1,94 @@
+"""Programs that are started end with us, and their children, wherever those went."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bcfl.apps.cluster.processes import ProgramFailed, Programs, free_port
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(300)"]
+#: Starts a child in a session of its own, as Flower's SuperLink does, and prints its id.
+PARENT = [
+    sys.executable,
+    "-u",
+    "-c",
+    "import subprocess, sys, time\n"
+    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'],"
+    " start_new_session=True)\n"
+    "print(child.pid)\n"
+    "time.sleep(300)",
+]
+#: As PARENT, but refuses to end when it is asked to.
+STUBBORN = [
+    *PARENT[:3],
+    "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + PARENT[3],
+]
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "logs"
+
+
+@pytest.mark.parametrize("command", [PARENT, STUBBORN], ids=["parent", "stubborn"])
+def test_nothing_that_was_started_is_left(
+    logs: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bcfl.apps.cluster.processes._STOP_S", 1.0)
+    with Programs(logs, os.environ) as programs:
+        programs.start("one", command)
+        programs.wait_until(lambda: programs.log("one").strip() != "", "its child", 60.0)
+        child = psutil.Process(int(programs.log("one")))
+        assert child.is_running()
+    assert not child.is_running()
+    assert not psutil.Process().children(recursive=True)
+
+
+def test_a_program_that_fails_is_an_error_with_its_last_words(logs: Path) -> None:
+    failing = [sys.executable, "-c", "import sys; print('no such port'); sys.exit(3)"]
+    with (
+        pytest.raises(ProgramFailed, match=r"one ended with status 3:\nno such port"),
+        Programs(logs, os.environ) as programs,
+    ):
+        programs.start("one", failing)
+        programs.wait("one", 60.0)
+
+
+def test_another_program_that_fails_meanwhile_ends_the_wait(logs: Path) -> None:
+    with pytest.raises(ProgramFailed, match="two ended"), Programs(logs, os.environ) as programs:
+        programs.start("one", SLEEP)
+        programs.start("two", [sys.executable, "-c", "raise SystemExit(1)"])
+        programs.wait("one", 60.0)
+    assert not psutil.Process().children(recursive=True)
+
+
+def test_waiting_ends(logs: Path) -> None:
+    with (
+        pytest.raises(ProgramFailed, match=r"waited 0.1 s for doomsday"),
+        Programs(logs, os.environ) as programs,
+    ):
+        programs.start("one", SLEEP)
+        programs.wait_until(lambda: False, "doomsday", 0.1)
+
+
+def test_being_told_to_end_is_as_being_interrupted(logs: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), Programs(logs, os.environ) as programs:
+        programs.start("one", SLEEP)
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not psutil.Process().children(recursive=True)
+
+
+def test_a_free_port_can_be_taken() -> None:
+    port = free_port()
+    script = f"import socket; socket.create_server(('127.0.0.1', {port})).close()"
+    subprocess.run([sys.executable, "-c", script], check=True)
