@@ -1,5 +1,5 @@
 # `make run` and `make test` set up everything they need: Python 3.11 or newer, and nothing else.
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready

@@ -55,7 +55,8 @@ def _counted(
     padded: Bytes[MAX_BYTES + 32] = concat(entries, _PADDING)
     # One word more than there are members, for what the padding gets.
     row: uint256[lanes.WORDS + 1] = empty(uint256[lanes.WORDS + 1])
-    tied: bool = False
+    # Bit p: the value at position p, from 0, equals the one before it.
+    ties: uint256 = 0
     # The value before the six in the top lane, larger than any before the first.
     before: uint256 = 2**248
     # The doubled points of the position before the six; those of a position are 2 fewer. They
@@ -75,7 +76,15 @@ def _counted(
         if unsafe_sub(falls, _UNITS) & ~six & present != present:
             assert six & present == 0, "borda: members are 0 to 127"
             assert falls & present == present, "borda: values are not in descending order"
-            tied = True
+            equal: uint256 = ~unsafe_sub(falls, _UNITS) & present
+            ties |= (
+                (equal >> 255)
+                | ((equal >> 214) & 2)
+                | ((equal >> 173) & 4)
+                | ((equal >> 132) & 8)
+                | ((equal >> 91) & 16)
+                | ((equal >> 50) & 32)
+            ) << unsafe_mul(chunk, 6)
         before = values << 200
 
         if words == 1:
@@ -107,49 +116,36 @@ def _counted(
         rated |= lanes._gather(lane) << (word << 4)
     # A member that appears twice, or has no lane in these words, makes them fewer.
     assert lanes._count(rated) == count, "borda: rates someone twice, or someone unknown"
-    if tied:
-        sums = self._shared(sums, padded, count)
+    if ties != 0:
+        sums = self._shared(sums, padded, count, ties)
     return sums, rated
 
 
 @internal
 @pure
 def _shared(
-    tally: uint256[lanes.WORDS], padded: Bytes[MAX_BYTES + 32], count: uint256
+    tally: uint256[lanes.WORDS], padded: Bytes[MAX_BYTES + 32], count: uint256, ties: uint256
 ) -> uint256[lanes.WORDS]:
     """
     @notice Gives equal values the mean of their positions' points instead of consecutive ones.
     """
     sums: uint256[lanes.WORDS] = tally
-    # Positions count from 0 here; those from `first` have equal values.
+    # Positions count from 0 here; those from `first` on have equal values.
     first: uint256 = 0
-    value: uint256 = self._value(padded, 0)
-    for position: uint256 in range(1, MAX_ENTRIES + 1):
-        if position > count:
-            break
-        following: uint256 = self._value(padded, position)
-        if position < count and following == value:
+    for position: uint256 in range(1, unsafe_add(count, 1), bound=MAX_ENTRIES):
+        if (ties >> position) & 1 != 0:
             continue
-        if unsafe_sub(position, first) > 1:
-            # Counted from 1: a + b, with a = first + 1 and b = position.
+        if unsafe_sub(position, first) != 1:
+            # Counted from 1, a = first + 1 and b = position, so that 2 m - 2 (at + 1) becomes
+            # 2 m - (a + b). What is added may be below 0: modulo 2**256 that is all the same.
             ends: uint256 = unsafe_add(unsafe_add(first, position), 1)
             for at: uint256 in range(first, position, bound=MAX_ENTRIES):
                 member: uint256 = (
-                    extract32(padded, unsafe_mul(at, _ENTRY_BYTES), output_type=uint256) >> 248
+                    extract32(padded, unsafe_mul(at, 5), output_type=uint256) >> 248
                 )
-                lane: uint256 = (member & 15) << 4
-                # 2 m - 2 (at + 1) becomes 2 m - (a + b).
-                sums[member >> 4] = unsafe_sub(
-                    unsafe_add(sums[member >> 4], unsafe_add(unsafe_mul(at, 2), 2) << lane),
-                    ends << lane,
+                change: uint256 = unsafe_sub(unsafe_add(unsafe_mul(at, 2), 2), ends)
+                sums[member >> 4] = unsafe_add(
+                    sums[member >> 4], change << ((member & 15) << 4)
                 )
         first = position
-        value = following
     return sums
-
-
-@internal
-@pure
-def _value(padded: Bytes[MAX_BYTES + 32], position: uint256) -> uint256:
-    six: uint256 = extract32(padded, unsafe_mul(position, _ENTRY_BYTES), output_type=uint256)
-    return (six >> 216) & (2**32 - 1)

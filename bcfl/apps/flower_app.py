@@ -7,6 +7,7 @@ of ours: every host has bcfl installed, as ``bcfl.strategies`` and the contracts
 
 from __future__ import annotations
 
+import atexit
 import tempfile
 import time
 from functools import lru_cache
@@ -103,9 +104,10 @@ def _member(overrides: tuple[str, ...]) -> ClientApp:
     """The app, and the shares of the data that it reads; once a process."""
     from bcfl.apps.run import member_app  # noqa: PLC0415 - see main
 
-    folder = Path(tempfile.mkdtemp(prefix="bcfl-shares-"))
-    config, _ = _compose(overrides, folder)
-    return member_app(config, folder)
+    folder = tempfile.TemporaryDirectory(prefix="bcfl-shares-")
+    atexit.register(folder.cleanup)
+    config, _ = _compose(overrides, Path(folder.name))
+    return member_app(config, Path(folder.name))
 
 
 def _compose(overrides: tuple[str, ...], folder: Path) -> tuple[DictConfig, dict[str, Any]]:

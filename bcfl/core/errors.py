@@ -26,6 +26,7 @@ __all__ = [
     "NobodyLeft",
     "NodeRefused",
     "NodeUnreachable",
+    "ProgramFailed",
     "ProtocolError",
     "ReplyMalformed",
     "RoundVoid",
@@ -192,6 +193,10 @@ class StoreUnreachable(BlobError):
 
 class EngineFailed(BcflError):
     """The simulation engine did not start, or broke down."""
+
+
+class ProgramFailed(BcflError):
+    """A program of other people's, which the cluster needs, ended too soon or is too slow."""
 
 
 class DatasetUnavailable(BcflError):

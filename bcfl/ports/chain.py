@@ -12,6 +12,8 @@ __all__ = ["Chain", "Wallet"]
 class Wallet(Signer, Protocol):
     """A signer whose account can also pay: it signs transactions, locally."""
 
+    def __hash__(self) -> int: ...
+
     def sign_transaction(self, fields: dict[str, Any]) -> bytes:
         """The signed bytes, ready to be sent, of a transaction with exactly these fields."""
 

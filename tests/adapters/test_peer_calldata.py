@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from bcfl.contracts import artifact
 from eth_abi.abi import encode
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +22,7 @@ from bcfl.adapters.peer_calldata import (
     decode_deployment,
 )
 from bcfl.adapters.peer_wire import compact, evidence
+from bcfl.contracts import artifact
 from bcfl.core.domain import Commitment, SignedCommitment, TypedDataDomain
 from bcfl.core.errors import ReplyMalformed, TransactionUnknown
 from bcfl.core.typed_data import commitment_message

@@ -12,10 +12,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from bcfl.contracts import artifact
 from eth_tester import EthereumTester, PyEVMBackend
 from web3 import EthereumTesterProvider, Web3
+from web3.types import Wei
 
+from bcfl.contracts import artifact
 from bcfl.core.domain import Ballot, Commitment, TypedDataDomain
 from bcfl.core.fixed_point import to_value
 from tests.contracts.peer_consensus_keys import Signing, account
@@ -31,7 +32,10 @@ class GasTask:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        parameters = PyEVMBackend.generate_genesis_params({"gas_limit": 10**9})
+        # From a time to come, each block is a second later than the one before, whatever the
+        # clock says: a timestamp's bytes cost gas, too.
+        overrides = {"gas_limit": 10**9, "timestamp": 4_000_000_000}
+        parameters = PyEVMBackend.generate_genesis_params(overrides)
         backend = PyEVMBackend(genesis_parameters=parameters)
         self.web3 = Web3(EthereumTesterProvider(EthereumTester(backend)))
         self.coordinator = self.web3.eth.accounts[0]
@@ -58,8 +62,9 @@ class GasTask:
     def send_as(self, member: int, call: Any) -> int:
         """The gas of a member's own transaction."""
         key = account(member)
-        funds = {"from": self.coordinator, "to": key.address, "value": ETHER}
-        self.web3.eth.send_transaction(funds)
+        self.web3.eth.send_transaction(
+            {"from": self.coordinator, "to": key.address, "value": Wei(ETHER)}
+        )
         transaction = call.build_transaction(
             {
                 "from": key.address,

@@ -13,7 +13,7 @@ from typing import Any
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 
 from bcfl.core.domain import Ballot, Commitment, TypedDataDomain
 from bcfl.core.typed_data import ballot_message, commitment_message, seal_message
@@ -23,7 +23,8 @@ Words = tuple[Any, ...]
 
 def account(index: int) -> LocalAccount:
     """The same account for the same index, always."""
-    return Account.from_key(keccak(text=f"bcfl test account {index}"))
+    key: LocalAccount = Account.from_key(keccak(text=f"bcfl test account {index}"))
+    return key
 
 
 def compact(signature: bytes) -> tuple[int, int]:

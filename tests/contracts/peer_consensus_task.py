@@ -12,12 +12,12 @@ from hashlib import sha256
 from typing import Any
 
 import boa
-from bcfl.contracts import artifact
-from eth_abi import decode, encode
+from eth_abi.abi import decode, encode
 from eth_account.signers.local import LocalAccount
-from eth_utils import keccak
 from eth_utils.abi import collapse_if_tuple
+from eth_utils.crypto import keccak
 
+from bcfl.contracts import artifact
 from bcfl.core.domain import Ballot, Commitment, Phase, RoundState, TypedDataDomain, bits
 from tests.contracts.peer_consensus_keys import (
     Signing,
@@ -51,7 +51,7 @@ class Log:
 
 def digest_of(member: int, round_: int, version: int = 0) -> bytes:
     """A digest as SHA-256 gives it."""
-    return sha256(f"delta {member} {round} {version}".encode()).digest()
+    return sha256(f"delta {member} {round_} {version}".encode()).digest()
 
 
 class Task:
@@ -177,7 +177,7 @@ class Task:
     def unsigned(self, member: int, version: int = 0, **changes: Any) -> Commitment:
         """What :meth:`commitment` signs."""
         state = self.state
-        fields = {
+        fields: dict[str, Any] = {
             "round": state.round,
             "base": state.model,
             "digest": digest_of(member, state.round, version),
@@ -269,7 +269,7 @@ def staked(members: int = 4, stake: int = 10**18, **rules: Any) -> Task:
 
 
 def _types(fields: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [collapse_if_tuple(field) for field in fields]
+    return [collapse_if_tuple(dict(field)) for field in fields]
 
 
 def _signature(entry: Mapping[str, Any]) -> str:

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from bcfl.contracts import artifact, build
 
+from bcfl.contracts import artifact, build
 from bcfl.core.errors import ArtifactError
 
 

@@ -253,6 +253,15 @@ def test_nobody_registers_twice_or_leaves_unregistered(world: World) -> None:
         world.contract.leave(sender=verifier.address)
 
 
+def test_numbers_of_verifiers_run_out_before_they_overflow(world: World) -> None:
+    layout = deployer().compiler_data.storage_layout["storage_layout"]
+    slot = layout["market_verifiers"]["_numbered"]["slot"]
+    boa.env.set_storage(world.contract.address, slot, 2**24 - 2)
+    world.register(VERIFIERS[0])
+    with refuses("no numbers left"):
+        world.register(VERIFIERS[1])
+
+
 def test_who_leaves_gets_the_bond_back_and_keeps_its_number(world: World) -> None:
     world.register(*VERIFIERS)
     verifier = VERIFIERS[3]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bcfl.core.domain import Phase
+from tests.contracts.peer_consensus_keys import Words
 from tests.contracts.peer_consensus_task import (
     COORDINATOR,
     GENESIS,
@@ -128,7 +129,7 @@ def test_what_proves_nothing() -> None:
     one, other = pair(task, 0, 1)
     foreign = pair(task, 1, 1)
     elsewhere = pair(task, 0, 2)
-    for round_, a, b, reason in [
+    cases: list[tuple[int, Words, Words, str]] = [
         (2, *elsewhere, "no such round"),
         (0, one, other, "no such round"),
         (1, one, one, "the digests are equal"),
@@ -137,7 +138,8 @@ def test_what_proves_nothing() -> None:
         (1, foreign[0], other, "signed by someone else"),
         (1, one, elsewhere[1], "signed by someone else"),
         (1, one, (bytes(32), *other[1:]), "signed by someone else"),
-    ]:
+    ]
+    for round_, a, b, reason in cases:
         with pytest.raises(Reverted, match=reason):
             task.call("prove_equivocation", 0, round_, a, b)
     for member in (3, 128, 2**255):

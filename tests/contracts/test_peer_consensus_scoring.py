@@ -8,15 +8,15 @@ from typing import Any
 
 import boa
 import pytest
-from bcfl.contracts.build import EVM_VERSION, HERE
-from eth_abi import decode, encode
-from eth_utils import keccak
+from eth_abi.abi import decode, encode
+from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 from vyper.compiler import compile_from_file_input
 from vyper.compiler.input_bundle import FilesystemInputBundle
 from vyper.compiler.settings import OptimizationLevel, Settings
 
+from bcfl.contracts.build import EVM_VERSION, HERE
 from bcfl.core.domain import MAX_MEMBERS, Ballot, bits, members_in
 from bcfl.core.scoring import Borda, tally
 from bcfl.core.selection import select_winners

@@ -38,7 +38,7 @@ def test_rejected_and_missing_members_get_nothing() -> None:
 
 def test_more_ratings_than_other_members_are_refused() -> None:
     assert len(points({1: 1, 2: 1}, 3)) == 2
-    with pytest.raises(ProtocolError, match="expected at most 2 ratings.*found 3"):
+    with pytest.raises(ProtocolError, match=r"expected at most 2 ratings.*found 3"):
         points({0: 1, 1: 1, 2: 1}, 3)
 
 

@@ -22,7 +22,9 @@ from tests import toy
 Mods = list[Any]
 
 
-def reply(message: Message, metrics: dict[str, float], arrays: ArrayRecord | None = None) -> Message:
+def reply(
+    message: Message, metrics: dict[str, float], arrays: ArrayRecord | None = None
+) -> Message:
     """What every handler of the Message API ends with."""
     records = {} if arrays is None else {"arrays": arrays}
     return Message(RecordDict(records | {"metrics": MetricRecord(metrics)}), reply_to=message)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bcfl.strategies import PeerConsensus
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import (
@@ -24,6 +23,7 @@ from flwr.serverapp.strategy import (
 from bcfl.adapters.flower.grid import InProcessGrid
 from bcfl.adapters.flower.mod import peer_consensus_mod
 from bcfl.core.record import RoundRecord
+from bcfl.strategies import PeerConsensus
 from tests import toy
 
 CLIENTS = 3

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bcfl.strategies import PeerConsensus
 from flwr.app import ArrayRecord
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
@@ -16,6 +15,7 @@ from bcfl.adapters.flower.grid import InProcessGrid
 from bcfl.adapters.flower.mod import peer_consensus_mod
 from bcfl.core.errors import ModelError
 from bcfl.core.record import RoundRecord
+from bcfl.strategies import PeerConsensus
 from tests.dropin import frameworks
 from tests.dropin.frameworks import FRAMEWORKS
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bcfl.strategies import PeerConsensus
 from flwr.app import ConfigRecord, Context, Message
 from flwr.clientapp import ClientApp
 from flwr.clientapp.mod import LocalDpMod, arrays_size_mod, fixedclipping_mod, message_size_mod
@@ -18,6 +17,7 @@ from bcfl.adapters.flower.mod import peer_consensus_mod
 from bcfl.core.codec import blob_size
 from bcfl.core.errors import NobodyLeft
 from bcfl.core.record import RoundRecord
+from bcfl.strategies import PeerConsensus
 from tests import toy
 
 CLIENTS = 3

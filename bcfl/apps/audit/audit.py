@@ -18,6 +18,7 @@ from bcfl.apps.audit.evidence import Evidence, Task
 from bcfl.apps.audit.findings import CHAIN, Finding
 from bcfl.apps.audit.folder_files import (
     check_checkpoints,
+    check_complete,
     check_config,
     check_task,
 )
@@ -28,6 +29,7 @@ from bcfl.apps.audit.omissions import check_journal, check_receipts
 from bcfl.apps.audit.papers import read_task
 from bcfl.apps.audit.results import check_model_file, check_results
 from bcfl.apps.audit.signatures import check_signatures, indirect
+from bcfl.ports.blob_store import BlobStore
 
 __all__ = ["Audit", "audit_evidence", "audit_run"]
 
@@ -52,7 +54,7 @@ def audit_run(
     folder: Path,
     rpc_url: str | None = None,
     shown: Sequence[Path] = (),
-    ipfs_url: str | None = None,
+    store: BlobStore | None = None,
 ) -> Audit:
     """Audit the run in ``folder``, on its own chain or on the node at ``rpc_url``.
 
@@ -65,15 +67,16 @@ def audit_run(
         transactions were and who sent those that are not signed by members.
     shown : sequence of Path
         Receipts and signed commitments that somebody presents; see ``papers.read_shown``.
-    ipfs_url : str, optional
-        The RPC of an IPFS node that has the blobs; by default they are in the folder.
+    store : BlobStore, optional
+        Where the blobs are; by default in the folder. Blobs that were sealed to the members
+        are opened by a member's own ``SealedStore``.
 
     Raises
     ------
     AuditError
         It cannot be audited at all.
     StoreUnreachable
-        The IPFS node does not answer.
+        A store that is not the folder's does not answer.
     """
     task = read_task(folder)
     try:
@@ -84,7 +87,7 @@ def audit_run(
                 connection,
                 live=rpc_url is not None,
                 shown=shown,
-                ipfs_url=ipfs_url,
+                store=store,
             )
     except TamperedError as tampered:
         return Audit(task, findings=[tampered.finding])
@@ -112,9 +115,10 @@ def audit_evidence(evidence: Evidence) -> Audit:
             )
     findings += check_equivocations(history, evidence)
     if any(finding.culprit == CHAIN for finding in findings):
-        # whoever contradicts himself is no witness against others
-        audit.findings = [finding for finding in findings if finding.culprit == CHAIN]
-        note("the chain's own tale does not hold together, so that nothing was held against it")
+        # whoever contradicts himself is no witness against others, save on how he came to be
+        trusted = [f for f in findings if f.culprit == CHAIN or f.kind == "deployment"]
+        audit.findings = trusted
+        note("the chain's own tale does not hold together: nothing else was held against it")
         return audit
     _compare(history, evidence, audit)
     return audit
@@ -131,6 +135,7 @@ def _compare(history: History, evidence: Evidence, audit: Audit) -> None:
     findings += models.findings
     findings += check_rounds_file(history, models, evidence, note)
     findings += check_results(history, models, evidence, note)
+    findings += check_complete(evidence)
     findings += check_config(evidence)
     findings += check_checkpoints(evidence)
     findings += check_model_file(history, models, evidence, note)

@@ -16,7 +16,7 @@ __all__ = ["open_blobs"]
 _IPFS_INDEX: Final = "ipfs-index.jsonl"  # as conf/store/ipfs.yaml names it
 
 
-def open_blobs(folder: Path, ipfs_url: str | None) -> BlobStore:
+def open_blobs(folder: Path, ipfs_url: str | None = None) -> BlobStore:
     """The store to fetch blobs from: the node at ``ipfs_url``, else the folder's own.
 
     Raises

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bcfl.adapters.atomic_file import write_atomically
 from bcfl.apps.audit.audit import audit_run
+from bcfl.apps.audit.blobs import open_blobs
 from bcfl.apps.audit.report import lines, to_json
 from bcfl.core.errors import BcflError
 
@@ -46,7 +47,8 @@ def audit_command(
     """
     folder = Path(run_dir)
     try:
-        audit = audit_run(folder, rpc_url, [Path(receipt) for receipt in receipts], ipfs_url)
+        store = None if ipfs_url is None else open_blobs(folder, ipfs_url)
+        audit = audit_run(folder, rpc_url, [Path(receipt) for receipt in receipts], store)
     except BcflError as error:
         print(f"cannot audit {folder}: {error}", file=sys.stderr)
         return CANNOT

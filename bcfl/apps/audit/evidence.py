@@ -92,7 +92,7 @@ class Evidence:
     gas: Mapping[str, int]  #: by transaction number
     members: tuple[str, ...]  #: as the contract says now
     active: int
-    state: RoundState
+    state: RoundState  #: its phase left out
     blobs: BlobStore
     journal: tuple[Journaled, ...]
     journal_found: bool  #: whether there is a journal at all

@@ -15,7 +15,7 @@ from bcfl.apps.audit.findings import KEEPER, Finding
 from bcfl.apps.audit.history import History
 from bcfl.core.errors import AuditError
 
-__all__ = ["check_checkpoints", "check_config", "check_task"]
+__all__ = ["check_checkpoints", "check_complete", "check_config", "check_task"]
 
 _MOST_CONFIG_BYTES = 2**20
 _KNOB = re.compile(r"  (\w+): (.{0,200})")
@@ -38,6 +38,14 @@ def check_task(history: History, evidence: Evidence) -> Iterator[Finding]:
     for name, (by_chain, by_file) in told.items():
         if by_chain != by_file:
             yield Finding("task.json", KEEPER, None, f"{name} {by_chain}", f"{by_file!r:.100}")
+
+
+def check_complete(evidence: Evidence) -> Iterator[Finding]:
+    """Where ``bcfl run`` has left a result, it has left the rest as well."""
+    if (evidence.folder / "result.json").exists():
+        for name in ("config.yaml", "rounds.jsonl", "model.safetensors"):
+            if not (evidence.folder / name).exists():
+                yield Finding(name, KEEPER, None, f"{name} beside result.json", "none")
 
 
 def check_config(evidence: Evidence) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from bcfl.apps.audit.files import parse_json, read_lines
 from bcfl.apps.audit.findings import KEEPER, Finding
 from bcfl.apps.audit.papers import read_journal, read_shown
 from bcfl.contracts import artifact
-from bcfl.core.domain import MAX_MEMBERS, SignedCommitment
+from bcfl.core.domain import MAX_MEMBERS, Phase, RoundState, SignedCommitment
 from bcfl.core.errors import (
     ArtifactError,
     AuditError,
@@ -26,6 +26,7 @@ from bcfl.core.errors import (
     LedgerError,
     TransactionUnknown,
 )
+from bcfl.ports.blob_store import BlobStore
 from bcfl.ports.ledger import Event
 
 __all__ = ["TamperedError", "gather", "open_chain"]
@@ -82,7 +83,7 @@ def gather(
     *,
     live: bool,
     shown: Sequence[Path] = (),
-    ipfs_url: str | None = None,
+    store: BlobStore | None = None,
 ) -> tuple[Evidence, list[Finding]]:
     """Read everything that is checked, and what is wrong with the papers themselves.
 
@@ -120,7 +121,7 @@ def gather(
         members=members,
         active=active,
         state=state,
-        blobs=open_blobs(folder, ipfs_url),
+        blobs=open_blobs(folder) if store is None else store,
         journal=tuple(journal),
         journal_found=(folder / "journal.jsonl").exists(),
         live=live,
@@ -156,11 +157,9 @@ def _contracts(connection: Connection) -> list[str]:
     for number in range(connection.block_number() + 1):
         block = connection.request("eth_getBlockByNumber", hex(number), True)
         for transaction in block["transactions"]:
-            address = connection.receipt(transaction["hash"]).contract
-            if address is None:
-                continue
-            with suppress(ArtifactError):
-                found.append(connection.attach(address, artifact("PeerConsensus")).address)
+            with suppress(ArtifactError, TransactionUnknown):
+                if (address := connection.receipt(transaction["hash"]).contract) is not None:
+                    found.append(connection.attach(address, artifact("PeerConsensus")).address)
     return found
 
 
@@ -186,21 +185,20 @@ def _terms(ledger: PeerLedger, connection: Connection) -> Terms:
     return terms
 
 
-def _read_at_rest(ledger: PeerLedger) -> tuple[list[Event], Any, tuple[str, ...], int]:
+def _read_at_rest(ledger: PeerLedger) -> tuple[list[Event], RoundState, tuple[str, ...], int]:
     """Events and views of one moment, although the chain may go on meanwhile."""
+    views = _views(ledger)
     for _ in range(_TRIES):
-        before = ledger.state()
-        members, active = ledger.members(), ledger.active()
-        events = list(ledger.events())
-        after = ledger.state()
-        if all(
-            getattr(before, field.name) == getattr(after, field.name)
-            for field in fields(before)
-            if field.name != "phase"  # which the clock alone may change
-        ):
+        events, before, views = list(ledger.events()), views, _views(ledger)
+        if before == views:
             _expect_plausible(events)
-            return events, after, members, active
+            return events, *views
     raise AuditError("the task goes on while it is read; audit it when the round is over")
+
+
+def _views(ledger: PeerLedger) -> tuple[RoundState, tuple[str, ...], int]:
+    # the phase is left out: the clock alone may change it, and it follows from the rest
+    return replace(ledger.state(), phase=Phase.IDLE), ledger.members(), ledger.active()
 
 
 def _expect_plausible(events: Sequence[Event]) -> None:

@@ -218,6 +218,7 @@ class _Reader:
         }
         if last is not None:
             told["committed"] = (tuple(sorted(last.commitments)), members_in(state.committed))
+            told["sealed"] = (tuple(sorted(last.seals)), members_in(state.sealed))
             told["voted"] = (tuple(sorted(last.ballots)), members_in(state.voted))
             told["expected"] = (last.opened.expected, state.expected)
         if last is not None and last.outcome is not None:

@@ -20,7 +20,8 @@ from bcfl.adapters.anvil import AnvilChain
 from bcfl.adapters.flower.identity import KEY_FILE
 from bcfl.adapters.flower.membership import RPC_URL
 from bcfl.apps.audit import audit_command
-from bcfl.apps.cluster.processes import ProgramFailed, Programs, free_port
+from bcfl.apps.cluster.processes import Programs, free_port
+from bcfl.core.errors import ProgramFailed
 
 __all__ = ["ClusterSettings", "run_cluster"]
 

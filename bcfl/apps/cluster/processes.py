@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -14,17 +15,13 @@ from typing import Self
 
 import psutil
 
-from bcfl.core.errors import BcflError
+from bcfl.core.errors import ProgramFailed
 
-__all__ = ["ProgramFailed", "Programs", "free_port"]
+__all__ = ["Programs", "free_port"]
 
 _STOP_S = 10.0
 _LOOK_AGAIN_S = 0.2
 _LAST_WORDS = 15
-
-
-class ProgramFailed(BcflError):
-    """A program that the cluster needs ended too soon, or said nothing in time."""
 
 
 def free_port() -> int:
@@ -96,20 +93,19 @@ class Programs:
 
     def stop(self) -> None:
         """End all of them, the newest first, and whatever they started."""
+        roots = list(reversed(self._running.values()))
         descendants: list[psutil.Process] = []
-        for program in reversed(self._running.values()):
-            try:
+        for program in roots:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 descendants += program.children(recursive=True)
                 program.terminate()
-            except psutil.NoSuchProcess:
-                continue
-        roots = list(self._running.values())
-        psutil.wait_procs(roots, timeout=_STOP_S)
-        # Flower's children end by themselves when their parent has; who does not is told to.
-        _, left = psutil.wait_procs([*roots, *descendants], timeout=_STOP_S / 2)
-        for process in left:
-            process.kill()
-        psutil.wait_procs(left, timeout=_STOP_S)
+        # Flower's children end by themselves once their parent has; who does not is made to.
+        for process in _still_there([*roots, *descendants], _STOP_S):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        _still_there([*roots, *descendants], _STOP_S)
+        for program in roots:
+            program.poll()  # else it would stay a zombie until we end
         self._running.clear()
 
     def __enter__(self) -> Self:
@@ -127,6 +123,23 @@ class Programs:
     def _failed(self, name: str, how: str) -> ProgramFailed:
         words = "\n".join(self.log(name).splitlines()[-_LAST_WORDS:])
         return ProgramFailed(f"{name} {how}:\n{words}")
+
+
+def _still_there(processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Those that have not ended within the time; a zombie has."""
+    deadline = time.monotonic() + timeout_s
+    while left := [process for process in processes if _runs(process)]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_LOOK_AGAIN_S)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
+from typing import Any
 
 import ray
 from flwr.app import Context
@@ -83,8 +84,8 @@ def play(
     try:
         _start_ray(min(engine.cpus or len(os.sched_getaffinity(0)), clients))
         # Flower uses the Ray that it finds running, and shuts it down in the end.
-        resources = {"num_cpus": 1, "num_gpus": 0.0}
-        run_simulation(server_app, client_app, clients, backend_config={"client_resources": resources})
+        backend: dict[str, Any] = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
+        run_simulation(server_app, client_app, clients, backend_config=backend)
     except RuntimeError as error:  # all that Flower says of a broken engine
         cause = error.__cause__ or error
         raise EngineFailed(
@@ -110,6 +111,6 @@ def _start_ray(workers: int) -> None:
                 log_to_driver=False,
                 logging_level=logging.getLogger("flwr").level,
             )
-        except Exception as error:  # noqa: BLE001 - Ray raises exactly that when it is too slow
+        except Exception as error:
             ray.shutdown()
             raise RuntimeError(str(error)) from error

@@ -9,8 +9,8 @@ with the newcomer in it, on the measuring part, if three conditions hold, and 0 
 
 1. The model knows something by itself. Training A and B makes something of the features of a
    random network, too; so its own output layer has to do better than guessing.
-2. It is no copy: no single accepted model explains nearly all that its features say beyond
-   the class (``originality``).
+2. It is no copy: there is no accepted model such that each explains nearly all that the
+   other's features say beyond the class (``originality``).
 3. The whole does not get worse by it, or gains what the initiator demands.
 
 The alternative, to report the gain itself, would pay the first model for everything and later
@@ -27,7 +27,7 @@ import numpy as np
 from bcfl.apps.market.features import ModelOutputs
 from bcfl.apps.market.fused_model import FusedModel, outputs_for_task
 from bcfl.apps.market.fusion_settings import FusionSettings
-from bcfl.apps.market.originality import explained_share
+from bcfl.apps.market.originality import likeness
 from bcfl.apps.market.verification_set import VerificationSet
 from bcfl.core.architecture import DEFAULT_LIMITS, Limits
 from bcfl.core.errors import ArchitectureError, ConfigurationError, ModelError
@@ -51,14 +51,14 @@ class FitnessRules:
     limits: Limits = DEFAULT_LIMITS
     own_lift: float = 1.5  #: own accuracy at least this times the largest class's share
     own_names: float = 0.8  #: … and this share of what renaming its outputs could make of it
-    copy_share: float = 0.95  #: explained to that share by one accepted model: a copy
+    copy_likeness: float = 0.95  #: so much like one accepted model: a copy
     least_gain_ppm: int = 0  #: of accuracy, by joining; negative to forgive noise
 
     def __post_init__(self) -> None:
         for name, valid, expected in (
             ("own_lift", self.own_lift >= 0, "0 or more"),
             ("own_names", 0 <= self.own_names <= 1, "in [0, 1]"),
-            ("copy_share", 0 < self.copy_share <= 1, "in (0, 1]"),
+            ("copy_likeness", 0 < self.copy_likeness <= 1, "in (0, 1]"),
             ("least_gain_ppm", abs(self.least_gain_ppm) <= 1_000_000, "within ±1,000,000"),
         ):
             if not valid:
@@ -75,7 +75,7 @@ class Fitness:
     accuracy: float = 0.0  #: of the fused model with the newcomer, on the measuring part
     before: float = 0.0  #: of the fused model without it
     own: float = 0.0  #: of the newcomer by itself, on the whole verification set
-    explained: float = 0.0  #: largest share that one accepted model explains
+    likeness: float = 0.0  #: to the accepted model that it is most like
     fused: FusedModel | None = None  #: with the newcomer in it; None if it could not join
 
     @property
@@ -112,27 +112,27 @@ def judge(
     except (ArchitectureError, ModelError) as error:
         return Fitness(Report(0, Reason.MALFORMED), str(error), before=accepted.accuracy)
     own = float((outputs.predictions == verification.labels).mean())
-    explained = _most_explained(outputs, accepted, verification)
+    alike = _most_alike(outputs, accepted, verification)
     if objection := _guesses(outputs, own, verification, rules):
         report, finding = Report(0), objection
-    elif explained >= rules.copy_share:
-        finding = f"an accepted model explains {explained:.4f} of its features: a copy"
+    elif alike >= rules.copy_likeness:
+        finding = f"an accepted model and this one explain {alike:.4f} of each other: a copy"
         report = Report(0, Reason.DUPLICATE)
     elif objection := _harms(fused, accepted, rules):
         report, finding = Report(0), objection
     else:
         report = Report(to_ppm(fused.accuracy))
         finding = f"accuracy {accepted.accuracy:.4f} → {fused.accuracy:.4f}"
-    return Fitness(report, finding, fused.accuracy, accepted.accuracy, own, explained, fused)
+    return Fitness(report, finding, fused.accuracy, accepted.accuracy, own, alike, fused)
 
 
-def _most_explained(
+def _most_alike(
     outputs: ModelOutputs, accepted: FusedModel, verification: VerificationSet
 ) -> float:
     parts = verification.parts()
     return max(
         (
-            explained_share(known.features, outputs.features, verification.labels, *parts)
+            likeness(known.features, outputs.features, verification.labels, *parts)
             for known in accepted.outputs
         ),
         default=0.0,

@@ -83,6 +83,8 @@ def train_contributor(
             f"two or more samples of shape {architecture.input_shape} expected; "
             f"found {samples.shape}"
         )
+    if len(labels) != len(samples):
+        raise ModelError(f"one label for each of {len(samples)} samples; found {len(labels)}")
     if labels.min() < 0 or labels.max() >= architecture.classes:
         raise ModelError(
             f"labels lie in [0, {architecture.classes}); found {labels.min()} to {labels.max()}"

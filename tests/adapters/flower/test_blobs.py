@@ -10,7 +10,6 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from bcfl.strategies import PeerConsensus
 from flwr.app import Context, Message
 
 from bcfl.adapters.flower import blobs
@@ -20,6 +19,7 @@ from bcfl.adapters.flower.records import RECORD_KEY, ReviewOrder, TrainReply, or
 from bcfl.adapters.ipfs_store import IpfsStore
 from bcfl.core.cid import UNIXFS_V1_2025, Layout
 from bcfl.core.record import RoundRecord
+from bcfl.strategies import PeerConsensus
 from tests import toy
 from tests.adapters.test_ipfs_store import Blocks, Node
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bcfl.strategies import PeerConsensus
 from flwr.app import ArrayRecord, MetricRecord
 from flwr.clientapp import ClientApp
 from omegaconf import OmegaConf
@@ -15,6 +14,7 @@ from bcfl.adapters.flower.mod import peer_consensus_mod
 from bcfl.apps.recorder import Recorder, merge_rounds
 from bcfl.apps.result import make_result
 from bcfl.apps.run_folder import RunFolder
+from bcfl.strategies import PeerConsensus
 from tests import toy
 
 

@@ -153,6 +153,16 @@ def the_result_is_no_json(case: Case) -> None:
 
 
 @by("keeper")
+def the_rounds_file_is_missing(case: Case) -> None:
+    (case.folder / "rounds.jsonl").unlink()
+
+
+@by("keeper")
+def the_configuration_is_missing(case: Case) -> None:
+    (case.folder / "config.yaml").unlink()
+
+
+@by("keeper")
 def who_committed_is_altered_in_the_rounds_file(case: Case) -> None:
     lines = case.lines("rounds.jsonl")
     next(line for line in lines if line["kind"] == "round")["committed"] = [0, 1]

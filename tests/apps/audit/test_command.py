@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +82,13 @@ def test_the_wrong_node_is_no_evidence(run: Path, capsys: pytest.CaptureFixture[
     assert "expected PeerConsensus at" in capsys.readouterr().err
 
 
+def test_a_chain_without_any_such_contract_is_no_evidence(run: Path) -> None:
+    (run / "chain.jsonl").unlink()
+    with EmbeddedChain(run / "chain.jsonl"):
+        pass
+    assert audit_command(run) == 2
+
+
 def test_torn_last_lines_were_promised_to_nobody(run: Path) -> None:
     for name in ("journal.jsonl", "rounds.jsonl", "chain.jsonl"):
         with (run / name).open("ab") as file:
@@ -103,6 +112,12 @@ def test_without_these_there_is_nothing_to_audit(
     (run / missing).unlink()
     assert audit_command(run) == 2
     assert missing in capsys.readouterr().err
+
+
+def test_an_audit_needs_neither_torch_nor_flower() -> None:
+    heavy = "{'torch', 'flwr', 'ray', 'sklearn', 'matplotlib'} & set(sys.modules)"
+    code = f"import sys, bcfl.apps.audit; sys.exit(len({heavy}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_folder_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bcfl.apps.audit.audit import audit_run
 from bcfl.apps.audit.evidence import Evidence
 from tests.apps.audit import dishonest_runs, lying_nodes, spoilt_folders
 from tests.apps.audit.tampering import TAMPERINGS, Case, Tampering, gathered
@@ -52,3 +53,8 @@ def test_tampering_is_caught_and_the_culprit_named(
     assert not audit.holds
     named = {str(finding.culprit) for finding in audit.findings}
     assert named == {tampering.culprit}, [str(finding) for finding in audit.findings]
+
+
+def test_the_server_is_told_what_it_aggregated_instead(runs: Runs) -> None:
+    (finding,) = audit_run(runs.folder("aggregates all")).findings
+    assert "made of all that were committed" in finding.found

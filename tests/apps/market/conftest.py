@@ -18,7 +18,7 @@ from bcfl.apps.market.training import ContributorTraining, train_contributor
 from bcfl.apps.market.verification_set import VerificationSet
 from bcfl.core.model_blob import TrainedModel
 
-TRAINING = ContributorTraining(epochs=6)
+TRAINING = ContributorTraining(epochs=20, batch_size=16)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def test_an_honest_model_is_reported_at_the_accuracy_of_the_whole(market, rules)
     rows = market.verification.parts()[1]
     samples, labels = market.verification.samples[rows], market.verification.labels[rows]
     accuracy = (fitness.fused.logits(samples).argmax(1) == labels).mean()
-    assert fitness.accuracy == accuracy > accepted.accuracy + 0.1
+    assert fitness.accuracy == accuracy > accepted.accuracy + 0.01
     assert fitness.report == Report(round(accuracy * 1_000_000), Reason.MEASURED)
     assert fitness.ppm == fitness.report.fitness
     assert (fitness.before, len(fitness.fused.models)) == (accepted.accuracy, 3)
@@ -65,7 +65,7 @@ def test_two_honest_verifiers_report_the_same(market, rules):
 def test_the_first_model_is_measured_by_itself(market):
     fitness = judge(market.models[3], FusedModel(), market.verification, RULES)
     assert fitness.report.fitness > 700_000
-    assert (fitness.before, fitness.explained) == (0, 0)
+    assert (fitness.before, fitness.likeness) == (0, 0)
 
 
 @pytest.mark.parametrize("name", ["cnn", "mlp", "deep_cnn"])
@@ -111,7 +111,7 @@ def test_honest_models_are_not_taken_for_copies(market):
     for model in market.models:
         fitness = judge(model, accepted, market.verification, RULES)
         assert fitness.report.reason == Reason.MEASURED
-        assert fitness.explained < RULES.copy_share
+        assert fitness.likeness < RULES.copy_likeness
         accepted = fitness.fused
 
 
@@ -190,8 +190,8 @@ def test_a_fused_model_without_models_says_nothing():
     [
         {"own_lift": -1.0},
         {"own_names": 1.1},
-        {"copy_share": 0.0},
-        {"copy_share": float("nan")},
+        {"copy_likeness": 0.0},
+        {"copy_likeness": float("nan")},
         {"least_gain_ppm": 1_000_001},
     ],
 )

@@ -223,9 +223,7 @@ def test_models_that_do_not_belong_together_are_refused(settings):
 
 def test_layers_that_do_not_fit_each_other_are_refused():
     with pytest.raises(ModelError, match="output_weight of 2 fused models"):
-        FusionLayers(
-            "elu", (5, 5), np.zeros((3, 10)), np.zeros(3), np.zeros((3, 3)), np.zeros(3)
-        )
+        FusionLayers("elu", (5, 5), np.zeros((3, 10)), np.zeros(3), np.zeros((3, 3)), np.zeros(3))
     with pytest.raises(ModelError, match="output_bias of 1 fused models"):
         FusionLayers(
             "elu", (5,), np.zeros((3, 5)), np.zeros(3), np.zeros((3, 3)), np.full(3, np.nan)

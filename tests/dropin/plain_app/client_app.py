@@ -4,8 +4,9 @@ import warnings
 
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
-from plain_app.task import create_model, get_model_params, load_data, set_model_params
 from sklearn.metrics import log_loss
+
+from plain_app.task import create_model, get_model_params, load_data, set_model_params
 
 # Flower ClientApp
 app = ClientApp()

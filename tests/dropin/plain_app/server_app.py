@@ -4,6 +4,7 @@ import numpy as np
 from flwr.app import ArrayRecord, Context
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
+
 from plain_app.task import create_model, get_model_params
 
 # Create ServerApp

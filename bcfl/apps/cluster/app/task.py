@@ -34,9 +34,7 @@ def train(arrays: Arrays, x: NDArray[np.float32], y: NDArray[np.int64]) -> Array
     return [weight, bias]
 
 
-def evaluate(
-    arrays: Arrays, x: NDArray[np.float32], y: NDArray[np.int64]
-) -> tuple[float, float]:
+def evaluate(arrays: Arrays, x: NDArray[np.float32], y: NDArray[np.int64]) -> tuple[float, float]:
     """Cross entropy and accuracy."""
     p = _probabilities(arrays, x)
     loss = -np.log(np.maximum(p[np.arange(len(y)), y], 1e-12)).mean()

@@ -1,0 +1,1 @@
+"""The marketplace: models, their fusion, and the programs of its roles."""
