@@ -205,7 +205,6 @@ def draw(submission: bytes32):
         sha256(concat(blockhash(state.anchor), submission)),
         state.first,
         state.length,
-        state.anchor,
         [
             market_submissions._contributors[submission],
             market_tasks._initiator_of(state.task),

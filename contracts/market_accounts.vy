@@ -19,8 +19,7 @@ struct Account:
     credit: uint256  # wei that `withdraw` pays out; 128 bits
     number: uint256  # the verifier's number, from 1, kept for ever; 0: never registered; 24 bits
     busy: uint256  # panels that wait for it; 24 bits
-    position: uint256  # where it stands in the pool; 0: not registered; 40 bits
-    since: uint256  # block in which it registered; 40 bits
+    position: uint256  # where it stands in the pool; 0: not registered; 80 bits
 
 
 _accounts: HashMap[address, uint256]
@@ -69,8 +68,7 @@ def _account(owner: address) -> Account:
         credit=word & (2**128 - 1),
         number=(word >> 128) & (2**24 - 1),
         busy=(word >> 152) & (2**24 - 1),
-        position=(word >> 176) & (2**40 - 1),
-        since=word >> 216,
+        position=word >> 176,
     )
 
 
@@ -81,5 +79,4 @@ def _keep(owner: address, account: Account):
         | account.number << 128
         | account.busy << 152
         | account.position << 176
-        | account.since << 216
     )

@@ -8,9 +8,9 @@
      moving the verifier in the first place to the end, which gives it a second place and keeps
      the first one readable. Therefore, once a draw is armed, with the row as it is and with a
      block that does not exist yet, nothing that anybody does can change it: who registers later
-     is not in it, who moves is found in the old place, and who leaves only takes itself out.
-     If registering or leaving could re-order the pool, whoever saw the random number first
-     could try such calls until the panel pleases.
+     stands behind it, who moves is found in the old place, and who leaves only takes itself
+     out. If registering or leaving could re-order the pool, whoever saw the random number
+     first could try such calls until the panel pleases.
 """
 
 import market_accounts
@@ -73,7 +73,7 @@ def __init__(bond: uint256):
 @payable
 def register(public_key: Bytes[64]):
     """
-    @notice Become a verifier, for every draw armed in a later block. Anyone, with the bond.
+    @notice Become a verifier, for every draw that is armed from now on. Anyone, with the bond.
     @param public_key The sender's own secp256k1 key, x then y, to which contributors encrypt.
            Being the key of an Ethereum address, it is a point on the curve, so nobody can be
            blamed for failing to encrypt to it.
@@ -91,7 +91,6 @@ def register(public_key: Bytes[64]):
         assert self._numbered <= (2**24 - 1), "model marketplace: no numbers left"
         account.number = self._numbered
         self._verifiers[account.number] = msg.sender
-    account.since = block.number
     self._append(msg.sender, account)
     self.registered += 1
     self._tidy()
@@ -122,7 +121,6 @@ def _fill(
     seed: bytes32,
     first: uint256,
     length: uint256,
-    anchor: uint256,
     barred: address[2],
 ) -> uint256:
     """
@@ -132,8 +130,6 @@ def _fill(
     @param seed The random number.
     @param first Where the row began when the draw was armed.
     @param length How long it was.
-    @param anchor The block whose hash is the random number: who registered in it, or later,
-           may have known it.
     @param barred Who is not drawn in any case.
     @return The panel, with vacant seats left if there are too few verifiers.
     """
@@ -149,7 +145,7 @@ def _fill(
         if verifier == empty(address) or verifier in barred:
             continue
         account: market_accounts.Account = market_accounts._account(verifier)
-        if account.position == 0 or account.since >= anchor:
+        if account.position == 0:
             continue
         # who is in the row is there once: only who sat before can be met again
         if seated != 0 and market_panel._seat_of(seated, account.number) != market_panel.SEATS:

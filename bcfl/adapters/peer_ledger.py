@@ -253,7 +253,7 @@ class PeerLedger:
         """
         return self._write("select", self._digests() if self._read("tied") else [])
 
-    def close_round(self, round: int, model: bytes) -> Transaction:  # noqa: A002 — the port's word
+    def close_round(self, round: int, model: bytes) -> Transaction:
         """Coordinator: the digest of the new θ_g."""
         return self._write("close_round", round, model)
 

@@ -15,6 +15,7 @@ Peer consensus keeps its task (chain, blobs, signatures, checkpoints) beside the
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,9 @@ class RunFolder:
 
         ``choices`` stand in it beside the knobs, for whoever goes on with the run.
         """
-        copy = config.copy()
-        copy.run_dir = _PLACEHOLDER
-        resolved = OmegaConf.to_container(copy, resolve=True)
+        movable = deepcopy(config)  # its own copy() leaves lists where they are
+        movable.run_dir = _PLACEHOLDER
+        resolved = OmegaConf.to_container(movable, resolve=True)
         assert isinstance(resolved, dict)
         del resolved["run_dir"]
         resolved["choices"] = choices

@@ -168,7 +168,6 @@ class MarketAccount:
     number: int  #: as a verifier, from 1, for ever; 0: never registered
     busy: int  #: panels that wait for its report
     position: int  #: its place in the pool; 0: not registered
-    since: int  #: the block in which it registered
 
     @property
     def is_registered(self) -> bool:

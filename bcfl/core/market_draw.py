@@ -45,9 +45,8 @@ def draw(seed: bytes, row: Sequence[str | None], vacant: int) -> list[str]:
     seed : bytes
         See ``draw_seed``.
     row : sequence of str or None
-        The pool's places when the draw was armed. None: a place whose verifier has left since,
-        or registered in the anchor block or later, or is the contributor, the initiator, or
-        on the panel.
+        The pool's places when the draw was armed. None: a place whose verifier has left, or is
+        the contributor, the initiator, or on the panel.
     vacant : int
         How many seats are to be filled.
 

@@ -15,8 +15,8 @@ from bcfl.core.domain import RoundState, SignedBallot, SignedCommitment, SignedS
 
 __all__ = [
     "BallotCast",
-    "Committed",
     "Closed",
+    "Committed",
     "Equivocated",
     "Event",
     "Ledger",
@@ -51,18 +51,24 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class MemberJoined(Event):
+    """An address is a member from the next round on."""
+
     member: int
     address: str
 
 
 @dataclass(frozen=True, slots=True)
 class MemberLeft(Event):
+    """An address is a member no more; its index stays its own."""
+
     member: int
     address: str
 
 
 @dataclass(frozen=True, slots=True)
 class Opened(Event):
+    """A round has begun for the model ``base``."""
+
     round: int
     base: bytes
     expected: int
@@ -73,6 +79,8 @@ class Opened(Event):
 
 @dataclass(frozen=True, slots=True)
 class Committed(Event):
+    """A member has committed to its delta."""
+
     round: int
     member: int
     digest: bytes
@@ -81,6 +89,8 @@ class Committed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Sealed(Event):
+    """A member has promised a ballot."""
+
     round: int
     member: int
     seal: bytes
@@ -88,6 +98,8 @@ class Sealed(Event):
 
 @dataclass(frozen=True, slots=True)
 class BallotCast(Event):
+    """A member has rated the others."""
+
     round: int
     member: int
     entries: bytes  #: ``Ballot.encode``
@@ -95,6 +107,8 @@ class BallotCast(Event):
 
 @dataclass(frozen=True, slots=True)
 class Selected(Event):
+    """The contract has chosen."""
+
     round: int
     winners: int  #: bit field
     scores: tuple[int, ...]  #: doubled Borda totals by member index
@@ -102,6 +116,8 @@ class Selected(Event):
 
 @dataclass(frozen=True, slots=True)
 class Voided(Event):
+    """Too few took part: the round counts for nothing."""
+
     round: int
     committed: int  #: bit field
     voted: int  #: bit field
@@ -109,12 +125,16 @@ class Voided(Event):
 
 @dataclass(frozen=True, slots=True)
 class Closed(Event):
+    """The coordinator has named the next global model."""
+
     round: int
     model: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Equivocated(Event):
+    """Two deltas that one member signed for one round: proof of cheating, kept for good."""
+
     round: int
     member: int
     digest: bytes
@@ -176,9 +196,7 @@ class Ledger(Protocol):
 
     def close_round(self, round: int, model: bytes) -> Transaction: ...
 
-    def prove_equivocation(
-        self, one: SignedCommitment, other: SignedCommitment
-    ) -> Transaction: ...
+    def prove_equivocation(self, one: SignedCommitment, other: SignedCommitment) -> Transaction: ...
 
     def events(self, from_block: int = 0) -> Sequence[Event]:
         """Every event of this contract, in the chain's order."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from bcfl.contracts import Artifact
 from vyper import compile_code
+
+from bcfl.contracts import Artifact
 
 SOURCE = """
 # pragma version 0.4.3

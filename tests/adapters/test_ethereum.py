@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 import pytest
 import requests
-from bcfl.contracts import Artifact
 
 from bcfl.adapters.accounts import derive_account
 from bcfl.adapters.contract import Contract
@@ -19,6 +18,7 @@ from bcfl.adapters.embedded_chain import EmbeddedChain
 from bcfl.adapters.ethereum import Connection
 from bcfl.adapters.loopback_server import LoopbackServer
 from bcfl.adapters.node import transaction_number
+from bcfl.contracts import Artifact
 from bcfl.core.errors import (
     AccountError,
     ArtifactError,

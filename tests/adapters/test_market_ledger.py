@@ -130,7 +130,7 @@ def test_task_submission_and_account_are_read_as_values(people: People) -> None:
     assert (task.opened, task.taken, task.pending, task.paid) == (1, 1, 0, 1)
     assert task.free == 2 * submission_cost(RULES)
     paid = people.market.account_of(account("contributor").address)
-    assert paid == MarketAccount(RULES.reward + STAKE, 0, 0, 0, 0)
+    assert paid == MarketAccount(RULES.reward + STAKE, 0, 0, 0)
     assert not paid.is_registered
     reporter = people.market.account_of(panel[0].account)
     assert (reporter.credit, reporter.busy, reporter.is_registered) == (RULES.fee, 0, True)
@@ -141,7 +141,7 @@ def test_what_is_not_there_is_none(people: People) -> None:
     assert people.market.task(0) is None
     assert people.market.task(1) is None
     assert people.market.submission(MODEL) is None
-    assert people.market.account_of(account("stranger").address) == MarketAccount(0, 0, 0, 0, 0)
+    assert people.market.account_of(account("stranger").address) == MarketAccount(0, 0, 0, 0)
     with pytest.raises(TransactionUnknown):
         people.market.events_of("0x" + 64 * "0")
 

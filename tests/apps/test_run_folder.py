@@ -33,14 +33,14 @@ def test_numbers_that_are_none_become_null(tmp_path: Path) -> None:
 
 def test_a_configuration_moves_with_its_folder(tmp_path: Path) -> None:
     config = OmegaConf.create(
-        {"run_dir": str(tmp_path / "here"), "a": "${run_dir}/b", "seed": 3, "n": "${seed}"}
+        {"run_dir": str(tmp_path / "here"), "a": ["${run_dir}/b"], "seed": 3, "n": "${seed}"}
     )
     RunFolder(tmp_path / "here").write_config(config, {"strategy": "fedavg"})
     (tmp_path / "here").rename(tmp_path / "there")
     read, choices = RunFolder(tmp_path / "there").read_config()
     assert choices == {"strategy": "fedavg"}
     assert "choices" not in read
-    assert read.a == str(tmp_path / "there" / "b")
+    assert read.a == [str(tmp_path / "there" / "b")]
     assert read.n == 3
     assert config.run_dir == str(tmp_path / "here")
 

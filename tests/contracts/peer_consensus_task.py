@@ -37,7 +37,7 @@ COORDINATOR = account(1000).address
 STRANGER = account(2000)
 
 
-class Reverted(Exception):  # noqa: N818 -- what it is, not what went wrong
+class Reverted(Exception):
     """A call that the contract refused; the text is its reason, empty where it gave none."""
 
 

@@ -50,7 +50,7 @@ def expected(world: World, submission: bytes, barred: tuple[Person, ...] = ()) -
     for place in range(now.first, now.first + now.length):
         verifier = str(world.contract.pool(place))
         account = world.contract.account(verifier)
-        eligible = account.position != 0 and account.since < now.anchor and verifier not in out
+        eligible = account.position != 0 and verifier not in out
         row.append(verifier if eligible else None)
     seed = draw_seed(block_hash(now.anchor), submission)
     vacant = [seat for seat in seated if int(seat, 16) == 0]
@@ -88,8 +88,9 @@ def test_the_draw_equals_the_reference(
         assert (world.phase(submission) is MarketPhase.SHARE) is complete
 
 
-def churn(world: World, data: st.DataObject, crowd: list[Person], most: int) -> None:
-    """Verifiers come and go; now and then a block passes."""
+def churn(world: World, data: st.DataObject, crowd: list[Person], most: int) -> set[str]:
+    """Verifiers come and go, and now and then a block passes; returns who left at least once."""
+    left = set()
     for someone in data.draw(st.lists(st.sampled_from(crowd), max_size=most)):
         boa.env.set_balance(someone.address, 10**18)
         account = world.contract.account(someone.address)
@@ -97,8 +98,10 @@ def churn(world: World, data: st.DataObject, crowd: list[Person], most: int) -> 
             world.register(someone)
         elif account.busy == 0:
             world.contract.leave(sender=someone.address)
+            left.add(someone.address)
         if data.draw(st.booleans()):
             world.wait()
+    return left
 
 
 @few_examples
@@ -160,11 +163,9 @@ def test_contributor_and_initiator_are_never_drawn() -> None:
                 assert set(addresses(panel)) == {v.address for v in VERIFIERS[:5]}
 
 
-def test_who_registers_in_the_anchor_block_or_later_is_not_drawn(world: World) -> None:
+def test_who_registers_once_the_draw_is_armed_is_not_drawn(world: World) -> None:
     world.register(*VERIFIERS[:5])
-    world.wait()
     submission = world.submit()
-    world.travel_to(world.now, world.state(submission).anchor)
     world.register(*VERIFIERS[5:])
     assert set(addresses(world.draw(submission))) == {v.address for v in VERIFIERS[:5]}
 
@@ -183,14 +184,13 @@ def test_nobody_but_who_leaves_can_change_an_armed_draw(data: st.DataObject) -> 
         with boa.env.anchor():
             world.contract.draw(submission)
             (undisturbed,) = drawn_in(world)
-        before = set(undisturbed)
-        churn(world, data, CROWD, 12)
-        stayed = [a for a in undisturbed if still_registered(world, submission, a)]
+        left = churn(world, data, CROWD, 12)
         world.contract.draw(submission)
         (disturbed,) = drawn_in(world)
         # those who stayed are drawn, in the same order; replacements come after the same lot
-        assert [a for a in disturbed if a in before] == stayed
-        if len(stayed) == len(undisturbed):
+        stayed = [verifier for verifier in undisturbed if verifier not in left]
+        assert [a for a in disturbed if a in undisturbed and a not in left] == stayed
+        if stayed == undisturbed:
             assert disturbed == undisturbed
 
 
@@ -199,9 +199,15 @@ def drawn_in(world: World) -> list[list[str]]:
     return [[str(a) for a in event.verifiers] for event in events]
 
 
-def still_registered(world: World, submission: bytes, address: str) -> bool:
-    account = world.contract.account(address)
-    return bool(account.position) and account.since < world.state(submission).anchor
+def test_who_is_moved_is_still_found_in_its_old_place(world: World) -> None:
+    """The only five who stay are drawn, although the pool was tidied after arming."""
+    world.register(*VERIFIERS)
+    submission = world.submit()
+    first = world.contract.first()
+    for leaver in VERIFIERS[5:]:
+        world.contract.leave(sender=leaver.address)
+    assert world.contract.first() > first
+    assert set(addresses(world.draw(submission))) == {v.address for v in VERIFIERS[:5]}
 
 
 def test_holes_do_not_fill_the_pool(world: World) -> None:

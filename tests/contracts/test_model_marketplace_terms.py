@@ -221,7 +221,7 @@ def test_a_verifier_registers_with_its_own_key_and_the_bond(world: World) -> Non
     (event,) = world.contract.get_logs()
     assert (event.verifier, event.public_key) == (verifier.address, verifier.public_key)
     account = world.contract.account(verifier.address)
-    assert (account.number, account.position, account.since) == (1, 1, world.block)
+    assert (account.number, account.position, account.busy) == (1, 1, 0)
     assert world.balance() == BOND
 
 

@@ -13,11 +13,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from bcfl.strategies import PeerConsensus
-
 from bcfl.adapters.flower.grid import InProcessGrid
 from bcfl.adapters.flower.mod import peer_consensus_mod
 from bcfl.core.record import RoundRecord
+from bcfl.strategies import PeerConsensus
 from tests import toy
 
 MEMBERS, ROUNDS = 3, 2

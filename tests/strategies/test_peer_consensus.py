@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bcfl.strategies import PeerConsensus
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAdam
@@ -17,6 +16,7 @@ from bcfl.adapters.flower.grid import InProcessGrid
 from bcfl.adapters.flower.mod import peer_consensus_mod
 from bcfl.core.errors import ConfigurationError, ModelError, NobodyLeft, RoundVoid
 from bcfl.core.record import RoundRecord
+from bcfl.strategies import PeerConsensus
 from tests import toy
 
 PHASES = ["open", "train", "commit", "review", "ballot", "select", "aggregate", "close"]

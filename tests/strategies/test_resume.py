@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bcfl.strategies import PeerConsensus
 
 from bcfl.adapters.flower.grid import InProcessGrid
 from bcfl.adapters.flower.mod import peer_consensus_mod
 from bcfl.core.record import RoundRecord
+from bcfl.strategies import PeerConsensus
 from tests import toy
 
 PHASES = ["open", "train", "commit", "review", "ballot", "select", "aggregate", "close"]

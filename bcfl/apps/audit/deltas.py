@@ -88,16 +88,18 @@ def _fetch(evidence: Evidence, digest: bytes, max_bytes: int) -> bytes:
 
 
 def _who_lost(event: Committed, evidence: Evidence) -> Culprit:
-    """The store, if the server ever had the blob; else its author, who never gave it away.
+    """The store; or its author, if the server never had the blob.
 
     The server puts a blob away before it writes its commitment down, and writes that down
-    before it relays it.
+    before it relays it. So a commitment that its author sent directly, and of which the
+    server's journal knows nothing, is one whose blob was given to nobody.
     """
     call = evidence.calls.get(event.transaction)
-    relayed = call is None or call.sender == evidence.terms.coordinator
+    if not evidence.journal_found or call is None or call.function != "commit_direct":
+        return STORE
     written = any(
         entry.signed.member == event.member and entry.signed.commitment.digest == event.digest
         for entry in evidence.journal
         if isinstance(entry.signed, SignedCommitment)
     )
-    return STORE if relayed or written else author(event.member)
+    return STORE if written else author(event.member)

@@ -1,16 +1,18 @@
 """What was signed and never reached the chain, and what the journal says of it.
 
 The coordinator can forge nothing; what it can do is leave out. Proof of that is a receipt
-that it signed (PROTOCOL, "a client keeps a receipt and can show it"), or its own journal: the
-server writes down what it has been given before it relays all of it, so that whatever stands
-in the journal above something that it relayed was there to be relayed as well. What came last
-may have come too late, and is only noted.
+that it signed while the chain has nothing of the member, or the server's own journal: it
+writes down what it has been given before it relays all of it, so that whatever stands in the
+journal above something that it relayed was there to be relayed as well. What came last may
+have come too late, and is only noted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
+
+from eth_utils.crypto import keccak
 
 from bcfl.adapters.accounts import signed_by
 from bcfl.apps.audit.ballots import ballot_fault
@@ -46,16 +48,18 @@ def check_receipts(history: History, evidence: Evidence, note: Note) -> Iterator
         elif round_ is None or round_.outcome is None:
             note(f"{receipt.source}: chain round {receipt.round} has not ended; nothing to compare")
         else:
-            event = round_.commitments.get(receipt.member)
-            if event is None or event.digest != receipt.digest:
-                yield Finding(
-                    "left out",
-                    SERVER,
-                    receipt.round,
-                    f"member {receipt.member}'s commitment {receipt.digest.hex()[:16]}… on chain, "
-                    f"for which the coordinator signed the receipt in {receipt.source}",
-                    f"{event.digest.hex()[:16]}…" if event else "none",
-                )
+            yield from _without_receipt(receipt, round_, note)
+
+
+def _without_receipt(receipt: Receipt, round_: Round, note: Note) -> Iterator[Finding]:
+    event = round_.commitments.get(receipt.member)
+    words = f"member {receipt.member}'s commitment {receipt.digest.hex()[:16]}… on chain"
+    if event is None:
+        expected = f"{words}, for which the coordinator signed the receipt in {receipt.source}"
+        yield Finding("left out", SERVER, receipt.round, expected, "none")
+    elif event.digest != receipt.digest:
+        # the other one has the member's signature as well: who deceived whom is not to be seen
+        note(f"{receipt.source}: not {words}, but {event.digest.hex()[:16]}…, by the same member")
 
 
 def check_journal(history: History, evidence: Evidence, note: Note) -> Iterator[Finding]:
@@ -72,9 +76,7 @@ def check_journal(history: History, evidence: Evidence, note: Note) -> Iterator[
             line = f"line {entry.line}, member {entry.signed.member}"
             expected = "signatures of members in journal.jsonl"
             yield Finding("journal", KEEPER, entry.round, expected, f"another one in {line}")
-    for entry in genuine:
-        if entry.round in rounds:
-            yield from _left_out(entry, genuine, rounds[entry.round], history, evidence, note)
+    yield from _left_out(genuine, rounds, history, evidence, note)
     for round_ in history.rounds:
         yield from _unwritten(round_, evidence)
 
@@ -103,29 +105,38 @@ def _journal_signature(entry: Journaled, history: History, evidence: Evidence) -
 
 
 def _left_out(
-    entry: Journaled,
     journal: list[Journaled],
-    round_: Round,
+    rounds: Mapping[int, Round],
     history: History,
     evidence: Evidence,
     note: Note,
 ) -> Iterator[Finding]:
-    kind, member = type(entry.signed), entry.signed.member
-    name, on_chain, _ = _KINDS[kind]
-    logged = on_chain(round_)
-    if member in logged or round_.outcome is None or not _acceptable(entry, round_, history):
-        return
-    words = f"member {member}'s signed {name} of journal.jsonl, line {entry.line}, on chain"
-    for other in journal:
-        if other.line <= entry.line or type(other.signed) is not kind or other.round != entry.round:
+    first: dict[tuple[_Kind, int, int], Journaled] = {}  # of what is not on chain
+    last: dict[tuple[_Kind, int, int], Journaled] = {}  # of what is
+    for entry in journal:
+        key = type(entry.signed), entry.round, entry.signed.member
+        round_ = rounds.get(entry.round)
+        if round_ is None or round_.outcome is None:
             continue
-        event = logged.get(other.signed.member)
-        if event is not None and _relayed_without(entry, event, evidence):
-            found = f"none, but member {event.member}'s later one, relayed in {event.transaction}"
-            yield Finding("left out", SERVER, round_.chain_round, words, found)
-            return
-    late = "it may have come too late, or the server may have left it out"
-    note(f"chain round {round_.chain_round}: {words}: not found; {late}")
+        if entry.signed.member in _KINDS[key[0]][1](round_):
+            last[key] = entry
+        elif _acceptable(entry, round_, history):
+            first.setdefault(key, entry)
+    for (kind, number, member), entry in first.items():
+        name, on_chain, _ = _KINDS[kind]
+        words = f"member {member}'s signed {name} of journal.jsonl, line {entry.line}, on chain"
+        later = [
+            event
+            for other, event in on_chain(rounds[number]).items()
+            if (line := last.get((kind, number, other))) and line.line > entry.line
+            if _relayed_without(entry, event, evidence)
+        ]
+        if later:
+            found = f"none, but member {later[0].member}'s later one, in {later[0].transaction}"
+            yield Finding("left out", SERVER, number, words, found)
+        else:
+            late = "it may have come too late, or the server may have left it out"
+            note(f"chain round {number}: {words}: not found; {late}")
 
 
 def _relayed_without(entry: Journaled, event: Any, evidence: Evidence) -> bool:
@@ -154,8 +165,14 @@ def _acceptable(entry: Journaled, round_: Round, history: History) -> bool:
     if isinstance(signed, SignedBallot):
         if ballot_fault(signed.member, signed.ballot.encode(), round_) is not None:
             return False
-        return not signed.salt or signed.member in round_.seals
+        return not signed.salt or _opens(signed, round_.seals.get(signed.member))
     return True
+
+
+def _opens(ballot: SignedBallot, sealed: Sealed | None) -> bool:
+    """Whether a ballot is what its member has sealed."""
+    words = ballot.ballot.encode() + ballot.salt
+    return sealed is not None and bytes(keccak(words)) == sealed.seal
 
 
 def _unwritten(round_: Round, evidence: Evidence) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import requests
 
 from bcfl.adapters.accounts import PASSWORD_VARIABLE, Account, derive_account
 from bcfl.adapters.anvil import AnvilChain
@@ -182,8 +182,8 @@ def _expect_closed(programs: Programs, folder: Path) -> None:
 
 def _answers(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=1.0).is_success
-    except httpx.HTTPError:
+        return requests.get(f"http://127.0.0.1:{port}/health", timeout=1.0).ok
+    except requests.RequestException:
         return False
 
 

@@ -17,6 +17,7 @@ import matplotlib as mpl
 import numpy as np
 import typer
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from rich.console import Console
 from rich.table import Table
@@ -189,10 +190,10 @@ def _panels(
 ) -> tuple[Figure, list[tuple[Any, str]]]:
     partitions = list(dict.fromkeys(trial.partition for trial in trials))
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(1.2 + 2.6 * len(partitions), 3.1), layout="constrained")
+        layout = ConstrainedLayoutEngine(rect=(0, 0.09, 1, 0.91))
+        figure = Figure(figsize=(1.2 + 2.6 * len(partitions), 3.1), layout=layout)
         grid = figure.subplots(1, len(partitions), squeeze=False)[0]
     seeds = len({trial.seed for trial in trials})
-    figure.get_layout_engine().set(rect=(0, 0.09, 1, 0.91))
     figure.supxlabel(
         f"{dataset}, {seeds} seeds", y=0.015, fontsize=8, color=_GREY, x=0.99, ha="right"
     )

@@ -130,7 +130,7 @@ def test_a_training_that_went_to_nan_cannot_be_exported():
     module = build_module(NORMALISED, seed=5)
     with torch.no_grad():
         module[4].bias[0] = torch.nan
-    with pytest.raises(ModelError, match="4.bias holds finite numbers"):
+    with pytest.raises(ModelError, match=r"4\.bias holds finite numbers"):
         export_model(module, NORMALISED)
 
 

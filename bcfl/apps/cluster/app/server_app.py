@@ -24,6 +24,9 @@ def main(grid: Grid, context: Context) -> None:
         gamma=0.5,
         chain=RpcChain(str(config["rpc-url"]), Path(str(config["key-file"]))),
         run_dir=run_dir,
+        commit_window_s=300,
+        ballot_window_s=300,
+        max_attempts=1,
         fraction_evaluate=0.0,
         min_available_nodes=int(config["num-nodes"]),
     )
