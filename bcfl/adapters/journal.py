@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bcfl.adapters.bounded_json import parse_json
 from bcfl.core.errors import AuditError
 
 __all__ = ["Journal"]
@@ -52,7 +53,7 @@ class Journal:
             return
         for number, line in enumerate(self.path.read_bytes().splitlines(), 1):
             try:
-                entry = json.loads(line)
+                entry = parse_json(line)
             except ValueError as error:
                 raise AuditError(f"{self.path.name}, line {number}: not JSON: {error}") from error
             if not isinstance(entry, dict):

@@ -12,15 +12,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from bcfl.adapters.atomic_file import write_atomically
+from bcfl.adapters.bounded_json import parse_json
 from bcfl.adapters.journal import Journal
-from bcfl.core.errors import AuditError
+from bcfl.core.errors import AuditError, CodecError, ConfigurationError
 from bcfl.core.model import Arrays, decode_model, encode_model, model_digest
 from bcfl.core.rules import Rules
 
@@ -45,9 +46,13 @@ class TaskDescription:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> TaskDescription:
-        """Invert :meth:`to_json`."""
-        return cls(**{**fields, "rules": Rules(**fields["rules"])})
+    def from_json(cls, values: dict[str, Any]) -> TaskDescription:
+        """Invert :meth:`to_json`; raises TypeError for a value of another type than the field's."""
+        task = cls(**{**values, "rules": Rules(**values["rules"])})
+        for field in fields(cls):
+            if (found := type(getattr(task, field.name)).__name__) != field.type:
+                raise TypeError(f"{field.name} is {field.type}; found {found}")
+        return task
 
 
 class TaskFolder:
@@ -85,8 +90,8 @@ class TaskFolder:
         if not path.exists():
             return None
         try:
-            return TaskDescription.from_json(json.loads(path.read_bytes()))
-        except (ValueError, TypeError, KeyError) as error:
+            return TaskDescription.from_json(parse_json(path.read_bytes()))
+        except (ValueError, TypeError, KeyError, ConfigurationError) as error:
             raise AuditError(f"{path}: not a task description: {error}") from error
 
     def describe(self, task: TaskDescription) -> None:
@@ -115,7 +120,10 @@ class TaskFolder:
         path = self._checkpoint(digest)
         if not path.exists():
             raise AuditError(f"expected the global model in {path}; there is none")
-        arrays = decode_model(path.read_bytes())
+        try:
+            arrays = decode_model(path.read_bytes())
+        except CodecError as error:
+            raise AuditError(f"{path}: {error}") from error
         if (found := model_digest(arrays)) != digest:
             raise AuditError(f"{path} holds model {found.hex()[:16]}…")
         return arrays

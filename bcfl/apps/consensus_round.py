@@ -125,12 +125,12 @@ class ConsensusRound:
         read, failures = self._conversation.trained(replies, self._asked)
         state = self._ledger.state()
         for member, (reply, content) in read.items():
-            commitment = Commitment(state.round, state.model, reply.digest, reply.timestamp)
-            signed = SignedCommitment(member, commitment, reply.signature)
             metrics: Mapping[str, Any] = next(iter(content.metric_records.values()), {})
             self._log.bytes_up += len(reply.blob) + len(reply.signature) + len(reply.digest)
             self._log.bytes_up_dense += self._size
             try:
+                commitment = Commitment(state.round, state.model, reply.digest, reply.timestamp)
+                signed = SignedCommitment(member, commitment, reply.signature)
                 blob = reply.blob or self._coordinator.fetch(reply.digest, reply.locator)
                 self._coordinator.accept(signed, blob, metrics)
             except BcflError as error:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from bcfl.adapters.accounts import signed_by
+from bcfl.adapters.flower.membership import seal_of
 from bcfl.adapters.task_folder import TaskFolder
 from bcfl.apps.signed_round import SignedRound
 from bcfl.core.aggregation import aggregate
@@ -34,7 +35,7 @@ from bcfl.core.typed_data import (
     seal_message,
 )
 from bcfl.ports.blob_store import BlobStore, LocatingStore
-from bcfl.ports.ledger import Committed, Event, Ledger, Opened, Transaction
+from bcfl.ports.ledger import Committed, Event, Ledger, Opened, Sealed, Transaction
 from bcfl.ports.signer import Signer
 
 __all__ = ["Coordinator"]
@@ -90,14 +91,19 @@ class Coordinator:
         Raises
         ------
         CommitmentRejected
-            The signature is not the member's, the digest not the blob's, or the blob not a
-            delta of this round. Such a member is left out.
+            The signature is not the member's, the timestamp not of this round, the digest not
+            the blob's, or the blob not a delta of this round. Such a member is left out: what
+            the contract refuses would take the whole batch with it.
         """
         commitment, member = signed.commitment, signed.member
         if (commitment.round, commitment.base) != (self.signed.round, self._base):
             raise CommitmentRejected("the commitment is for another round or model")
         message = commitment_message(self.ledger.domain, commitment)
         self._expect_signature(message, signed.signature, member)
+        if not self._opened_at <= commitment.timestamp <= (now := self.ledger.now()):
+            raise CommitmentRejected(
+                f"expected a timestamp in [{self._opened_at}, {now}]; found {commitment.timestamp}"
+            )
         if digest_of(blob) != commitment.digest:
             raise CommitmentRejected("the blob is not the one whose digest was signed")
         try:
@@ -137,10 +143,24 @@ class Coordinator:
         return self._relay(self.signed.seals, self.ledger.state().sealed, self.ledger.seal)
 
     def accept_ballot(self, signed: SignedBallot, rejected: Mapping[int, str]) -> None:
-        """Remember a ballot. Raises ProtocolError if the signature is not the member's."""
+        """Remember a ballot.
+
+        Raises
+        ------
+        ProtocolError
+            The signature is not the member's, the ballot not the one that was sealed, or it
+            rates its author, or somebody who has not committed.
+        """
+        rated = {rating.member for rating in signed.ballot.ratings}
+        if not rated <= set(members_in(self.ledger.state().committed)) - {signed.member}:
+            raise ProtocolError(f"a ballot rates the others that committed; found {sorted(rated)}")
         if self.rules.ballots == "open":
             message = ballot_message(self.ledger.domain, signed.ballot)
             self._expect_signature(message, signed.signature, signed.member)
+        elif (seal_of(signed.ballot.encode(), signed.salt), signed.member) not in {
+            (event.seal, event.member) for event in self.events(Sealed)
+        }:
+            raise ProtocolError("the ballot is not the one that was sealed")
         self.signed.keep_ballot(signed, rejected)
 
     def cast(self) -> Transaction | None:
@@ -228,6 +248,7 @@ class Coordinator:
         state = self.ledger.state()
         self.members = self.ledger.members()
         self._base = state.model
+        self._opened_at = state.opened_at
         contract = self.ledger.domain.contract
         self.signed = SignedRound(self._folder.journal, contract, state.round)
         self.unusable: dict[int, str] = {}  #: committed deltas that nobody can decode, and why

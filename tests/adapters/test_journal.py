@@ -100,7 +100,6 @@ def test_damage_before_the_last_line_is_named_by_its_line(
         next(journal)
 
 
-@pytest.mark.xfail(reason="Journal.__iter__ parses without a bound on the depth")
 def test_a_line_nested_too_deep_is_damage_like_any_other(tmp_path: Path) -> None:
     """With py-evm in the process, which lifts Python's own bound, the parser would crash it."""
     path = tmp_path / "journal.jsonl"

@@ -130,7 +130,7 @@ def test_what_proves_nothing() -> None:
     foreign = pair(task, 1, 1)
     elsewhere = pair(task, 0, 2)
     cases: list[tuple[int, Words, Words, str]] = [
-        (2, *elsewhere, "no such round"),
+        (2, elsewhere[0], elsewhere[1], "no such round"),
         (0, one, other, "no such round"),
         (1, one, one, "the digests are equal"),
         (1, one, (*one[:2], one[2] + 1, *one[3:]), "the digests are equal"),

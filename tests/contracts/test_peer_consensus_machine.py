@@ -18,75 +18,26 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from bcfl.core.domain import Ballot, Commitment, Phase, bits, members_in
-from tests.contracts.peer_consensus_keys import Words, account, revealed, salt, seal_of
+from bcfl.core.domain import Ballot, Commitment, Phase, bits
+from tests.contracts.peer_consensus_actors import (
+    ACTIONS,
+    ADDRESSES,
+    CHIEF,
+    EVERYBODY,
+    OUTSIDER,
+    PLAN,
+    STAKE,
+)
+from tests.contracts.peer_consensus_history import check_history
+from tests.contracts.peer_consensus_keys import Words, revealed, salt, seal_of
 from tests.contracts.peer_consensus_model import Model, Terms
 from tests.contracts.peer_consensus_task import (
-    COORDINATOR,
     GENESIS,
     WINDOW_S,
     Task,
     digest_of,
 )
 
-STAKE = 10**18
-PEOPLE = [account(i) for i in range(6)]
-OUTSIDER = account(50)
-EVERYBODY = {key.address.lower(): key for key in (*PEOPLE, OUTSIDER, account(1000))}
-ADDRESSES = list(EVERYBODY)
-CHIEF = COORDINATOR.lower()
-
-MEMBERS = st.integers(0, 6)
-SENDERS = st.sampled_from(ADDRESSES)
-MOSTLY_CHIEF = st.sampled_from([CHIEF] * 4 + [OUTSIDER.address.lower()])
-#: Most batches are of members; some have somebody in them who is none.
-BATCHES = st.lists(st.integers(0, 3), max_size=4) | st.lists(MEMBERS, max_size=4)
-ROWS = st.dictionaries(MEMBERS, st.integers(0, 3), max_size=6)
-#: What is wrong with what is signed; mostly nothing.
-FAULTS = st.sampled_from(["", "", "", "key", "round", "early", "late"])
-#: Everything that anybody may try, with what it is tried with.
-ACTIONS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
-    "time_passes": {"seconds": st.sampled_from([1, 30, 101])},
-    "open": {
-        "sender": MOSTLY_CHIEF,
-        "whom": st.sets(MEMBERS),
-        "base": st.sampled_from([b"", b"", bytes(32)]),
-    },
-    "commit": {
-        "members": BATCHES,
-        "fault": FAULTS,
-        "version": st.integers(0, 1),
-        "sender": SENDERS,
-    },
-    "commit_directly": {"member": MEMBERS, "version": st.integers(0, 1), "late": st.booleans()},
-    "seal": {"members": BATCHES, "fault": FAULTS, "direct": st.booleans()},
-    "vote": {
-        "members": BATCHES,
-        "fault": FAULTS,
-        "row": ROWS,
-        "damage": st.sampled_from(["", "", "cut", "swap"]),
-        "direct": st.booleans(),
-    },
-    "select": {"sender": SENDERS, "lie": st.booleans()},
-    "close": {"sender": MOSTLY_CHIEF, "before": st.booleans()},
-    "prove": {
-        "member": MEMBERS,
-        "back": st.integers(-1, 1),
-        "fault": st.sampled_from(["", "", "", "same", "key"]),
-    },
-    "go_on": {"whom": st.sets(MEMBERS), "steps": st.integers(1, 3)},
-    "go_on_alone": {"member": MEMBERS, "steps": st.integers(1, 3)},
-    "come": {
-        "sender": SENDERS,
-        "member": st.integers(0, 5),
-        "value": st.sampled_from([STAKE] * 3 + [1]),
-    },
-    "go": {"sender": SENDERS | st.just(CHIEF), "member": MEMBERS},
-    "withdraw": {"sender": SENDERS, "owed": st.booleans()},
-    "move": {"address": st.sampled_from(ADDRESSES[:6])},
-}
-#: What brings the protocol forward comes more often, or nothing would ever be reached.
-PLAN = ["go_on"] * 6 + ["go_on_alone"] * 3 + ["move"] * 3 + ["prove"] + list(ACTIONS)
 CALLS: Counter[str] = Counter()
 
 
@@ -358,47 +309,6 @@ class Anybody(RuleBasedStateMachine):
         owed = {address: self.task.call("withdrawable", address) for address in ADDRESSES}
         assert {account: wei for account, wei in owed.items() if wei} == self.model.owed
         check_history(self.task, self.said)
-
-
-def check_history(task: Task, said: set[tuple[int, int, bytes]]) -> None:
-    """What must hold of any sequence of events, whatever led to it."""
-    stage = "idle"
-    committed: dict[int, bytes] = {}
-    voted: set[int] = set()
-    round_ = 0
-    for log in task.logs:
-        fields = log.fields
-        match log.name:
-            case "Opened":
-                assert (stage, fields["round"]) == ("idle", round_ + 1)
-                stage, round_, committed, voted = "open", round_ + 1, {}, set()
-            case "Committed":
-                assert stage == "open"
-                assert fields["member"] not in committed
-                assert not voted, "no commitment after the first ballot"
-                assert (round_, fields["member"], fields["digest"]) in said, "forged"
-                committed[fields["member"]] = fields["digest"]
-            case "BallotCast":
-                assert stage == "open"
-                assert fields["member"] in committed.keys() - voted
-                voted.add(fields["member"])
-            case "Selected":
-                winners = set(members_in(fields["winners"]))
-                assert stage == "open"
-                assert winners
-                assert winners <= committed.keys()
-                assert len(winners) < len(committed) or len(committed) == 1
-                stage = "selected"
-            case "Voided":
-                assert (stage, members_in(fields["voted"])) == ("open", tuple(sorted(voted)))
-                stage = "idle"
-            case "Closed":
-                assert stage == "selected"
-                stage = "idle"
-            case "Sealed" | "Equivocated" | "MemberJoined" | "MemberLeft" | "Withdrawn":
-                pass
-            case _:
-                raise AssertionError(f"an event that nobody knows: {log}")
 
 
 @pytest.mark.timeout(7200)  # for the profile `fuzz`

@@ -13,7 +13,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAdam
 
 from bcfl.adapters.flower.grid import InProcessGrid
-from bcfl.adapters.flower.mod import peer_consensus_mod
+from bcfl.adapters.flower.mod import PeerConsensusMod, peer_consensus_mod
 from bcfl.core.errors import ConfigurationError, ModelError, NobodyLeft, RoundVoid
 from bcfl.core.record import RoundRecord
 from bcfl.strategies import PeerConsensus
@@ -271,3 +271,67 @@ def test_a_member_whose_training_went_wrong_is_left_out_with_the_reason(
     _, records = run(tmp_path, app=app, rounds=1)
     assert records[0].committed == (0, 1, 2, 3)
     assert reason in records[0].left_out[4]
+
+
+class Rogue(PeerConsensusMod):
+    """A mod that bends the replies of member 4."""
+
+    def __init__(self, bend: Callable[[Any], None]) -> None:
+        super().__init__()
+        self._bend = bend
+
+    def __call__(self, message: Message, context: Context, call_next: Any) -> Message:
+        reply = super().__call__(message, context, call_next)
+        if context.node_config["partition-id"] == 4 and "bcfl" in reply.content:
+            self._bend(reply.content["bcfl"])
+        return reply
+
+
+def _set(kind: str, **fields: Any) -> Callable[[Any], None]:
+    def bend(record: Any) -> None:
+        if record["kind"] == kind:
+            record.update(fields)
+
+    return bend
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        _set("trained", digest=b"\0"),
+        _set("trained", signature=b"short"),
+        _set("trained", timestamp=2**40),
+        _set("trained", timestamp=-1),
+        _set("trained", timestamp=1),
+        _set("trained", blob=b"garbage"),
+        _set("trained", signature=bytes(64) + b"\x1b"),
+        _set("trained", kind="reviewed"),
+    ],
+    ids=["digest", "signature", "future", "negative", "past", "blob", "forged", "kind"],
+)
+def test_no_member_can_stop_a_round_by_what_it_commits(
+    tmp_path: Path, bend: Callable[[Any], None]
+) -> None:
+    _, records = run(tmp_path, app=toy.client_app([Rogue(bend)]), rounds=1)
+    assert records[0].committed == records[0].voted == (0, 1, 2, 3)
+    assert 4 in records[0].left_out
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        _set("reviewed", entries=b"\x04\0\0\0\1"),
+        _set("reviewed", entries=b"\x63\0\0\0\1"),
+        _set("reviewed", entries=b"odd"),
+        _set("reviewed", entries=b"\0\0\0\0\1\1\0\0\0\2"),
+        _set("reviewed", signature=bytes(64) + b"\x1b"),
+        _set("reviewed", rejected=[1], reasons=[]),
+    ],
+    ids=["itself", "nobody", "odd", "ascending", "forged", "unequal"],
+)
+def test_no_member_can_stop_a_round_by_how_it_votes(
+    tmp_path: Path, bend: Callable[[Any], None]
+) -> None:
+    _, records = run(tmp_path, app=toy.client_app([Rogue(bend)]), rounds=1)
+    assert set(records[0].voted) >= {0, 1, 2, 3}
+    assert len(records[0].winners) == 3
