@@ -287,9 +287,9 @@ class Rogue(PeerConsensusMod):
         return reply
 
 
-def _set(kind: str, **fields: Any) -> Callable[[Any], None]:
+def _set(order: str, **fields: Any) -> Callable[[Any], None]:
     def bend(record: Any) -> None:
-        if record["kind"] == kind:
+        if record["kind"] == order:
             record.update(fields)
 
     return bend
