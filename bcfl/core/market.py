@@ -40,6 +40,7 @@ __all__ = [
     "LONGEST_WINDOW_S",
     "MAX_SEATS",
     "MILLION",
+    "MOST_REDRAWS",
     "Conditions",
     "MarketAccount",
     "MarketPhase",
@@ -53,7 +54,7 @@ __all__ = [
 MILLION = 1_000_000
 MAX_SEATS = 10  #: verifiers on one panel
 LONGEST_WINDOW_S = 30 * 86_400
-MOST_REDRAWS = 10
+MOST_REDRAWS = 10  #: of vanished verifiers, a submission
 
 
 class MarketPhase(IntEnum):

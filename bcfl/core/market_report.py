@@ -46,7 +46,10 @@ class Report:
 
 
 def is_accepted(fitnesses: Sequence[int], mafr: int, quorum: int) -> bool:
-    """Contract event 2: most of the reports made, and at least a quorum, are above MAFR.
+    """Contract event 2: "most of them are above MAFR", and there are enough of them.
+
+    **[reading]** most of the reports that were made, which are at least a quorum. (The
+    alternative, most of the verifiers that were drawn, makes vanishing a vote against.)
 
     Parameters
     ----------

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import boa
-from eth_keys import keys
 from eth_utils.crypto import keccak
 from hypothesis import settings
 
+from bcfl.adapters.accounts import Account
+from bcfl.adapters.sealing import public_key_of
 from bcfl.core.market import Conditions, MarketPhase, Rules, deposit
 from bcfl.core.market_report import Reason, Report, seal
 
@@ -62,8 +63,8 @@ class Person:
 
 @cache
 def person(name: str) -> Person:
-    key = keys.PrivateKey(word(name)).public_key
-    return Person(name, key.to_checksum_address(), key.to_bytes())
+    key = word(name)
+    return Person(name, Account(key).address, public_key_of(key)[1:])
 
 
 INITIATOR, CONTRIBUTOR, STRANGER = map(person, ("initiator", "contributor", "stranger"))
@@ -184,6 +185,14 @@ class World:
     def withdraw(self, someone: Person) -> int:
         return int(self.contract.withdraw(sender=someone.address))
 
+    def seal_all(self, submission: bytes, panel: Sequence[Person], report: Report) -> None:
+        for verifier in panel:
+            self.seal(submission, verifier, report)
+
+    def reveal_all(self, submission: bytes, panel: Sequence[Person], report: Report) -> None:
+        for verifier in panel:
+            self.reveal(submission, verifier, report)
+
     def judge(self, submission: bytes, reports: Sequence[Report]) -> list[Person]:
         """From SHARE to the verdict: the panel's k-th member reports ``reports[k]``."""
         self.share(submission)
@@ -218,8 +227,8 @@ class World:
             yield MarketPhase.GRANT, lambda: self.grant(submission)
         yield MarketPhase.SHARE, lambda: self.share(submission)
         panel = [someone for someone in self.panel(submission) if someone]
-        yield MarketPhase.SEAL, lambda: [self.seal(submission, v, report) for v in panel]
-        yield MarketPhase.REVEAL, lambda: [self.reveal(submission, v, report) for v in panel]
+        yield MarketPhase.SEAL, lambda: self.seal_all(submission, panel, report)
+        yield MarketPhase.REVEAL, lambda: self.reveal_all(submission, panel, report)
         yield MarketPhase.REJECTED, lambda: None
         yield MarketPhase.DISCLOSE, lambda: self.disclose(submission)
         yield MarketPhase.PAID, lambda: None

@@ -87,6 +87,7 @@ HONEST: dict[str, Callable[[], dict[str, Any]]] = {
     "sealed and direct": lambda: {**DIRECT, "clients": 3, "ballots": "sealed"},
     "a member drops out": lambda: losing(4, round=[1]),
     "a reviewer drops out": lambda: losing(4, review=[2]),
+    "a reviewer drops out before it seals": lambda: {**losing(4, review=[0]), "ballots": "sealed"},
     "a reviewer seals and never shows": lambda: {**losing(4, reveal=[1]), "ballots": "sealed"},
     "a void round": lambda: {**losing(3, round=[0, 2]), "rounds": 2},
     "a round without ballots": lambda: {**losing(3, review=[0, 1, 2]), "rounds": 1},
@@ -101,6 +102,7 @@ HONEST: dict[str, Callable[[], dict[str, Any]]] = {
 LOST = {
     "a member drops out": ((0, 2, 3), (0, 2, 3)),
     "a reviewer drops out": ((0, 1, 2, 3), (0, 1, 3)),
+    "a reviewer drops out before it seals": ((0, 1, 2, 3), (1, 2, 3)),
     "a reviewer seals and never shows": ((0, 1, 2, 3), (0, 2, 3)),
     "a void round": ((1,), ()),
     "a round without ballots": ((0, 1, 2), ()),
