@@ -4,14 +4,17 @@ Deployable contracts are named in CamelCase and have a JSON of that name; module
 import are named in snake_case. ``python -m bcfl.contracts.build`` compiles, and with
 ``--check`` proves that the JSON is what the sources give. Using a contract needs no compiler.
 
-=====================  ======================================================
-``PeerConsensus``      system A: members, rounds, commitments, ballots, winners
-``ModelMarketplace``   system B: tasks, submissions, verification, payment
-``typed_data``         EIP-712 domain and signature recovery
-``borda``              the scoring rule: the points of one ballot
-``lanes``              sixteen 16-bit counters in a word, added and compared at once
-``membership``         who is a member, by whose leave, and at what stake
-=====================  ======================================================
+=============================  ==========================================================
+``PeerConsensus``, ``peer_*``  system A: rounds, commitments, ballots, winners
+``borda``                      its scoring rule: the points of one ballot
+``selection``                  its winners: the best by points, among equals by digest
+``lanes``                      sixteen 15-bit counters in a word, added and compared at once
+``membership``                 who is a member, and under which index
+``ModelMarketplace``,          system B: tasks, submissions, verification, payment
+``market_*``
+``typed_data``                 EIP-712 domain and signature recovery
+``pull_payments``              what the contract owes to whom
+=============================  ==========================================================
 """
 
 from __future__ import annotations

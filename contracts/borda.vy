@@ -3,9 +3,9 @@
 @title Borda count
 @license Apache-2.0
 @notice The scoring rule: what points one ballot gives to whom. PROTOCOL, S4; claim 5.
-@dev A scoring rule is one function, `_points`, and one limit, `MAX_ENTRIES`. Another rule can
-     stand beside this one if its points, summed over 127 ballots, stay below 2**15, and if
-     it gives some to everybody whom it reports as rated. Python: `bcfl.core.scoring.Borda`.
+@dev A scoring rule is one function, `_counted`, and one limit, `MAX_BYTES`. Another rule can
+     stand beside this one if its points, summed over 127 ballots, stay below 2**15; `selection`
+     also wants to know a bound, see `peer_outcome`. Python: `bcfl.core.scoring.Borda`.
 
      A ballot is a row of the evaluation matrix, best first, 5 bytes an entry: member (1),
      value (4, big-endian). It is checked and not sorted. With m members, position p (from 1)
@@ -24,9 +24,9 @@ _ENTRY_BYTES: constant(uint256) = 5
 MAX_BYTES: constant(uint256) = MAX_ENTRIES * _ENTRY_BYTES
 _CHUNKS: constant(uint256) = (MAX_BYTES + 29) // 30
 
-# In each lane of 40 bits: the highest bit, the lowest bit, the value.
-_TOPS: constant(uint256) = _UNITS * 2**39
+# In each lane of 40 bits: the lowest bit, the highest bit, the value.
 _UNITS: constant(uint256) = 2**16 * ((2**240 - 1) // (2**40 - 1))
+_TOPS: constant(uint256) = _UNITS * 2**39
 _VALUES: constant(uint256) = _UNITS * (2**32 - 1)
 # Stands behind the last entry: member 128, whom nobody is, with value 0.
 _PADDING: constant(bytes32) = (

@@ -6,6 +6,7 @@ Whatever is wrong with it comes out as one ConfigurationError that names the kno
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import MISSING, dataclass, fields
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -119,7 +120,8 @@ def build(config: DictConfig, group: str, **arguments: Any) -> Any:
         The target refused a value, or does not know it.
     """
     try:
-        return hydra.utils.instantiate(config[group], **arguments)
+        # A copy: Hydra resolves in place what other groups refer to.
+        return hydra.utils.instantiate(deepcopy(config)[group], **arguments)
     except InstantiationException as error:
         causes = list(_causes(error))
         for cause in causes:

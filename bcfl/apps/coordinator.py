@@ -119,9 +119,10 @@ class Coordinator:
 
     def commit(self) -> Transaction | None:
         """S3: the hashes of all accepted deltas go on chain, in one transaction."""
-        return self._relay(
-            self.signed.commitments, self.ledger.state().committed, self.ledger.commit
-        )
+        state = self.ledger.state()
+        # An equivocator's commitment would take the whole batch with it.
+        done = state.committed | state.equivocators
+        return self._relay(self.signed.commitments, done, self.ledger.commit)
 
     def receipt(self, member: int) -> bytes:
         """The coordinator's signed word that it holds the member's commitment; or nothing."""

@@ -203,6 +203,18 @@ class World:
             self.reveal(submission, verifier, report)
         return panel
 
+    def owe_a_grant(self) -> bytes:
+        """A submission in GRANT: something was bought before, for members only."""
+        task = self.launch(replace(RULES, members_only=True))
+        bought = self.submit("bought", task=task)
+        self.draw(bought)
+        self.judge(bought, [GOOD] * RULES.seats)
+        self.disclose(bought)
+        submission = self.submit("next", task=task)
+        self.draw(submission)
+        assert self.phase(submission) is MarketPhase.GRANT
+        return submission
+
     def reach(self, phase: MarketPhase, name: str = "model") -> bytes:
         """A new submission, brought to that phase. The task and verifiers must be there."""
         submission = word(name)
@@ -246,7 +258,3 @@ def refuses(reason: str) -> Any:
 def terms(values: Rules | Conditions) -> tuple[Any, ...]:
     """As the contract takes them: the fields in order."""
     return tuple(getattr(values, name) for name in values.__slots__)
-
-
-def members_only(rules: Rules = RULES) -> Rules:
-    return replace(rules, members_only=True)

@@ -1,8 +1,8 @@
-"""The marketplace from launch to payment, and who may call what, when."""
+"""The marketplace from launch to payment."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import boa
@@ -26,10 +26,8 @@ from tests.contracts.market_world import (
     STRANGER,
     UNOPENABLE,
     VERIFIERS,
-    Person,
     World,
     few_examples,
-    members_only,
     refuses,
     word,
 )
@@ -207,7 +205,7 @@ def test_an_empty_digest_is_no_digest(world: World, call: str) -> None:
         with refuses("no key commitment"):
             world.contract.submit(1, word("m"), bytes(32), value=stake, sender=STRANGER.address)
         return
-    submission = owing_a_grant(world) if call == "grant" else world.reach(phase[call])
+    submission = world.owe_a_grant() if call == "grant" else world.reach(phase[call])
     sender = {"grant": INITIATOR, "share": CONTRIBUTOR, "seal": world.panel(submission)[0]}[call]
     assert sender
     with refuses("no seal" if call == "seal" else "no digest"):
@@ -215,114 +213,12 @@ def test_an_empty_digest_is_no_digest(world: World, call: str) -> None:
 
 
 def test_a_second_submission_for_members_only_waits_for_the_grant(world: World) -> None:
-    submission = owing_a_grant(world)
+    submission = world.owe_a_grant()
     with refuses("no keys are due"):
         world.share(submission)
     world.grant(submission)
     world.share(submission)
     assert world.phase(submission) is MarketPhase.SEAL
-
-
-def owing_a_grant(world: World) -> bytes:
-    """A submission in GRANT: something was bought before, for members only."""
-    task = world.launch(members_only())
-    bought = world.submit("bought", task=task)
-    world.draw(bought)
-    world.judge(bought, [GOOD] * RULES.seats)
-    world.disclose(bought)
-    submission = world.submit("next", task=task)
-    world.draw(submission)
-    return submission
-
-
-# Row by row: what the table in ModelMarketplace.vy says, for everybody, in every phase.
-
-WHO = ("initiator", "contributor", "panel", "verifier", "stranger")
-#: call: the phase it belongs to, who may, and what others, and other phases, are told
-TABLE: dict[str, tuple[MarketPhase, tuple[str, ...], str, str, str]] = {
-    "draw": (MarketPhase.DRAW, WHO, "", "no draw is due", "too late to draw"),
-    "grant": (
-        MarketPhase.GRANT,
-        ("initiator",),
-        "not the initiator",
-        "no grant is due",
-        "too late to grant",
-    ),
-    "share": (
-        MarketPhase.SHARE,
-        ("contributor",),
-        "not the contributor",
-        "no keys are due",
-        "too late to share",
-    ),
-    "seal": (
-        MarketPhase.SEAL,
-        ("panel",),
-        "not on the panel",
-        "no seal is due",
-        "too late to seal",
-    ),
-    "reveal": (
-        MarketPhase.REVEAL,
-        ("panel",),
-        "not on the panel",
-        "no report is due",
-        "too late to report",
-    ),
-    "disclose": (MarketPhase.DISCLOSE, WHO, "", "no key is due", "too late to disclose"),
-}
-
-
-def calls(world: World, submission: bytes, who: Person) -> dict[str, Callable[[], object]]:
-    contract, sender = world.contract, who.address
-    return {
-        "draw": lambda: contract.draw(submission, sender=sender),
-        "grant": lambda: contract.grant(submission, word("grant"), sender=sender),
-        "share": lambda: contract.share(submission, word("keys"), sender=sender),
-        "seal": lambda: world.seal(submission, who, GOOD),
-        "reveal": lambda: world.reveal(submission, who, GOOD),
-        "disclose": lambda: contract.disclose(submission, SECRET, sender=sender),
-        "settle": lambda: contract.settle(submission, sender=sender),
-    }
-
-
-def people(world: World, submission: bytes) -> dict[str, Person]:
-    panel = [verifier for verifier in world.panel(submission) if verifier]
-    idle = [verifier for verifier in VERIFIERS if verifier not in panel]
-    member = panel[0] if panel else VERIFIERS[0]
-    return dict(zip(WHO, (INITIATOR, CONTRIBUTOR, member, idle[-1], STRANGER), strict=True))
-
-
-@pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
-@pytest.mark.parametrize("phase", MarketPhase, ids=lambda phase: phase.name)
-def test_who_may_call_what_when(world: World, phase: MarketPhase, late: bool) -> None:
-    submission = owing_a_grant(world) if phase is MarketPhase.GRANT else world.reach(phase)
-    deadline = world.state(submission).deadline
-    world.travel_to(deadline + late if deadline else world.now, world.block + 5)
-    late = late and not phase.is_final and phase is not MarketPhase.NONE
-    for role, who in people(world, submission).items():
-        for name, call in calls(world, submission, who).items():
-            refusal = expected_refusal(name, role, phase, late)
-            with boa.env.anchor():
-                if refusal:
-                    with refuses(refusal):
-                        call()
-                else:
-                    call()
-
-
-def expected_refusal(call: str, role: str, phase: MarketPhase, late: bool) -> str:
-    """What the contract says, empty if it obeys."""
-    if call == "settle":
-        if phase is MarketPhase.NONE or phase.is_final:
-            return "nothing to settle"
-        return "" if late else "not due yet"
-    due, who, not_you, not_now, too_late = TABLE[call]
-    if phase is not due:
-        return not_now
-    if late:
-        return too_late
-    return "" if role in who else not_you
 
 
 def test_a_draw_in_the_anchor_block_is_too_early(world: World) -> None:

@@ -22,7 +22,6 @@ from tests.contracts.market_world import (
     VERIFIERS,
     Person,
     World,
-    members_only,
     refuses,
     word,
 )
@@ -99,7 +98,7 @@ def test_a_panel_that_was_never_complete_is_released(world: World) -> None:
 
 
 def test_an_initiator_that_does_not_grant_gains_nothing(world: World) -> None:
-    task = world.launch(members_only())
+    task = world.launch(replace(RULES, members_only=True))
     bought = world.submit("bought", task=task)
     world.draw(bought)
     world.judge(bought, [GOOD] * RULES.seats)

@@ -12,10 +12,13 @@ from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAdam
 
+from bcfl.adapters.accounts import derive_account
 from bcfl.adapters.flower.grid import InProcessGrid
 from bcfl.adapters.flower.mod import PeerConsensusMod, peer_consensus_mod
+from bcfl.core.domain import Commitment, SignedCommitment
 from bcfl.core.errors import ConfigurationError, ModelError, NobodyLeft, RoundVoid
 from bcfl.core.record import RoundRecord
+from bcfl.core.typed_data import commitment_message
 from bcfl.strategies import PeerConsensus
 from tests import toy
 
@@ -335,3 +338,40 @@ def test_no_member_can_stop_a_round_by_how_it_votes(
     _, records = run(tmp_path, app=toy.client_app([Rogue(bend)]), rounds=1)
     assert set(records[0].voted) >= {0, 1, 2, 3}
     assert len(records[0].winners) == 3
+
+
+def test_a_member_that_signs_two_deltas_is_proven_guilty_and_the_round_goes_on(
+    tmp_path: Path,
+) -> None:
+    strategies: list[PeerConsensus] = []
+
+    class TwoFaced(InProcessGrid):
+        """Delivers member 4's reply to the first message to train twice, with two deltas."""
+
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> Any:
+            messages = list(messages)
+            replies = super().send_and_receive(messages, timeout=timeout)
+            partitions = {n: c.node_config["partition-id"] for n, c in self.contexts.items()}
+            for reply in list(replies):
+                record = reply.content.config_records.get("bcfl", {})
+                if record.get("kind") == "trained" and partitions[reply.metadata.src_node_id] == 4:
+                    self.accuse(record)
+            return replies
+
+        def accuse(self, record: Any) -> None:
+            coordinator = strategies[0]._coordinator
+            state = coordinator.ledger.state()
+            account = derive_account(0, "member", 4)
+            commitment = Commitment(state.round, state.model, b"\7" * 32, record["timestamp"])
+            message = commitment_message(coordinator.ledger.domain, commitment)
+            other = SignedCommitment(4, commitment, account.sign(message))
+            coordinator.signed.keep_commitment(other, {})
+
+    records: list[RoundRecord] = []
+    strategy = PeerConsensus(run_dir=tmp_path, on_round=records.append, min_available_nodes=5)
+    strategies.append(strategy)
+    strategy.start(
+        TwoFaced(toy.client_app([peer_consensus_mod]), 5), toy.initial_arrays(), num_rounds=1
+    )
+    assert records[0].committed == (0, 1, 2, 3)
+    assert "two different deltas" in records[0].left_out[4]

@@ -69,6 +69,8 @@ def share_out(
         with warnings.catch_warnings():
             # pyarrow's, about how datasets calls it when it sorts.
             warnings.filterwarnings("ignore", "Specifying null_placement", FutureWarning)
+            # A Dirichlet draw is repeated where a client got too little; an error ends that.
+            warnings.filterwarnings("ignore", "The specified min_partition_size", UserWarning)
             shares = [
                 np.asarray(partitioner.load_partition(partition)["row"], np.int64)
                 for partition in range(partitioner.num_partitions)
