@@ -21,8 +21,8 @@ run: $(READY)  ## ten clients on scikit-learn's digits: train, commit, rate, sel
 cluster: $(READY)  ## SuperLink, four SuperNodes, a real node: three rounds, audited
 	$(BIN)/python -m bcfl.apps.cluster
 
-test: $(READY)  ## the whole suite
-	$(BIN)/python -m pytest
+test: $(READY)  ## the whole suite, on two cores
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(READY)  ## style
 	$(BIN)/ruff check
