@@ -1,1 +1,18 @@
-"""TBD."""
+"""What people start.
+
+==========================================  ==========================================
+``cli``                                     the ``bcfl`` command
+``task``, ``consensus_round``,              the server's side of peer consensus, which
+``coordinator``, ``signed_round``,          ``bcfl.strategies.PeerConsensus`` drives
+``round_log``
+``run``, ``resume``, ``hydra_entry``,       one experiment, from configuration to folder
+``configuration``, ``mistakes``,
+``recorder``, ``result``, ``run_folder``,
+``redaction``, ``sweep``, ``terminal``
+``experiment``                              data, partitions, models, training, engines
+``attacks``                                 what malicious clients do
+``audit``                                   every round of a run, recomputed
+``flower_app``, ``cluster``                 as a Flower app; in processes of its own
+``market``                                  models, and their fusion
+==========================================  ==========================================
+"""

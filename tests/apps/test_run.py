@@ -151,13 +151,8 @@ def test_every_attack_is_felt_under_every_kind_of_strategy(
     assert result["malicious"] == [3]
     if strategy == "fedavg":
         assert digests(result)[0] != digests(clean)[0]
-    else:  # the attacker may lose: then what it committed differs, or what it voted
-        one, other = result["rounds"][0], clean["rounds"][0]
-        assert one["ballots"] != other["ballots"]
-        honest_rows = [
-            one["ballots"]["0"][member] == other["ballots"]["0"][member] for member in "12"
-        ]
-        assert len(honest_rows) == 2
+    else:  # the attacker may lose: it shows in the ballots, whoever wins
+        assert result["rounds"][0]["ballots"] != clean["rounds"][0]["ballots"]
 
 
 def test_a_lying_reviewer_ranks_the_honest_in_reverse(tmp_path: Path) -> None:
