@@ -18,6 +18,8 @@ from eth_keys.exceptions import BadSignature
 from eth_utils.address import is_address, is_checksum_address, to_checksum_address
 from eth_utils.exceptions import ValidationError
 
+from bcfl.adapters.envelope import derive
+from bcfl.adapters.sealing import open_sealed, open_share, public_key_of
 from bcfl.core.errors import AccountError, ProtocolError
 
 __all__ = ["Account", "checksummed", "derive_account", "recover", "signed_by"]
@@ -123,9 +125,34 @@ class Account:
         signed = self.__account.sign_message(encode_typed_data(full_message=message))
         return bytes(signed.signature)
 
+    @property
+    def public_key(self) -> bytes:
+        """64 bytes, x ‖ y: whose address is the last 20 bytes of its keccak256."""
+        return public_key_of(self._key)[1:]
+
+    def open_sealed(self, sealed: bytes) -> bytes:
+        """What was sealed to this account's public key; see ``bcfl.adapters.sealing``."""
+        return open_sealed(sealed, self._key)
+
+    def open_share(self, share: bytes) -> bytes:
+        """The 32 bytes that a share seals to this account; see ``bcfl.adapters.sealing``."""
+        return open_share(share, self._key)
+
+    def derive_secret(self, purpose: bytes) -> bytes:
+        """32 bytes that nobody else can compute, the same every time for one purpose.
+
+        HKDF-SHA256 of the private key. What can be derived again need not be kept on a disk,
+        where it could be lost or found.
+        """
+        return derive(self._key, b"bcfl account secret 1 " + purpose, 32)
+
     def sign_transaction(self, fields: dict[str, Any]) -> bytes:
         """The signed bytes of a transaction with these fields, as the node takes them."""
         return bytes(self.__account.sign_transaction(fields).raw_transaction)
+
+    @property
+    def _key(self) -> bytes:
+        return bytes(self.__account.key)
 
     def __repr__(self) -> str:
         return f"Account({self.address})"

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from eth_account import Account as EthAccount
 from eth_account.messages import encode_typed_data
+from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bcfl.adapters.accounts import Account, checksummed, derive_account, recover, signed_by
+from bcfl.adapters.sealing import seal_for, seal_share
 from bcfl.core.domain import Commitment, TypedDataDomain
-from bcfl.core.errors import AccountError, ProtocolError
+from bcfl.core.errors import AccountError, ProtocolError, SealError
 from bcfl.core.typed_data import commitment_message, join_message
 
 KEY = bytes(range(1, 33))
@@ -187,3 +189,25 @@ def test_addresses_are_read_as_people_write_them():
     for text in ("", "0x", address[:-1], wrong, "0x" + "g" * 40):
         with pytest.raises(AccountError, match="expected an address"):
             checksummed(text)
+
+
+def test_an_account_opens_what_is_sealed_to_its_public_key():
+    account, other = Account(KEY), derive_account(7, "member", 0)
+    assert EthAccount.from_key(KEY).address == account.address
+    assert keccak(account.public_key)[-20:].hex() == account.address[2:].lower()
+    sealed = seal_for(b"blob", [account.public_key])
+    assert account.open_sealed(sealed) == b"blob"
+    share = seal_share(bytes(32), account.public_key)
+    assert account.open_share(share) == bytes(32)
+    with pytest.raises(SealError):
+        other.open_sealed(sealed)
+    with pytest.raises(SealError):
+        other.open_share(share)
+
+
+def test_derived_secrets_are_one_for_each_account_and_purpose():
+    account, other = Account(KEY), derive_account(7, "member", 0)
+    found = [account.derive_secret(b"a"), account.derive_secret(b"b"), other.derive_secret(b"a")]
+    assert found[0] == account.derive_secret(b"a")
+    assert len({*found, KEY}) == 4
+    assert all(len(secret) == 32 for secret in found)
