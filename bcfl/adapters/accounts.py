@@ -46,7 +46,8 @@ _KEY_FILE_TROUBLE = (
 class Account:
     """An account whose private key is held in memory.
 
-    Implements ``bcfl.ports.signer.Signer`` and ``bcfl.ports.chain.Wallet``.
+    Implements ``bcfl.ports.signer.Signer``, ``bcfl.ports.chain.Wallet`` and
+    ``bcfl.adapters.sealed_store.Reader``.
 
     Parameters
     ----------
@@ -127,11 +128,11 @@ class Account:
 
     @property
     def public_key(self) -> bytes:
-        """64 bytes, x ‖ y: whose address is the last 20 bytes of its keccak256."""
+        """64 bytes, x ‖ y: what others seal to, and what the address is a hash of."""
         return public_key_of(self._key)[1:]
 
-    def open_sealed(self, sealed: bytes) -> bytes:
-        """What was sealed to this account's public key; see ``bcfl.adapters.sealing``."""
+    def unseal(self, sealed: bytes) -> bytes:
+        """What was sealed to this account. Raises as ``bcfl.adapters.sealing.open_sealed``."""
         return open_sealed(sealed, self._key)
 
     def open_share(self, share: bytes) -> bytes:

@@ -13,7 +13,7 @@ from bcfl.adapters.anvil_program import AnvilProcess, default_cache, find_anvil
 from bcfl.adapters.chain_base import BaseChain, wait_for_time
 from bcfl.core.errors import LedgerError, NodeUnreachable
 
-__all__ = ["AnvilChain", "RpcChain"]
+__all__ = ["AnvilChain", "NodeChain", "RpcChain"]
 
 _RICHES_WEI: Final = 10**24
 _GAS_LIMIT: Final = 60_000_000
@@ -147,24 +147,20 @@ class AnvilChain(BaseChain):
                     connection.request("anvil_setBalance", account.address, hex(_RICHES_WEI))
 
 
-class RpcChain(BaseChain):
-    """A node that runs elsewhere, and the key file of who pays there.
+class NodeChain(BaseChain):
+    """A node that runs elsewhere, and an account that pays there.
 
     Parameters
     ----------
     url : str
         The node's JSON-RPC over HTTP.
-    key_file : Path
-        The coordinator's encrypted key.
-    password : str, optional
-        Left out: from the environment, see ``Account.from_key_file``.
+    account : Account
+        Who deploys, and pays.
     sleep, clock : callable
         Seconds to wait, and the seconds since 1970; exchanged in tests.
 
     Raises
     ------
-    AccountError
-        The key file, or its password, cannot be used.
     NodeUnreachable
         From ``start``: no node answers.
     """
@@ -172,14 +168,13 @@ class RpcChain(BaseChain):
     def __init__(
         self,
         url: str,
-        key_file: Path,
-        password: str | None = None,
+        account: Account,
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._url = url
-        self._coordinator = Account.from_key_file(key_file, password)
+        self._coordinator = account
         self._sleep = sleep
         self._clock = clock
 
@@ -190,7 +185,7 @@ class RpcChain(BaseChain):
 
     @property
     def coordinator(self) -> Account:
-        """The key file's account."""
+        """The account that pays."""
         return self._coordinator
 
     def start(self) -> None:
@@ -217,6 +212,41 @@ class RpcChain(BaseChain):
                 sleep=self._sleep,
                 clock=self._clock,
             )
+
+
+class RpcChain(NodeChain):
+    """A node that runs elsewhere, and the key file of who pays there.
+
+    Parameters
+    ----------
+    url : str
+        The node's JSON-RPC over HTTP.
+    key_file : Path
+        The coordinator's encrypted key.
+    password : str, optional
+        Left out: from the environment, see ``Account.from_key_file``.
+    sleep, clock : callable
+        As ``NodeChain``'s.
+
+    Raises
+    ------
+    AccountError
+        The key file, or its password, cannot be used.
+    NodeUnreachable
+        From ``start``: no node answers.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key_file: Path,
+        password: str | None = None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        account = Account.from_key_file(key_file, password)
+        super().__init__(url, account, sleep=sleep, clock=clock)
 
 
 def _discard(_: object) -> None:

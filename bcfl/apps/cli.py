@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from bcfl.apps.market.roles.command import market
+
 __all__ = ["app", "main"]
 
 app = typer.Typer(
@@ -16,6 +18,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+app.add_typer(market, name="market")
 
 
 @app.callback()
@@ -58,6 +63,22 @@ def audit(
     from bcfl.apps.audit.command import audit_command  # noqa: PLC0415
 
     raise typer.Exit(audit_command(run_dir, rpc, receipt or (), report, ipfs))
+
+
+@app.command()
+def key(
+    path: Annotated[Path, typer.Argument(help="Where the new file goes.")],
+    password: Annotated[
+        str,
+        typer.Option(
+            envvar="BCFL_KEY_PASSWORD", prompt=True, hide_input=True, confirmation_prompt=True
+        ),
+    ],
+) -> None:
+    """Make an account in an encrypted key file; print its address, which may need ether."""
+    from bcfl.apps.key_file import make_key_file  # noqa: PLC0415
+
+    raise typer.Exit(make_key_file(path, password))
 
 
 def main() -> None:

@@ -6,18 +6,32 @@ Every strategy is followed in the same way; peer consensus has more to tell of a
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
 
 from flwr.app import ArrayRecord, MetricRecord
 
 from bcfl.adapters.flower.handlers import to_arrays
-from bcfl.apps.experiment.central import CentralEvaluation
 from bcfl.apps.experiment.grids import OrderedGrid
 from bcfl.apps.run_folder import RunFolder
 from bcfl.core.model import Arrays, model_digest
-from bcfl.core.record import RoundRecord
 
 __all__ = ["Recorder", "Watcher", "merge_rounds"]
+
+
+#: Flower's ``evaluate_fn``.
+Evaluation: TypeAlias = Callable[[int, ArrayRecord], MetricRecord]
+
+
+class Record(Protocol):
+    """What a round was, whichever strategy says it."""
+
+    @property
+    def chain_round(self) -> int:
+        """Its number on the chain; each is told once."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, ``round`` among them."""
 
 
 class Watcher(Protocol):
@@ -37,10 +51,11 @@ class Recorder:
     ----------
     folder : RunFolder
     watcher : Watcher
-    evaluation : CentralEvaluation
+    evaluation : callable
+        (round, arrays) to their metrics, loss and accuracy among them.
     """
 
-    def __init__(self, folder: RunFolder, watcher: Watcher, evaluation: CentralEvaluation) -> None:
+    def __init__(self, folder: RunFolder, watcher: Watcher, evaluation: Evaluation) -> None:
         self._folder = folder
         self._watcher = watcher
         self._evaluation = evaluation
@@ -54,11 +69,11 @@ class Recorder:
         return grid
 
     def on_phase(self, round_: int, phase: str) -> None:
-        """Peer consensus begins a phase."""
+        """A strategy on a chain begins a phase."""
         self._watcher.phase(round_, phase)
 
-    def on_round(self, record: RoundRecord) -> None:
-        """Peer consensus has closed a round, or found it void; a resumed run tells all again."""
+    def on_round(self, record: Record) -> None:
+        """A round on a chain has ended; a resumed run tells all again."""
         known = (entry.get("chain_round") for entry in self._folder.rounds)
         if record.chain_round not in known:
             self._folder.append({"kind": "round", **record.to_json()})

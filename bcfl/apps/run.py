@@ -30,6 +30,14 @@ from bcfl.apps.experiment.engine import EngineSettings, play
 from bcfl.apps.experiment.grids import OrderedGrid
 from bcfl.apps.experiment.partitions import poison, share_out
 from bcfl.apps.experiment.settings import ModelSettings, TrainingSettings
+from bcfl.apps.market.roles.client_app import build_market_app
+from bcfl.apps.market.simulation import (
+    ContributorSettings,
+    FusionEvaluation,
+    SimulatedContributor,
+    expect_no_ballots,
+    shared_verification_set,
+)
 from bcfl.apps.recorder import Recorder, merge_rounds
 from bcfl.apps.result import make_result
 from bcfl.apps.run_folder import RunFolder
@@ -37,6 +45,7 @@ from bcfl.apps.terminal import Terminal
 from bcfl.core.errors import BcflError, ConfigurationError
 from bcfl.strategies import PeerConsensus
 from bcfl.strategies.centralised import Centralised
+from bcfl.strategies.model_fusion import ModelFusion
 
 __all__ = ["member_app", "run_experiment"]
 
@@ -50,6 +59,14 @@ class _Plan:
     training: TrainingSettings
     attack: Attack
     make_strategy: partial[Strategy]
+    contributor: ContributorSettings
+
+    @property
+    def rounds(self) -> int:
+        """How many there will be: a marketplace buys from every client once."""
+        if self.make_strategy.func is ModelFusion:
+            return min(self.run.rounds, self.run.clients)
+        return self.run.rounds
 
     @property
     def malicious(self) -> frozenset[int]:
@@ -63,6 +80,7 @@ class _Material:
 
     images: Images
     shares: list[ClientData]
+    verification: list[ClientData]  #: the same shares, before an attack has touched them
     model: ModelSettings
 
 
@@ -110,8 +128,12 @@ def run_experiment(
     if not resume:
         run_folder.write_config(config, choices)
     title = f"{choices['strategy']} on {choices['dataset']}"
-    evaluation = CentralEvaluation(material.model, material.images)
-    terminal = Terminal(title, plan.run.rounds)
+    evaluation = (
+        FusionEvaluation(material.images)
+        if plan.make_strategy.func is ModelFusion
+        else CentralEvaluation(material.model, material.images)
+    )
+    terminal = Terminal(title, plan.rounds)
     recorder = Recorder(run_folder, terminal, evaluation)
     error = ""
     try:
@@ -138,11 +160,14 @@ def _plan(config: DictConfig) -> _Plan:
     training = read_settings(TrainingSettings, config.training, "training")
     attack: Attack = build(config, "attack")
     make_strategy: partial[Strategy] = build(config, "strategy", _partial_=True)
-    if make_strategy.func is not Centralised:
+    contributor = read_settings(ContributorSettings, config.contributor, "contributor")
+    if make_strategy.func is ModelFusion:
+        expect_no_ballots(attack)
+    elif make_strategy.func is not Centralised:
         construct(
             make_strategy, "strategy"
         )  # it checks its own knobs; find out before anything slow
-    return _Plan(run, engine, training, attack, make_strategy)
+    return _Plan(run, engine, training, attack, make_strategy, contributor)
 
 
 def _load(config: DictConfig, plan: _Plan) -> _Material:
@@ -152,7 +177,8 @@ def _load(config: DictConfig, plan: _Plan) -> _Material:
     model = read_settings(
         ModelSettings, config.model, "model", shape=images.shape, classes=images.classes
     )
-    return _Material(images, poison(shares, plan.attack, plan.malicious, images.classes), model)
+    poisoned = poison(shares, plan.attack, plan.malicious, images.classes)
+    return _Material(images, poisoned, shares, model)
 
 
 def _play(
@@ -162,7 +188,7 @@ def _play(
     seed = plan.run.seed
 
     def serve(grid: Grid) -> Result:
-        if not isinstance(strategy, PeerConsensus):
+        if not isinstance(strategy, (PeerConsensus, ModelFusion)):
             grid = recorder.weigh(OrderedGrid(grid))
         return strategy.start(
             grid=grid,
@@ -177,8 +203,7 @@ def _play(
     engine = EngineSettings("in_process") if isinstance(strategy, Centralised) else plan.engine
     with tempfile.TemporaryDirectory(prefix="bcfl-") as shares:
         write_clients(material.shares, Path(shares))
-        client = Client(Path(shares), material.model, plan.training, seed)
-        app = build_client_app(client, _mods(plan))
+        app = _client_app(plan, material, Path(shares))
         return play(engine, serve, app, plan.run.clients)
 
 
@@ -193,6 +218,13 @@ def _strategy(plan: _Plan, material: _Material, recorder: Recorder, *, resume: b
     if plan.make_strategy.func is Centralised:
         train = CentralTraining(material.shares, material.model, plan.training, plan.run.seed)
         return make(train=train)
+    if plan.make_strategy.func is ModelFusion:
+        classes = material.images.classes
+        return make(
+            verification=shared_verification_set(material.verification, classes, plan.run.seed),
+            on_phase=recorder.on_phase,
+            on_round=recorder.on_round,
+        )
     return make()
 
 
@@ -207,8 +239,17 @@ def member_app(config: DictConfig, folder: Path) -> ClientApp:
     plan = _plan(config)
     material = _load(config, plan)
     write_clients(material.shares, folder)
-    client = Client(folder, material.model, plan.training, plan.run.seed)
-    return build_client_app(client, _mods(plan))
+    return _client_app(plan, material, folder)
+
+
+def _client_app(plan: _Plan, material: _Material, folder: Path) -> ClientApp:
+    """What every client runs, on the shares in ``folder``."""
+    seed = plan.run.seed
+    if plan.make_strategy.func is ModelFusion:
+        return build_market_app(
+            SimulatedContributor(folder, plan.contributor, seed, plan.attack, plan.malicious)
+        )
+    return build_client_app(Client(folder, material.model, plan.training, seed), _mods(plan))
 
 
 def _mods(plan: _Plan) -> list[Mod]:

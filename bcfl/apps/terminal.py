@@ -86,14 +86,17 @@ def make_console() -> Console:
 
 
 def round_table(rounds: Iterable[dict[str, Any]]) -> Table:
-    """A row a round; of peer consensus, also who was in it and what it cost."""
+    """A row a round; where a chain was in it, also who took part and what it cost."""
     entries = [entry for entry in rounds if entry["round"]]
     consensus = any("winners" in entry for entry in entries)
+    market = any("outcome" in entry for entry in entries)
     table = Table(box=None, pad_edge=False, header_style="bold")
     headings = ["round", "accuracy", "loss"]
     headings += ["committed", "rejected", "winners", "gas"] if consensus else []
+    headings += ["contributor", "reported", "outcome", "fused", "gas"] if market else []
     for heading in [*headings, "up", "of dense", "seconds"]:
-        table.add_column(heading, justify="left" if heading == "winners" else "right")
+        left = heading in ("winners", "outcome")
+        table.add_column(heading, justify="left" if left else "right")
     for entry in entries:
         row = [str(entry["round"]), _share(entry.get("accuracy")), _number(entry.get("loss"))]
         if consensus:
@@ -102,6 +105,14 @@ def round_table(rounds: Iterable[dict[str, Any]]) -> Table:
                 f"{len(entry['committed'])}/{len(entry['expected'])}",
                 _members(rejected),
                 "void" if entry["void"] else _members(entry["winners"]),
+                f"{sum(entry['gas'].values()):,}",
+            ]
+        if market:
+            row += [
+                str(entry["contributor"]),
+                _reported(entry["fitness"], entry["reasons"]),
+                entry["outcome"],
+                str(entry["fused"]),
                 f"{sum(entry['gas'].values()):,}",
             ]
         table.add_row(*row, human_bytes(entry["bytes_up"]), _ratio(entry), _seconds(entry))
@@ -127,7 +138,7 @@ def summary_lines(result: dict[str, Any], folder: Path) -> list[str]:
         )
     lines.append(f"model: {final['model']}")
     lines.append(f"everything is in {folder}: result.json, model.safetensors, …")
-    if totals["gas"]:
+    if any("winners" in entry for entry in result["rounds"]):
         lines.append(f"check every round of it with: bcfl audit {folder}")
     return lines
 
@@ -139,6 +150,15 @@ def human_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
+
+
+def _reported(fitness: dict[str, float], reasons: dict[str, str]) -> str:
+    """What a panel found, once if all found the same."""
+    said = [
+        f"{value:.3f}" if reasons[who] == "measured" else reasons[who]
+        for who, value in fitness.items()
+    ]
+    return " ".join(dict.fromkeys(said)) or "–"
 
 
 def _members(indices: Iterable[int]) -> str:

@@ -196,11 +196,11 @@ def test_an_account_opens_what_is_sealed_to_its_public_key():
     assert EthAccount.from_key(KEY).address == account.address
     assert keccak(account.public_key)[-20:].hex() == account.address[2:].lower()
     sealed = seal_for(b"blob", [account.public_key])
-    assert account.open_sealed(sealed) == b"blob"
+    assert account.unseal(sealed) == b"blob"
     share = seal_share(bytes(32), account.public_key)
     assert account.open_share(share) == bytes(32)
     with pytest.raises(SealError):
-        other.open_sealed(sealed)
+        other.unseal(sealed)
     with pytest.raises(SealError):
         other.open_share(share)
 

@@ -1,0 +1,91 @@
+"""One submission, from the contributor's answer to its outcome: whose turn it is, and when.
+
+PROTOCOL, System B, contract events 1 and 2.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bcfl.apps.market.roles.federation import Federation, MarketOrder, deeds, wakes
+from bcfl.apps.market.roles.history import Story, read_history, state_of
+from bcfl.apps.market.roles.initiator import Initiator
+from bcfl.apps.market.roles.turn import earliest
+from bcfl.core.errors import ConfigurationError
+from bcfl.core.market import MarketPhase
+from bcfl.ports.chain import Chain
+from bcfl.ports.market_ledger import MarketLedger
+
+__all__ = ["MarketRound"]
+
+#: What a person sees of a submission's phases.
+_NAMES = {
+    MarketPhase.DRAW: "draw",
+    MarketPhase.GRANT: "grant",
+    MarketPhase.SHARE: "share",
+    MarketPhase.SEAL: "verify",
+    MarketPhase.REVEAL: "report",
+    MarketPhase.DISCLOSE: "pay",
+}
+
+
+@dataclass(slots=True)
+class MarketRound:
+    """Whoever may have something to do is asked to look, until there is an outcome.
+
+    Parameters
+    ----------
+    chain : Chain
+        Is waited for where nobody has anything to do before a deadline.
+    ledger : MarketLedger
+    initiator : Initiator
+    federation : Federation
+    order : MarketOrder
+    on_phase : callable
+        Told the phase's name when it begins.
+    """
+
+    chain: Chain
+    ledger: MarketLedger
+    initiator: Initiator
+    federation: Federation
+    order: MarketOrder
+    on_phase: Callable[[str], None]
+    seconds: dict[str, float] = field(default_factory=dict)  #: by phase
+
+    def play(self, submission: bytes) -> Story:
+        """See a submission through to its outcome.
+
+        Raises
+        ------
+        ConfigurationError
+            The market has no such submission.
+        """
+        while True:
+            began = time.monotonic()
+            story = read_history(self.ledger).stories.get(submission)
+            if story is None:
+                raise ConfigurationError(
+                    f"expected the submission {submission.hex()} on the chain; found none: is the "
+                    "node that reported it on another one?"
+                )
+            if story.outcome is not None:
+                return story
+            name = self._look(story)
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+
+    def _look(self, story: Story) -> str:
+        found = state_of(self.ledger, story)
+        name = _NAMES[found.phase]
+        self.on_phase(name)
+        turn = self.initiator.turn()
+        people = [story.contributor, *(seat for seat in found.panel if seat is not None)]
+        replies = self.federation.order(people, self.order.content("turn"))
+        if not turn.deeds and not deeds(replies):
+            wake = found.deadline + 1
+            for time_ in (turn.wake, *wakes(replies)):
+                wake = earliest(wake, time_) or wake
+            self.chain.wait_until(wake)
+        return name
