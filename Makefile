@@ -42,5 +42,8 @@ fuzz: $(READY)  ## the property tests, with a thousand examples each
 contracts: $(READY)  ## compile the contracts anew
 	$(BIN)/python -m bcfl.contracts.build
 
+figures: $(READY)  ## figures 5 and 6 of the marketplace, from MNIST beside the project or digits
+	$(BIN)/python -m bcfl.apps.market.figures --out notebooks/figures
+
 clean:  ## everything that was made here
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

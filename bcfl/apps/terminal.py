@@ -138,7 +138,7 @@ def summary_lines(result: dict[str, Any], folder: Path) -> list[str]:
         )
     lines.append(f"model: {final['model']}")
     lines.append(f"everything is in {folder}: result.json, model.safetensors, …")
-    if any("winners" in entry for entry in result["rounds"]):
+    if totals["gas"] and any("winners" in entry for entry in result["rounds"]):
         lines.append(f"check every round of it with: bcfl audit {folder}")
     return lines
 

@@ -36,7 +36,7 @@ def options(group: str) -> list[str]:
 
 
 def test_there_are_options_of_every_kind() -> None:
-    groups = {"attack", "chain", "dataset", "engine", "model", "partition", "store"}
+    groups = {"attack", "chain", "contributor", "dataset", "engine", "model", "partition", "store"}
     assert {path.parent.name for path in OPTIONS} == groups | {"strategy", "training"}
 
 
@@ -122,6 +122,25 @@ def test_the_robust_baselines_are_told_how_many_attack() -> None:
 def test_direct_transactions_bring_ether_along() -> None:
     assert composed().strategy.allowance_wei == 0
     assert composed("transactions=direct").strategy.allowance_wei == 10**18
+    assert composed("membership=open", "stake_wei=7").strategy.allowance_wei == 10**18 + 7
+
+
+@pytest.mark.parametrize("store", options("store"))
+def test_a_store_does_not_hear_that_it_is_for_members_only(store: str) -> None:
+    config = composed(f"store={store}", "store.encrypt=true")
+    assert config.strategy.encrypt is True
+    assert "encrypt" not in config.strategy.store
+    assert config.strategy.store._target_ == config.store._target_
+
+
+def test_membership_and_stake_are_the_strategys_to_check() -> None:
+    for overrides, said in (
+        (["membership=open"], "stake_wei is at least 1; found 0"),
+        (["stake_wei=5"], "stake_wei=5 needs membership='open'"),
+        (["membership=closed"], "membership is one of ('allow_list', 'open'); found 'closed'"),
+    ):
+        with pytest.raises(ConfigurationError, match=re.escape(said)):
+            build(composed(*overrides), "strategy")
 
 
 @pytest.mark.parametrize("option", [Path("config.yaml"), *OPTIONS], ids=str)
@@ -132,7 +151,7 @@ def test_every_knob_says_what_it_means(option: Path) -> None:
         knob = re.match(r"\s*(\w+):\s*(\S.*)?$", line)
         if knob is None or knob[1] in ("_target_", "_args_", "kind", "defaults"):
             continue
-        heading, copied = knob[2] is None, "${" in line and "when_direct" not in line
+        heading, copied = knob[2] is None, "${" in line and "${allowance" not in line
         assert heading or copied or "#" in line, f"{option}: {line!r} has no comment"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ import typer
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
@@ -122,16 +124,15 @@ def draw_fig6(trials: Sequence[Trial], dataset: str) -> Figure:
             axes.fill_between(at, mean - spread, mean + spread, color=colour, alpha=0.13, lw=0)
             axes.plot(at, mean, marker=marker, color=colour, ms=4, label=f"strategy {strategy}")
         best = float(np.mean([max(trial.alone) for trial in own]))
-        axes.axhline(best, color=_INK, ls="--", lw=1, label="best model by itself")
-        without = float(np.mean([trial.without for trial in own]))
-        axes.axhline(without, color=_GREY, ls=":", lw=1.2, label="trained on the fusion part alone")
-        low = min(mean for t in own for curve in t.fused.values() for mean in curve[:1])
-        if best < low - 0.2:  # far below the curves: say it, rather than flatten them
-            axes.lines[-2].set_ydata([np.nan, np.nan])
+        if best > axes.get_ylim()[0] - 0.02:
+            axes.axhline(best, color=_INK, ls="--", lw=1, label="best model by itself")
+        else:  # far below the curves: say it, rather than flatten them
             axes.text(
                 0.97, 0.05, f"best model by itself: {best:.1%}", ha="right",
                 transform=axes.transAxes, color=_INK,
             )  # fmt: skip
+        without = float(np.mean([trial.without for trial in own]))
+        axes.axhline(without, color=_GREY, ls=":", lw=1.2, label="trained on the fusion part alone")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.axes[0].set_ylabel("accuracy on the measuring part")
     _legend(figure)
@@ -173,7 +174,7 @@ def main(
         ("fig5.png", draw_fig5(trials, dataset)),
         ("fig6.png", draw_fig6(trials, dataset)),
     ):
-        figure.savefig(out / name, dpi=110, metadata={"Software": None})
+        _write(figure, out / name)
     record = {
         "dataset": dataset,
         "plan": asdict(plan),
@@ -198,18 +199,30 @@ def _panels(
         f"{dataset}, {seeds} seeds", y=0.015, fontsize=8, color=_GREY, x=0.99, ha="right"
     )
     for axes, partition in zip(grid, partitions, strict=True):
+        axes.margins(x=0.06)
         axes.set_title(_TITLES.get(partition, partition))
         axes.set_xlabel(x_label)
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     return figure, list(zip(grid, partitions, strict=True))
 
 
 def _legend(figure: Figure) -> None:
-    handles, labels = figure.axes[0].get_legend_handles_labels()
+    pairs = [axes.get_legend_handles_labels() for axes in figure.axes]
+    found = {label: handle for pair in pairs for handle, label in zip(*pair, strict=True)}
+    labels, handles = list(found), list(found.values())
     figure.legend(
         handles, labels, loc="lower left", ncols=len(labels), fontsize=8, frameon=False,
         bbox_to_anchor=(0.01, 0), handlelength=1.6, columnspacing=1.2,
     )  # fmt: skip
+
+
+def _write(figure: Figure, path: Path) -> None:
+    """As PNG with a palette of 64 colours: a third of the size, and nothing lost to the eye."""
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=110, metadata={"Software": None})
+    picture = Image.open(drawn).convert("RGB").quantize(64, dither=Image.Dither.NONE)
+    picture.save(path, optimize=True)
 
 
 def _mean(values: Any) -> Any:

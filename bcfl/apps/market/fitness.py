@@ -51,7 +51,7 @@ class FitnessRules:
     limits: Limits = DEFAULT_LIMITS
     own_lift: float = 1.5  #: own accuracy at least this times the largest class's share
     own_names: float = 0.8  #: … and this share of what renaming its outputs could make of it
-    copy_likeness: float = 0.95  #: so much like one accepted model: a copy
+    copy_likeness: float = 0.98  #: so much like one accepted model: a copy
     least_gain_ppm: int = 0  #: of accuracy, by joining; negative to forgive noise
 
     def __post_init__(self) -> None:

@@ -12,11 +12,15 @@ out is computed once: joining costs the training of row k and of B, classes × h
 on from where they stood, ``"keep"`` leaves them as they were: then the fused model of k − 1
 has already learned the samples by heart, and little is left for row k to learn from.
 
-Beyond the article, the same for both. (1) Trained on standardised features, because models
-put out numbers of any scale; folded back into A afterwards. (2) A_kk is divided by the root
-mean square of the model's own logits, which keeps their order: a model that has seen two
-classes is certain about everything. (3) Smoothed labels, decay towards the start, all samples
-in every step: a thousand samples are few.
+Beyond the article, the same for both. (1) Trained on centred features, those of each model
+scaled by one number, because models put out numbers of any scale; folded back into A
+afterwards. (2) Smoothed labels, decay, all samples in every step: a thousand samples are few.
+
+Beyond the article, II alone. (3) A_kk is divided by twice the root mean square of the model's
+own logits, which keeps their order: a model that has seen two classes is certain about
+everything, and large logits would begin where ELU is flat. (4) Decay is towards the start, and
+stronger for A_kj than for A_kk: B has the earlier models' rows already, and A_kj need only
+bring what these do not say.
 
 PROTOCOL, System B, fusion; arXiv 1807.02515, fig. 4 and the text on strategies I and II.
 """
@@ -37,6 +41,9 @@ from bcfl.apps.market.fusion_training import Parameters, Standardised, descend
 from bcfl.core.errors import ModelError
 
 __all__ = ["fuse", "join"]
+
+#: Root mean square of what row k puts out at its start, before φ.
+_START = 0.5
 
 
 def fuse(
@@ -122,7 +129,8 @@ def _fuse_freely(
             _uniform((classes, hidden), generator),
             torch.zeros(classes, dtype=torch.float64),
         )
-        learned = descend(inputs.samples, labels, start, start.zeros(), settings)
+        decay = torch.full((inputs.width,), settings.decay, dtype=torch.float64)
+        learned = descend(inputs.samples, labels, start, start.zeros(), settings, decay)
         weight, bias = inputs.fold(learned.weight, learned.bias)
     return FusionLayers(
         settings.activation,
@@ -144,8 +152,10 @@ def _join_progressively(
         inputs = Standardised(models)
         earlier = _hidden_before(before, models)
         start = _own_layer_as_start(before, models[-1], inputs, settings)
+        decay = torch.full((inputs.width,), settings.cross_decay, dtype=torch.float64)
+        decay[-inputs.widths[-1] :] = settings.decay
         kept = settings.old_columns == "keep"
-        learned = descend(inputs.samples, labels, start, start, settings, earlier, kept)
+        learned = descend(inputs.samples, labels, start, start, settings, decay, earlier, kept)
         row, bias = inputs.fold(learned.weight, learned.bias)
     if before is not None:
         new_columns = inputs.width - before.hidden_weight.shape[1]
@@ -177,7 +187,7 @@ def _own_layer_as_start(
     """Row k: A_kj = 0 and A_kk the model's own output layer; B extended by the identity."""
     classes, width = joining.weight.shape
     weight = torch.zeros(classes, inputs.width, dtype=torch.float64)
-    scale = np.sqrt(np.mean(joining.logits**2)) or 1.0
+    scale = np.sqrt(np.mean(joining.logits**2)) / _START or 1.0
     own, bias = inputs.unfold_last(joining.weight / scale, joining.bias / scale)
     weight[:, inputs.width - width :] = own
     vote = torch.eye(classes, dtype=torch.float64)

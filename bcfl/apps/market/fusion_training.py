@@ -1,4 +1,4 @@
-"""Back-propagation for the fusion layers: standardised inputs, and one descent for both strategies.
+"""Back-propagation for the fusion layers: inputs at one scale, and one descent for both strategies.
 
 Everything is a function of its arguments in double precision; nothing is drawn at random.
 """
@@ -19,9 +19,6 @@ from bcfl.apps.market.fusion_layers import ACTIVATIONS
 from bcfl.apps.market.fusion_settings import FusionSettings
 
 __all__ = ["Parameters", "Standardised", "descend"]
-
-#: No feature is stretched beyond this times the mean deviation of its model's features.
-_LEAST_DEVIATION = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,10 @@ class Parameters:
 
 
 class Standardised:
-    """f_c on the fusion part, each feature shifted and scaled to mean 0 and deviation 1.
+    """f_c on the fusion part: each feature's mean is 0, each model's mean square 1.
+
+    One scale for all features of a model: a scale for each would stretch those that hardly
+    move, which are noise more often than not.
 
     Parameters
     ----------
@@ -66,14 +66,15 @@ class Standardised:
         self.widths = tuple(part.shape[1] for part in raw)
         self.width = sum(self.widths)
         self._mean = torch.cat([part.mean(0) for part in raw])
-        self._deviation = torch.cat([_deviation(part) for part in raw])
-        self.samples = (torch.cat(raw, dim=1) - self._mean) / self._deviation
+        centred = [part - part.mean(0) for part in raw]
+        self._scale = torch.cat([_scale(part) for part in centred])
+        self.samples = torch.cat(centred, dim=1) / self._scale
 
     def fold(
         self, weight: torch.Tensor, bias: torch.Tensor
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The same affine map, on the features as they come."""
-        folded = weight / self._deviation
+        folded = weight / self._scale
         return folded.numpy(), (bias - folded @ self._mean).numpy()
 
     def unfold_last(
@@ -82,7 +83,7 @@ class Standardised:
         """An affine map of the last model's features, on them as standardised."""
         matrix, width = torch.from_numpy(weight), self.widths[-1]
         shifted = torch.from_numpy(bias) + matrix @ self._mean[-width:]
-        return matrix * self._deviation[-width:], shifted
+        return matrix * self._scale[-width:], shifted
 
 
 def descend(
@@ -91,6 +92,7 @@ def descend(
     start: Parameters,
     origin: Parameters,
     settings: FusionSettings,
+    weight_decay: torch.Tensor,
     earlier: torch.Tensor | None = None,
     keep_earlier_columns: bool = False,
 ) -> Parameters:
@@ -105,6 +107,8 @@ def descend(
     origin : Parameters
         What weight, bias and output decay to, as in AdamW; the output bias does not.
     settings : FusionSettings
+    weight_decay : float64, (width,)
+        How strongly each column of weight decays; bias and output do by ``settings.decay``.
     earlier : float64, (count, earlier), optional
         h of rows of A that stay as they are.
     keep_earlier_columns : bool
@@ -114,6 +118,8 @@ def descend(
         earlier = samples.new_zeros(len(samples), 0)
     phi, targets = ACTIVATIONS[settings.activation], torch.from_numpy(labels)
     learned = Parameters(*(each.clone().requires_grad_() for each in start.tensors()))
+    decay = torch.tensor(settings.decay, dtype=torch.float64)
+    decays = (weight_decay, decay, decay)
     optimizer = torch.optim.Adam(learned.tensors(), lr=settings.learning_rate)
     for step in range(settings.steps):
         rate = settings.learning_rate * (1 + math.cos(math.pi * step / settings.steps)) / 2
@@ -130,14 +136,14 @@ def descend(
             learned.output.grad[:, : earlier.shape[1]] = 0
         optimizer.step()
         with torch.no_grad():
-            for value, goal in zip(learned.tensors()[:3], origin.tensors()[:3], strict=True):
-                value.lerp_(goal, rate * settings.decay)
+            for value, goal, pull in zip(
+                learned.tensors()[:3], origin.tensors()[:3], decays, strict=True
+            ):
+                value.lerp_(goal, rate * pull)
     return Parameters(*(each.detach() for each in learned.tensors()))
 
 
-def _deviation(part: torch.Tensor) -> torch.Tensor:
-    # A feature that hardly moves on the fusion part may move elsewhere; a floor keeps its
-    # standardised value in bounds there. A model whose features are all constant gets ones.
-    deviation = part.std(0, correction=0)
-    floor = _LEAST_DEVIATION * deviation.mean()
-    return deviation.clamp(min=float(floor)) if floor > 0 else torch.ones_like(deviation)
+def _scale(centred: torch.Tensor) -> torch.Tensor:
+    """The root mean square, once for each feature; 1 where nothing moves."""
+    scale = centred.square().mean().sqrt()
+    return (scale if scale > 0 else torch.ones_like(scale)).expand(centred.shape[1])

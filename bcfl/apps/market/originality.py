@@ -6,6 +6,10 @@ mixed; models trained on data of their own explain each other in part. It has to
 else a very wide model, which explains much of everything, could be bought first to have all
 later ones taken for copies.
 
+Measured on the shipped architectures: a copy whose weights moved by 2 % of their deviation
+scores 0.995 or more; honest models 0.87 or less, and up to 0.97 where two began with the same
+random weights and saw the same two classes. Hence contributors should seed their own.
+
 A thief who puts enough noise or foreign units into a copy is not found out here; it then has
 to pass for a model that brings something.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from bcfl.apps.market.reproduction import PARTITIONS, Plan, Trial, run_trial
 from bcfl.apps.market.training import ContributorTraining
 from bcfl.core.errors import ConfigurationError
 
+RECORD = Path(__file__).parents[3] / "notebooks" / "figures" / "figures.json"
 MNIST = Path(__file__).parents[4] / "shared" / "data" / "mnist"
 QUICK = Plan(
     contributors=2,
@@ -118,3 +119,17 @@ def test_the_command_writes_both_figures_and_their_numbers(tmp_path):
     assert list(record["summary"]) == ["iid", "shards"]
     assert record["plan"]["architectures"] == ["mlp"]
     assert len(record["trials"]) == 2
+
+
+def test_the_figures_kept_are_of_todays_settings_and_show_what_they_should():
+    record = json.loads(RECORD.read_text())
+    assert record["plan"] == json.loads(json.dumps(asdict(Plan())))
+    assert record["summary"] == summarise([Trial(**trial) for trial in record["trials"]])
+    means = {s: [row[s]["mean"] for row in record["summary"].values()] for s in ("I", "II")}
+    overall = {s: [sum(at) / 3 for at in zip(*curves, strict=True)] for s, curves in means.items()}
+    assert all(curve == sorted(curve) for curve in (*means["II"], *overall.values()))
+    assert sum(overall["II"]) > sum(overall["I"])
+    assert overall["II"][-1] > overall["I"][-1]
+    for partition in ("dirichlet", "shards"):
+        for strategy in ("I", "II"):
+            assert record["summary"][partition][strategy]["above_best_alone"] > 0.02

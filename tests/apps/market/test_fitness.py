@@ -12,6 +12,7 @@ from bcfl.apps.market.build import build_module, export_model
 from bcfl.apps.market.fitness import FitnessRules, judge
 from bcfl.apps.market.fused_model import FusedModel, fuse_models
 from bcfl.apps.market.fusion_settings import FusionSettings
+from bcfl.apps.market.training import ContributorTraining, train_contributor
 from bcfl.core.architecture import Limits
 from bcfl.core.errors import ConfigurationError, ModelError
 from bcfl.core.market_report import Reason, Report
@@ -84,26 +85,68 @@ def test_trained_fusion_layers_would_have_paid_for_random_features(market):
     assert fitness.accuracy > 0.6
 
 
-@pytest.mark.parametrize("disguise", ["none", "permuted units", "scaled", "a little noise"])
+def disguised(stolen: TrainedModel, disguise: str) -> TrainedModel:
+    """The fixture's first CNN, made to look like another; its units lie in layer 7."""
+    weights, rng = dict(stolen.weights), np.random.default_rng(0)
+    match disguise:
+        case "none":
+            changes = {}
+        case "permuted units":
+            order = rng.permutation(64)
+            changes = {"7.weight": weights["7.weight"][order], "7.bias": weights["7.bias"][order]}
+            changes["9.weight"] = weights["9.weight"][:, order]
+        case "scaled units":  # ReLU passes a positive factor on; the next layer takes it back
+            factor = rng.uniform(0.1, 10, 64).astype(np.float32)
+            changes = {"7.weight": factor[:, None] * weights["7.weight"]}
+            changes |= {
+                "7.bias": factor * weights["7.bias"],
+                "9.weight": weights["9.weight"] / factor,
+            }
+        case "permuted channels":
+            order = rng.permutation(8)
+            changes = {"0.weight": weights["0.weight"][order], "0.bias": weights["0.bias"][order]}
+            changes["3.weight"] = weights["3.weight"][:, order]
+        case "scaled outputs":
+            changes = {"9.weight": 3 * weights["9.weight"], "9.bias": 3 * weights["9.bias"]}
+        case _:
+            changes = {
+                key: (array + 0.02 * array.std() * rng.normal(size=array.shape)).astype(np.float32)
+                for key, array in weights.items()
+            }
+    return with_weights(stolen, **changes)
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    ["none", "permuted units", "scaled units", "permuted channels", "scaled outputs", "noise"],
+)
 def test_a_stolen_model_is_worth_nothing(market, two, disguise):
-    stolen, rng = market.models[0], np.random.default_rng(0)
-    weights = dict(stolen.weights)
-    if disguise == "permuted units":
-        order = rng.permutation(64)
-        changes = {"7.weight": weights["7.weight"][order], "7.bias": weights["7.bias"][order]}
-        changes["9.weight"] = weights["9.weight"][:, order]
-    elif disguise == "scaled":
-        changes = {"9.weight": 3 * weights["9.weight"], "9.bias": 3 * weights["9.bias"]}
-    elif disguise == "a little noise":
-        changes = {
-            key: (array + 0.02 * array.std() * rng.normal(size=array.shape)).astype(np.float32)
-            for key, array in weights.items()
-        }
-    else:
-        changes = {}
-    fitness = judge(with_weights(stolen, **changes), two, market.verification, RULES)
+    stolen = disguised(market.models[0], disguise)
+    fitness = judge(stolen, two, market.verification, RULES)
     assert fitness.report == Report(0, Reason.DUPLICATE)
     assert "a copy" in fitness.finding
+
+
+def test_a_model_that_learned_from_wrong_labels_is_worth_nothing(market, two):
+    samples, labels = market.images.train_images[::4], market.images.train_labels[::4]
+    shuffled = np.random.default_rng(0).permutation(labels)
+    architecture = market.models[0].architecture
+    wrong = train_contributor(architecture, samples, shuffled, ContributorTraining(), seed=0)
+    for accepted in (FusedModel(), two):
+        assert judge(wrong, accepted, market.verification, RULES).report.fitness == 0
+
+
+def test_a_model_that_knows_little_is_reported_below_what_is_demanded(market):
+    few = np.flatnonzero(market.images.train_labels < 2)
+    little = train_contributor(
+        market.models[0].architecture,
+        market.images.train_images[few],
+        market.images.train_labels[few],
+        ContributorTraining(epochs=3),
+        seed=0,
+    )
+    fitness = judge(little, FusedModel(), market.verification, RULES)
+    assert fitness.report.fitness < 900_000
 
 
 def test_honest_models_are_not_taken_for_copies(market):

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bcfl.apps.market.architectures import shipped_architecture
+from bcfl.apps.market.fitness import FitnessRules
+from bcfl.apps.market.fused_model import outputs_for_task
 from bcfl.apps.market.originality import likeness
+from bcfl.apps.market.training import ContributorTraining, train_contributor
 
 
 def like(market, candidate: np.ndarray, known: int = 0) -> float:
@@ -42,6 +46,28 @@ def test_models_with_data_of_their_own_are_explained_in_part(market):
         for candidate in range(4):
             if candidate != known:
                 assert like(market, market.outputs[candidate].features, known) < 0.9
+
+
+@pytest.mark.parametrize("name", ["cnn", "mlp", "deep_cnn"])
+def test_two_who_began_alike_and_saw_the_same_classes_are_no_copies(market, name):
+    # The hardest honest case: one architecture, one seed, two halves of the same classes.
+    images, labels = market.images.train_images, market.images.train_labels
+    few = np.flatnonzero(labels < 5)
+    halves = [
+        outputs_for_task(
+            train_contributor(
+                shipped_architecture(name, market.images.shape, 10),
+                images[half],
+                labels[half],
+                ContributorTraining(epochs=20, batch_size=16),
+                seed=0,
+            ),
+            market.verification,
+        ).features
+        for half in (few[::2], few[1::2])
+    ]
+    labels, parts = market.verification.labels, market.verification.parts()
+    assert likeness(*halves, labels, *parts) < FitnessRules().copy_likeness
 
 
 def test_noise_is_not_explained(market):
