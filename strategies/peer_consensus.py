@@ -6,15 +6,14 @@ method and device based on blockchain*, claims 1 to 5; S1 to S5 are PROTOCOL's s
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from logging import INFO, WARNING
+from logging import INFO
 from pathlib import Path
 from typing import Any, Literal
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
@@ -23,23 +22,25 @@ from bcfl.adapters.embedded_chain import EmbeddedChain
 from bcfl.adapters.flower.conversation import Conversation
 from bcfl.adapters.flower.handlers import to_array_record, to_arrays
 from bcfl.adapters.local_store import LocalStore
+from bcfl.adapters.public_keys import PublicKeys
 from bcfl.adapters.task_folder import TaskFolder
-from bcfl.apps.consensus_round import Configs, ConsensusRound
+from bcfl.apps.consensus_round import Configs
 from bcfl.apps.coordinator import Coordinator
-from bcfl.apps.round_log import RoundLog, past_records
+from bcfl.apps.inner_strategy import count_from, hand_over_winners, train_metrics
+from bcfl.apps.members import PUBLIC_KEYS, Admission, Admit, Members
+from bcfl.apps.repeated_round import RepeatedRound
+from bcfl.apps.round_log import past_records
 from bcfl.apps.task import Task, begin_task, resume_task
 from bcfl.core.aggregation import Combine
 from bcfl.core.clipping import Clip
-from bcfl.core.errors import ConfigurationError, NobodyLeft, ProtocolError, RoundVoid
-from bcfl.core.model import Arrays, IntegerArrays
+from bcfl.core.errors import ConfigurationError
+from bcfl.core.model import IntegerArrays, encode_model
 from bcfl.core.record import RoundRecord
 from bcfl.core.rules import Ballots, Rules
 from bcfl.ports.blob_store import BlobStore
 from bcfl.ports.chain import Chain
 
 __all__ = ["PeerConsensus"]
-
-_LOOK_AGAIN_S = 0.05
 
 
 class PeerConsensus(Strategy):
@@ -57,14 +58,18 @@ class PeerConsensus(Strategy):
         Where the contract lives. It is started by ``start`` and stopped after.
     store : BlobStore, optional
         Where the deltas are kept.
+    encrypt : bool
+        Whether what is kept there, and sent from member to member, is sealed to the public
+        keys of the members of the round and the coordinator, so that nobody else can read it.
     run_dir : path, optional
         The task's folder.
     resume : bool
         Go on with the task in ``run_dir`` instead of beginning one.
     transactions : {"relayed", "direct"}
         Relayed: clients sign, this process sends and pays. Direct: each client sends its own.
-    allowance_wei : int
-        Ether that the coordinator gives each member on joining, to pay for direct transactions.
+    membership, stake_wei, allowance_wei, allowed
+        How a node becomes a member, and what ether it is given: see
+        ``bcfl.apps.members.Admission``.
     max_attempts : int
         How often a round may be void before the task stops.
     inner : Strategy, optional
@@ -102,10 +107,14 @@ class PeerConsensus(Strategy):
         ballot_window_s: int = 600,
         chain: Chain | None = None,
         store: BlobStore | None = None,
+        encrypt: bool = False,
         run_dir: Path | str | None = None,
         resume: bool = False,
         transactions: Literal["relayed", "direct"] = "relayed",
+        membership: Admit = "allow_list",
+        stake_wei: int = 0,
         allowance_wei: int = 0,
+        allowed: Iterable[str] = (),
         max_attempts: int = 3,
         inner: Strategy | None = None,
         seed: int = 0,
@@ -146,13 +155,19 @@ class PeerConsensus(Strategy):
         self.seed = seed
         self._resume = resume
         self._direct = transactions == "direct"
-        self._allowance_wei = allowance_wei
+        self._admission = Admission(membership, stake_wei, allowance_wei, tuple(allowed))
+        self._encrypt = encrypt
         self._max_attempts = max_attempts
         self._on_phase = on_phase or (lambda round_, phase: None)
         self._on_round = on_round or (lambda record: None)
         self._timeout_s = float(commit_window_s)
         self._evaluate_config = ConfigRecord()
         self._task: Task | None = None
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """By address: why a node that is connected is no member."""
+        return self._members.refused if self._task is not None else {}
 
     def summary(self) -> None:
         """Log the rules."""
@@ -200,54 +215,48 @@ class PeerConsensus(Strategy):
             )
         if num_rounds <= done:
             result.arrays = to_array_record(task.arrays)
-        for history in (
-            result.train_metrics_clientapp,
-            result.evaluate_metrics_clientapp,
-            result.evaluate_metrics_serverapp,
-        ):
-            shifted = {number + done: metrics for number, metrics in history.items()}
-            history.clear()
-            history.update(shifted)
-        return result
+        return count_from(result, done)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Open the round; ask the sampled members to train and commit (S1, S2)."""
         task = self._begin(grid, arrays)
+        if self._members.welcome(task) and not task.ledger.state().round:
+            # Who joins by itself joins a task that is there, and may read its first model, too.
+            self._coordinator.store.put(encode_model(task.arrays))
         number = server_round + task.rounds_done
         config["server-round"] = number
         if self.inner is not None:
             list(self.inner.configure_train(number, arrays, config, grid))
-        self._configs = Configs(
-            train=config,
-            evaluate=ConfigRecord({**self._evaluate_config, "server-round": number}),
-            rpc_url=self.chain.url,
-            seed=self.seed,
-            direct=self._direct,
+        coordinator, inner = self._coordinator, self.inner
+        self._round = RepeatedRound(
+            coordinator,
+            self._conversation,
+            Configs(
+                train=config,
+                evaluate=ConfigRecord({**self._evaluate_config, "server-round": number}),
+                rpc_url=self.chain.url,
+                seed=self.seed,
+                direct=self._direct,
+            ),
+            number,
+            to_arrays(arrays),
+            combine=hand_over_winners(inner, coordinator, number)
+            if inner
+            else coordinator.aggregate,
+            sample=self._sample,
+            on_phase=self._on_phase,
+            on_round=self._on_round,
         )
-        self._round = self._new_round(number, to_arrays(arrays))
-        return self._round.open(self._sample(number))
+        return self._round.open()
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Commit, review, ballot, select, aggregate, close (S3, S4); repeat a void round."""
-        number = self._log.number
-        current = self._round.arrays
-        arrays = self._round.finish(list(replies))
-        record = self._tell()
-        for _ in range(1, self._max_attempts):
-            if arrays is not None:
-                break
-            log(WARNING, "round %s is void; once more: %s", number, record.left_out)
-            self._round = self._new_round(number, current)
-            messages = self._round.open(self._sample(number))
-            arrays = self._round.finish(self._conversation.send(messages))
-            record = self._tell()
-        if arrays is None:
-            raise self._came_to_nothing(number, record)
-        return to_array_record(arrays), self._train_metrics()
+        arrays = self._round.finish(list(replies), self._max_attempts)
+        return to_array_record(arrays), train_metrics(self._fedavg, self._coordinator)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -270,8 +279,8 @@ class PeerConsensus(Strategy):
     def _begin(self, grid: Grid, arrays: ArrayRecord) -> Task:
         """S1, once: meet the nodes; deploy the contract, or find the one there is."""
         if self._task is not None:
-            self._welcome(self._task)
             return self._task
+        keys = PublicKeys(self.folder.path / PUBLIC_KEYS) if self._encrypt else None
         self._conversation = Conversation(
             grid,
             self.chain.connect(self.chain.coordinator).chain_id,
@@ -279,108 +288,32 @@ class PeerConsensus(Strategy):
             self._timeout_s,
             self._fedavg.arrayrecord_key,
             self._fedavg.configrecord_key,
+            keys,
         )
-        addresses = self._wait_for_nodes(grid)
+        self._members = Members(self._conversation, self.chain, self._admission, self.seed, keys)
+        least = max(2, self._fedavg.min_available_nodes, self._fedavg.min_train_nodes)
+        addresses = self._members.gather(grid, least)
+        store = self._members.sealing(self.store, self.folder.path) if keys else self.store
         task = resume_task(self.chain, self.folder) if self._resume else None
-        if task is None:
-            task = begin_task(
-                self.chain,
-                self.store,
-                self.folder,
-                self.rules,
-                self.seed,
-                addresses,
-                to_arrays(arrays),
-            )
-            self._give_allowance(addresses)
-        else:
+        if task is not None:
             for record in past_records(task.ledger, self.folder.journal):
                 self._on_round(record)
+        else:
+            first, stake_wei = to_arrays(arrays), self._admission.stake_wei
+            task = begin_task(
+                self.chain, store, self.folder, self.rules, self.seed, addresses, first, stake_wei
+            )
+            self._members.give_allowance(addresses)
         self.rules = task.rules
         self._task = task
         self._coordinator = Coordinator(
-            task.ledger, self.store, self.folder, task.rules, self.chain.coordinator, task.spec
+            task.ledger, store, self.folder, task.rules, self.chain.coordinator, task.spec
         )
         return task
 
-    def _wait_for_nodes(self, grid: Grid) -> list[str]:
-        """Flower samples before it waits, and nodes come one by one: wait until no more come."""
-        least = max(2, self._fedavg.min_available_nodes, self._fedavg.min_train_nodes)
-        seen = -1
-        while (found := len(list(grid.get_node_ids()))) < least or found != seen:
-            if found < least and found != seen:
-                log(INFO, "%s of at least %s nodes are connected", found, least)
-            seen = found
-            time.sleep(_LOOK_AGAIN_S)
-        addresses = self._conversation.greet()
-        if not addresses:
-            raise NobodyLeft(f"no node joined: {self._conversation.refused}")
-        return addresses
-
-    def _welcome(self, task: Task) -> None:
-        """Between rounds, make members of the nodes that have come since."""
-        met = self._conversation.greet()
-        for address in [address for address in met if address not in task.ledger.members()]:
-            task.ledger.add_member(address)
-            self._give_allowance([address])
-
-    def _give_allowance(self, addresses: list[str]) -> None:
-        for address in addresses if self._allowance_wei else []:
-            self.chain.fund(address, self._allowance_wei)
-
     def _sample(self, number: int) -> list[int]:
-        """The members that are asked to train in this round, by index."""
         assert self._task is not None
-        active = self._task.ledger.active()
-        present = self._conversation.present(self._task.ledger.members())
-        members = sorted(member for member in present if active >> member & 1)
-        size = int(len(members) * self._fedavg.fraction_train)
-        size = min(max(size, self._fedavg.min_train_nodes), len(members))
-        if size == 0:
-            raise NobodyLeft(f"round {number}: no member is connected")
-        return sorted(random.Random(f"{self.seed}/{number}").sample(members, size))
-
-    def _tell(self) -> RoundRecord:
-        record = self._log.record(self._coordinator)
-        self._on_round(record)
-        return record
-
-    def _new_round(self, number: int, arrays: Arrays) -> ConsensusRound:
-        self._log = RoundLog(number, self._on_phase)
-        return ConsensusRound(
-            self._coordinator, self._conversation, self._log, self._configs, arrays, self._combine
-        )
-
-    def _combine(self, arrays: Arrays) -> Arrays:
-        """S4: the next θ_g, by the rules, or by the inner strategy from the winners alone."""
-        if self.inner is None:
-            return self._coordinator.aggregate(arrays)
-        replies = []
-        for member, updated in self._coordinator.updated(arrays).items():
-            metrics = MetricRecord(self._coordinator.signed.metrics[member])
-            content = RecordDict({"arrays": to_array_record(updated), "metrics": metrics})
-            asked = Message(RecordDict(), dst_node_id=member, message_type=MessageType.TRAIN)
-            replies.append(Message(content, reply_to=asked))
-        record, _ = self.inner.aggregate_train(self._log.number, replies)
-        if record is None:
-            raise NobodyLeft(f"{self.rules.inner} made nothing of {len(replies)} winners")
-        return self._coordinator.spec.conform(to_arrays(record), arrays)
-
-    def _train_metrics(self) -> MetricRecord | None:
-        """Over the members that committed; None where their apps report no weights."""
-        key = self._fedavg.weighted_by_key
-        contents = [
-            RecordDict({"metrics": MetricRecord(metrics)})
-            for _, metrics in sorted(self._coordinator.signed.metrics.items())
-            if key in metrics
-        ]
-        return self._fedavg.train_metrics_aggr_fn(contents, key) if contents else None
-
-    def _came_to_nothing(self, number: int, record: RoundRecord) -> ProtocolError:
-        tries = f"round {number} came to nothing {self._max_attempts} times"
-        if not record.committed:
-            return NobodyLeft(f"{tries}: nobody committed: {record.left_out}")
-        return RoundVoid(
-            f"{tries}: expected {self.rules.quorum} commitments and ballots; found "
-            f"{len(record.committed)} and {len(record.voted)}: {record.left_out}"
+        fedavg = self._fedavg
+        return self._members.sample(
+            self._task, number, fedavg.fraction_train, fedavg.min_train_nodes
         )

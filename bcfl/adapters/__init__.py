@@ -6,7 +6,7 @@
 ``transactions``, ``contract``
 ``embedded_*``, ``loopback_server``  a chain in this process, journalled to disk
 ``anvil*``, ``chains``, ``chain_base``  a node started here, or one at a URL
-``accounts``                        keys, key files, signatures
+``accounts``, ``public_keys``       keys, key files, signatures
 ``peer_*``, ``market_*``            the two contracts, as their ledgers
 ``local_store``, ``ipfs_store``,    blobs by digest: in a folder, in IPFS, sealed
 ``sealed_store``, ``kubo_rpc``,

@@ -22,8 +22,10 @@ from bcfl.adapters.envelope import derive
 from bcfl.adapters.sealing import open_sealed, open_share, public_key_of
 from bcfl.core.errors import AccountError, ProtocolError
 
-__all__ = ["Account", "checksummed", "derive_account", "recover", "signed_by"]
+__all__ = ["DEVELOPMENT_CHAINS", "Account", "checksummed", "derive_account", "recover", "signed_by"]
 
+#: Chain ids on which nothing is worth anything: the embedded chain's, and anvil's default.
+DEVELOPMENT_CHAINS = (131277322940537, 31337)
 PASSWORD_VARIABLE = "BCFL_KEY_PASSWORD"  # noqa: S105 — a name, not a password
 PASSWORD_FILE_VARIABLE = "BCFL_KEY_PASSWORD_FILE"  # noqa: S105
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from bcfl.adapters.atomic_file import TEMPORARY, write_atomically
 from bcfl.core.errors import BlobMissing, CodecError, ConfigurationError, StoreUnreachable
 
-__all__ = ["LocalStore", "check_digest"]
+__all__ = ["LocalStore", "check_digest", "open_without_waiting"]
 
 _STALE_S = 24 * 3600
 
@@ -132,7 +132,7 @@ def check_digest(digest: bytes) -> None:
 
 
 def _read(path: Path, max_bytes: int) -> bytes:
-    with open(path, "rb", opener=_open_without_waiting) as file:
+    with open(path, "rb", opener=open_without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise CodecError(f"expected a plain file at {path}; found another kind of thing")
@@ -143,8 +143,8 @@ def _read(path: Path, max_bytes: int) -> bytes:
     return blob
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
-    # a pipe put there under a blob's name must not hang its reader
+def open_without_waiting(path: str, flags: int) -> int:
+    """An ``opener``: a pipe put where a file is expected must not hang its reader."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 

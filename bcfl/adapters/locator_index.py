@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bcfl.adapters.atomic_file import write_atomically
-from bcfl.adapters.local_store import check_digest
+from bcfl.adapters.local_store import check_digest, open_without_waiting
 from bcfl.core.errors import CodecError, StoreUnreachable
 
 __all__ = ["MAX_LOCATOR_CHARS", "Hints", "LocatorIndex"]
@@ -45,7 +45,7 @@ class LocatorIndex:
             return self._memory.get(digest)
         path = self._path(self._folder, digest)
         try:
-            with open(path, "rb") as file:
+            with open(path, "rb", opener=open_without_waiting) as file:
                 found = file.read(MAX_LOCATOR_CHARS + 1)
         except FileNotFoundError:
             return None

@@ -156,6 +156,11 @@ class PeerLedger:
         """``Rules.digest`` of the rules that the task was deployed with."""
         return bytes(self._read("rules"))
 
+    @cached_property
+    def stake(self) -> int:
+        """What a member deposits, wei; 0 where the coordinator says who is a member."""
+        return int(self._read("stake"))
+
     def now(self) -> int:
         """The newest block's timestamp, seconds."""
         return self._connection.now()
@@ -193,8 +198,7 @@ class PeerLedger:
 
     def join(self) -> Transaction:
         """Where there is a stake: deposit it and become a member, from the next round on."""
-        stake = self._read("stake")
-        return self._connection.transact(self._contract, "join", value=stake)
+        return self._connection.transact(self._contract, "join", value=self.stake)
 
     def leave(self) -> Transaction:
         """Where there is a stake: end the membership; :meth:`withdraw` gives the stake back."""

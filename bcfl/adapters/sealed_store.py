@@ -12,16 +12,36 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
+from bcfl.adapters.envelope import compressed_key
 from bcfl.adapters.local_store import check_digest
 from bcfl.adapters.locator_index import MAX_LOCATOR_CHARS, Hints, LocatorIndex
-from bcfl.adapters.sealing import MAX_OVERHEAD_BYTES, open_sealed, public_key_of, seal_for
+from bcfl.adapters.sealing import MAX_OVERHEAD_BYTES, seal_for
 from bcfl.core.errors import BlobError, BlobMissing, CodecError
 from bcfl.ports.blob_store import BlobStore, LocatingStore
 
-__all__ = ["SealedStore"]
+__all__ = ["SEALED_INDEX", "Reader", "SealedStore", "travels"]
 
+SEALED_INDEX = "sealed-index"  #: in a task's folder: where each blob lies sealed
 _SEPARATOR = "+"
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Whoever blobs can be sealed to; the key stays with it."""
+
+    @property
+    def public_key(self) -> bytes:
+        """33, 64 or 65 bytes."""
+
+    def unseal(self, sealed: bytes) -> bytes:
+        """What was sealed to that key. Raises as ``bcfl.adapters.sealing.open_sealed``."""
+
+
+def travels(store: BlobStore) -> bool:
+    """Whether others than the store's owner fetch from it: it is no folder of one host's."""
+    return isinstance(store.inner if isinstance(store, SealedStore) else store, LocatingStore)
 
 
 class SealedStore:
@@ -31,37 +51,31 @@ class SealedStore:
     ----------
     inner : BlobStore
         Where the sealed bytes lie.
-    private_key : bytes
-        32 bytes, the member's own.
+    reader : Reader
+        The member itself: its :class:`bcfl.adapters.accounts.Account`.
     recipients : callable
         Gives the public keys (33, 64 or 65 bytes) of those who may read what is put now; asked
         at every ``put``, because members come and go. One's own key is always among them.
     index : str, Path or None
         Folder that remembers where the blobs lie. None: that ends with this object.
-
-    Raises
-    ------
-    SealError
-        If the private key is none.
     """
 
     def __init__(
         self,
         inner: BlobStore,
-        private_key: bytes,
+        reader: Reader,
         recipients: Callable[[], Iterable[bytes]],
         *,
         index: str | Path | None = None,
     ) -> None:
-        self._inner = inner
-        self._private_key = private_key
-        self._public_key = public_key_of(private_key)
+        self.inner = inner
+        self._reader = reader
         self._recipients = recipients
         self._index = LocatorIndex(index)
         self._hints = Hints()
 
     def __repr__(self) -> str:
-        return f"SealedStore({self._inner!r})"
+        return f"SealedStore({self.inner!r})"
 
     def put(self, blob: bytes) -> bytes:
         """Seal ``blob`` to the members of now and keep it; return the plain blob's SHA-256.
@@ -75,9 +89,7 @@ class SealedStore:
         StoreUnreachable
             If the inner store does not take it.
         """
-        sealed_digest = self._inner.put(
-            seal_for(blob, {self._public_key, *map(bytes, self._recipients())})
-        )
+        sealed_digest = self.inner.put(seal_for(blob, self.readers()))
         digest = hashlib.sha256(blob).digest()
         self._index.put(digest, self._compose(sealed_digest))
         return digest
@@ -96,26 +108,24 @@ class SealedStore:
         StoreUnreachable
             If the inner store does not answer.
         """
-        check_digest(digest)
-        failure: BlobError | CodecError = BlobMissing(
-            f"expected to know where the blob {digest.hex()} lies sealed; found no locator of it; "
-            "it comes with the message that brings the digest"
-        )
-        for locator in self._locators(digest):
-            try:
-                blob = self._open(digest, locator, max_bytes)
-            except (BlobError, CodecError) as error:
-                failure = error
-                continue
-            self._hints.drop(digest)
-            self._index.put(digest, locator)
-            return blob
-        raise failure
+        return self._fetch(digest, max_bytes)[0]
+
+    def get_sealed(self, digest: bytes, max_bytes: int) -> bytes:
+        """The same blob as it lies there, for others to open; raises as :meth:`get`."""
+        return self._fetch(digest, max_bytes)[1]
+
+    def unseal(self, sealed: bytes) -> bytes:
+        """What somebody sealed to this member and sent. Raises SealError."""
+        return self._reader.unseal(sealed)
+
+    def readers(self) -> list[bytes]:
+        """Who may read what is put now, this member among them: public keys of 33 bytes."""
+        return sorted(set(map(compressed_key, (self._reader.public_key, *self._recipients()))))
 
     def has(self, digest: bytes) -> bool:
         """Whether the inner store has the sealed blob; only ``get`` opens it."""
         check_digest(digest)
-        return any(self._inner.has(self._point(one)) for one in self._locators(digest))
+        return any(self.inner.has(self._point(one)) for one in self._locators(digest))
 
     def locator(self, digest: bytes) -> str:
         """Digest of the sealed blob, and the inner store's locator of that, if it has one."""
@@ -134,13 +144,31 @@ class SealedStore:
             self._point(locator)
             self._hints.add(digest, locator)
 
+    def _fetch(self, digest: bytes, max_bytes: int) -> tuple[bytes, bytes]:
+        """The plain blob, and the sealed one."""
+        check_digest(digest)
+        failure: BlobError | CodecError = BlobMissing(
+            f"expected to know where the blob {digest.hex()} lies sealed; found no locator of it; "
+            "it comes with the message that brings the digest"
+        )
+        for locator in self._locators(digest):
+            try:
+                blob, sealed = self._open(digest, locator, max_bytes)
+            except (BlobError, CodecError) as error:
+                failure = error
+                continue
+            self._hints.drop(digest)
+            self._index.put(digest, locator)
+            return blob, sealed
+        raise failure
+
     def _locators(self, digest: bytes) -> list[str]:
         known = (self._index.get(digest), *self._hints.of(digest))
         return [locator for locator in dict.fromkeys(known) if locator]
 
-    def _open(self, digest: bytes, locator: str, max_bytes: int) -> bytes:
-        sealed = self._inner.get(self._point(locator), max_bytes + MAX_OVERHEAD_BYTES)
-        blob = open_sealed(sealed, self._private_key)
+    def _open(self, digest: bytes, locator: str, max_bytes: int) -> tuple[bytes, bytes]:
+        sealed = self.inner.get(self._point(locator), max_bytes + MAX_OVERHEAD_BYTES)
+        blob = self._reader.unseal(sealed)
         if len(blob) > max_bytes:
             raise CodecError(f"expected at most {max_bytes} bytes; found {len(blob)}, sealed")
         found = hashlib.sha256(blob).digest()
@@ -149,18 +177,18 @@ class SealedStore:
                 f"expected the blob {digest.hex()} sealed at {locator}; found {found.hex()}: "
                 "whoever sent that locator is wrong"
             )
-        return blob
+        return blob, sealed
 
     def _compose(self, sealed_digest: bytes) -> str:
-        inner = self._inner
+        inner = self.inner
         further = inner.locator(sealed_digest) if isinstance(inner, LocatingStore) else ""
         return sealed_digest.hex() + (_SEPARATOR + further if further else "")
 
     def _point(self, locator: str) -> bytes:
         """The sealed blob's digest; what else the locator says, the inner store learns."""
         sealed_digest, further = _split(locator)
-        if further and isinstance(self._inner, LocatingStore):
-            self._inner.learn(sealed_digest, further)
+        if further and isinstance(self.inner, LocatingStore):
+            self.inner.learn(sealed_digest, further)
         return sealed_digest
 
 

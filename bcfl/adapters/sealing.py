@@ -53,7 +53,7 @@ from bcfl.adapters.envelope import (
     seal_slot,
 )
 from bcfl.core.domain import MAX_MEMBERS
-from bcfl.core.errors import SealError
+from bcfl.core.errors import NotAReader, SealError
 
 __all__ = [
     "MAX_OVERHEAD_BYTES",
@@ -126,14 +126,16 @@ def open_sealed(sealed: bytes, private_key: bytes) -> bytes:
 
     Raises
     ------
+    NotAReader
+        If it is not sealed to this key.
     SealError
-        If the container is malformed or was changed, is not sealed to this key, or does not
-        hold what it says; or if the private key is none.
+        If the container is malformed or was changed, or does not hold what it says; or if the
+        private key is none.
     """
     name = _name(compressed_key(public_key_of(private_key)))
     entries = _entries(sealed)
     if name not in entries:
-        raise SealError(
+        raise NotAReader(
             f"this blob is sealed to {len(entries)} readers, and this key is none of them; "
             "was this account a member when the blob was sealed?"
         )

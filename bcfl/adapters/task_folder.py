@@ -3,7 +3,9 @@
 ======================  ====================================================================
 ``task.json``           contract, chain id, rules, digest of the first model
 ``journal.jsonl``       every signed commitment and ballot, before it is relayed
-``blobs/``              deltas and the first model, by digest
+``blobs/``              deltas and the first model, by digest; or sealed
+``sealed-index/``       where they lie sealed, by their own digest
+``public-keys.json``    whom they are sealed to
 ``checkpoint-*.model``  the newest global models, by digest
 ``chain.jsonl``         embedded chain only: every signed transaction, in order
 ======================  ====================================================================

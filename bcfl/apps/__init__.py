@@ -4,7 +4,9 @@
 ``cli``                                     the ``bcfl`` command
 ``task``, ``consensus_round``,              the server's side of peer consensus, which
 ``coordinator``, ``signed_round``,          ``bcfl.strategies.PeerConsensus`` drives
-``round_log``
+``round_log``, ``repeated_round``,
+``inner_strategy``
+``members``, ``stake``                      who takes part, and by whose leave
 ``run``, ``resume``, ``hydra_entry``,       one experiment, from configuration to folder
 ``configuration``, ``mistakes``,
 ``recorder``, ``result``, ``run_folder``,

@@ -58,11 +58,14 @@ def audit(
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
     ipfs: Annotated[str | None, typer.Option(help="Fetch blobs from this IPFS node.")] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(help="Of a member, or the server, to open sealed blobs with.")
+    ] = None,
 ) -> None:
     """Recompute every round from chain and blobs. Exit status: 0 it holds, 1 not, 2 cannot say."""
     from bcfl.apps.audit.command import audit_command  # noqa: PLC0415
 
-    raise typer.Exit(audit_command(run_dir, rpc, receipt or (), report, ipfs))
+    raise typer.Exit(audit_command(run_dir, rpc, receipt or (), report, ipfs, key_file))
 
 
 @app.command()

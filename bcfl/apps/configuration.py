@@ -22,6 +22,7 @@ from bcfl.core.errors import BcflError, ConfigurationError
 
 __all__ = ["RunSettings", "build", "construct", "read_settings", "register_resolvers"]
 
+_ETHER_WEI = 10**18
 _Settings = TypeVar("_Settings")
 _Built = TypeVar("_Built")
 
@@ -45,6 +46,8 @@ class RunSettings:
     server_learning_rate: float
     ballots: str
     transactions: str
+    membership: str
+    stake_wei: int
     quorum: int
     commit_window_s: int
     ballot_window_s: int
@@ -71,10 +74,15 @@ def register_resolvers() -> None:
     def honest(fraction: float, clients: int) -> int:
         return clients - malicious(fraction, clients)
 
-    def when_direct(transactions: str, amount: int) -> int:
-        return amount if transactions == "direct" else 0
+    def allowance(transactions: str, stake_wei: int) -> int:
+        needs_ether = transactions == "direct" or stake_wei > 0
+        return stake_wei + _ETHER_WEI if needs_ether else 0
 
-    OmegaConf.register_new_resolver("when_direct", when_direct, replace=True)
+    def without(group: DictConfig, name: str) -> DictConfig:
+        return OmegaConf.create({key: group[key] for key in group if key != name})
+
+    OmegaConf.register_new_resolver("allowance", allowance, replace=True)
+    OmegaConf.register_new_resolver("without", without, replace=True)
     OmegaConf.register_new_resolver("malicious", malicious, replace=True)
     OmegaConf.register_new_resolver("honest", honest, replace=True)
 

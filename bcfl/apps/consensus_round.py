@@ -93,7 +93,11 @@ class ConsensusRound:
         unsigned = set(members_in(missing)) - self._coordinator.signed.commitments.keys()
         present = self._conversation.present(self._coordinator.members)
         self._asked = {m: present[m] for m in sorted(unsigned) if m in present}
-        order = RoundOrder(*self._heading(state), publish=self._coordinator.publishes)
+        order = RoundOrder(
+            *self._heading(state),
+            publish=self._coordinator.publishes,
+            readers=self._coordinator.readers(),
+        )
         self._log.bytes_down += self._size * len(self._asked)
         self._log.bytes_down_dense += self._size * len(self._asked)
         self._log.enter("train")
@@ -131,7 +135,7 @@ class ConsensusRound:
             try:
                 commitment = Commitment(state.round, state.model, reply.digest, reply.timestamp)
                 signed = SignedCommitment(member, commitment, reply.signature)
-                blob = reply.blob or self._coordinator.fetch(reply.digest, reply.locator)
+                blob = self._coordinator.receive(reply.digest, reply.blob, reply.locator)
                 self._coordinator.accept(signed, blob, metrics)
             except BcflError as error:
                 failures[member] = str(error)
@@ -157,7 +161,7 @@ class ConsensusRound:
         have = signed.seals if state.phase == Phase.SEAL else signed.ballots
         present = self._conversation.present(self._coordinator.members)
         nodes = {m: present[m] for m in members_in(missing) if m in present and m not in have}
-        blobs, locators = self._coordinator.blobs(), self._coordinator.locators()
+        blobs, locators = self._coordinator.parcels(), self._coordinator.locators()
         order = ReviewOrder(
             *self._heading(state),
             members=list(blobs),
@@ -166,6 +170,7 @@ class ConsensusRound:
             reveal=state.phase == Phase.BALLOT and state.sealed != 0,
             receipt=b"",
             locators=[locators[member] for member in blobs if member in locators],
+            sealed=bool(self._coordinator.readers()),
         )
         handed = [n for n in nodes.values() if not (locators and self._conversation.fetches(n))]
         self._log.bytes_down += self._size * len(nodes)

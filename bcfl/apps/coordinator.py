@@ -8,11 +8,12 @@ not reached the chain. PROTOCOL, System A, S1 to S4.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from bcfl.adapters.accounts import signed_by
 from bcfl.adapters.flower.membership import seal_of
+from bcfl.adapters.sealed_store import SealedStore, travels
 from bcfl.adapters.task_folder import TaskFolder
 from bcfl.apps.signed_round import SignedRound
 from bcfl.core.aggregation import aggregate
@@ -50,6 +51,7 @@ class Coordinator:
     ----------
     ledger : Ledger
     store : BlobStore
+        A ``SealedStore`` where blobs are for members only.
     folder : TaskFolder
         Journal and checkpoints.
     rules : Rules
@@ -168,32 +170,40 @@ class Coordinator:
         """S3: the evaluation matrix goes on chain, in one transaction."""
         return self._relay(self.signed.ballots, self.ledger.state().voted, self.ledger.cast_ballots)
 
-    def blobs(self) -> dict[int, tuple[str, bytes]]:
-        """By member: the number of the transaction that commits its delta, and the bytes."""
-        limit = self._delta_bytes
-        found = {}
-        for event in self.events(Committed):
-            try:
-                found[event.member] = event.transaction, self.store.get(event.digest, limit)
-            except (BlobError, CodecError) as error:
-                self.unusable[event.member] = str(error)
-        return found
+    def blobs(self) -> dict[int, bytes]:
+        """By member: the bytes of the delta that it committed."""
+        return {member: blob for member, (_, blob) in self._collect(self.store.get).items()}
+
+    def parcels(self) -> dict[int, tuple[str, bytes]]:
+        """By member: the transaction that commits its delta, and the bytes as members get them."""
+        store = self.store
+        return self._collect(store.get_sealed if isinstance(store, SealedStore) else store.get)
+
+    def readers(self) -> list[bytes]:
+        """The public keys that blobs are sealed to; none where everybody may read them."""
+        return self.store.readers() if isinstance(self.store, SealedStore) else []
 
     @property
     def publishes(self) -> bool:
         """Whether members may leave blobs in the store, and fetch them there, by themselves."""
-        return isinstance(self.store, LocatingStore)
+        return travels(self.store)
 
     def locators(self) -> dict[int, str]:
         """By member: what leads others to its delta; empty where the store is only ours."""
         store = self.store
-        if not isinstance(store, LocatingStore):
+        if not (travels(store) and isinstance(store, LocatingStore)):
             return {}
         return {event.member: store.locator(event.digest) for event in self.events(Committed)}
 
-    def fetch(self, digest: bytes, locator: str) -> bytes:
-        """A delta that its member has published. Raises as ``bcfl.ports.blob_store`` says."""
-        if not isinstance(self.store, LocatingStore):
+    def receive(self, digest: bytes, sent: bytes, locator: str) -> bytes:
+        """A delta that its member has sent, or published; opened where blobs are sealed.
+
+        Raises as ``bcfl.ports.blob_store`` says. Whether it is the one that was signed,
+        :meth:`accept` finds out.
+        """
+        if sent:
+            return self.store.unseal(sent) if isinstance(self.store, SealedStore) else sent
+        if not (self.publishes and isinstance(self.store, LocatingStore)):
             raise ProtocolError("the reply holds no delta, and nobody was asked to publish one")
         self.store.learn(digest, locator)
         return self.store.get(digest, self._delta_bytes)
@@ -201,7 +211,7 @@ class Coordinator:
     def winners(self) -> dict[int, Delta]:
         """The deltas of U^O, as the contract selected it, clipped as all reviewers clipped them."""
         deltas = {}
-        for member, (_, blob) in self.blobs().items():
+        for member, blob in self.blobs().items():
             try:
                 deltas[member] = self._decode(member, blob)
             except CodecError as error:
@@ -235,6 +245,16 @@ class Coordinator:
             for event in self.ledger.events(self._opening_block)
             if isinstance(event, kind) and getattr(event, "round", None) == self.signed.round
         ]
+
+    def _collect(self, get: Callable[[bytes, int], bytes]) -> dict[int, tuple[str, bytes]]:
+        limit = self._delta_bytes
+        found = {}
+        for event in self.events(Committed):
+            try:
+                found[event.member] = event.transaction, get(event.digest, limit)
+            except (BlobError, CodecError) as error:
+                self.unusable[event.member] = str(error)
+        return found
 
     @property
     def _delta_bytes(self) -> int:

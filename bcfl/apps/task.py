@@ -39,8 +39,11 @@ def begin_task(
     seed: int,
     members: list[str],
     arrays: Arrays,
+    stake_wei: int = 0,
 ) -> Task:
     """Deploy the contract for ``members`` (addresses, in the order of their indices).
+
+    Where there is a stake they are no members yet: everybody joins by an own deposit.
 
     Raises
     ------
@@ -61,7 +64,7 @@ def begin_task(
     ledger = PeerLedger.deploy(
         chain.connect(chain.coordinator),
         chain.wait_until,
-        members=members,
+        members=[] if stake_wei else members,
         genesis=genesis,
         rules=rules.digest(),
         kappa_ppm=rules.kappa_ppm,
@@ -69,7 +72,7 @@ def begin_task(
         commit_window_s=rules.commit_window_s,
         ballot_window_s=rules.ballot_window_s,
         sealed=rules.ballots == "sealed",
-        stake=0,
+        stake=stake_wei,
     )
     domain = ledger.domain
     folder.describe(

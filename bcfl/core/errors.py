@@ -26,6 +26,7 @@ __all__ = [
     "NobodyLeft",
     "NodeRefused",
     "NodeUnreachable",
+    "NotAReader",
     "ProgramFailed",
     "ProtocolError",
     "ReplyMalformed",
@@ -185,6 +186,10 @@ class BlobMissing(BlobError):
 
 class SealError(BlobError):
     """A sealed blob is not sealed to this key, or not sealed at all, or was changed."""
+
+
+class NotAReader(SealError):
+    """A sealed blob is sealed to others than the owner of this key."""
 
 
 class StoreUnreachable(BlobError):

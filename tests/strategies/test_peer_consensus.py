@@ -15,12 +15,11 @@ from flwr.serverapp.strategy import FedAdam
 from bcfl.adapters.accounts import derive_account
 from bcfl.adapters.flower.grid import InProcessGrid
 from bcfl.adapters.flower.mod import PeerConsensusMod, peer_consensus_mod
-from bcfl.core.domain import Commitment, SignedCommitment
 from bcfl.core.errors import ConfigurationError, ModelError, NobodyLeft, RoundVoid
 from bcfl.core.record import RoundRecord
-from bcfl.core.typed_data import commitment_message
 from bcfl.strategies import PeerConsensus
 from tests import toy
+from tests.strategies.two_faced import TwoFaced
 
 PHASES = ["open", "train", "commit", "review", "ballot", "select", "aggregate", "close"]
 
@@ -213,6 +212,22 @@ def test_a_node_that_comes_later_becomes_a_member(tmp_path: Path) -> None:
     assert [len(record.committed) for record in records] == [3, 3, 4]
 
 
+def test_who_is_not_on_the_allow_list_is_no_member(tmp_path: Path) -> None:
+    members = [derive_account(0, "member", i).address for i in range(5)]
+    allowed = [members[i].lower() for i in (3, 1, 0)]
+    strategy = PeerConsensus(run_dir=tmp_path, min_available_nodes=5, allowed=allowed)
+    grid = InProcessGrid(toy.client_app([peer_consensus_mod]), 5)
+    strategy.start(grid, toy.initial_arrays(), num_rounds=1)
+    assert strategy.refused.keys() == {members[2], members[4]}
+    entries = [entry for entry in strategy.folder.journal if entry["kind"] == "commitment"]
+    assert {entry["member"] for entry in entries} == {0, 1, 2}, "by index, of those that are"
+
+
+def test_nobody_on_the_allow_list_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(NobodyLeft, match="not on the coordinator's allow list"):
+        run(tmp_path, allowed=[derive_account(0, "member", 9).address])
+
+
 def test_the_winners_can_be_handed_to_another_strategy(tmp_path: Path) -> None:
     inner = FedAdam(eta=0.3, tau=0.1, min_available_nodes=5)
     strategy_result, records = run_inner(tmp_path, inner)
@@ -343,35 +358,10 @@ def test_no_member_can_stop_a_round_by_how_it_votes(
 def test_a_member_that_signs_two_deltas_is_proven_guilty_and_the_round_goes_on(
     tmp_path: Path,
 ) -> None:
-    strategies: list[PeerConsensus] = []
-
-    class TwoFaced(InProcessGrid):
-        """Delivers member 4's reply to the first message to train twice, with two deltas."""
-
-        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> Any:
-            messages = list(messages)
-            replies = super().send_and_receive(messages, timeout=timeout)
-            partitions = {n: c.node_config["partition-id"] for n, c in self.contexts.items()}
-            for reply in list(replies):
-                record = reply.content.config_records.get("bcfl", {})
-                if record.get("kind") == "trained" and partitions[reply.metadata.src_node_id] == 4:
-                    self.accuse(record)
-            return replies
-
-        def accuse(self, record: Any) -> None:
-            coordinator = strategies[0]._coordinator
-            state = coordinator.ledger.state()
-            account = derive_account(0, "member", 4)
-            commitment = Commitment(state.round, state.model, b"\7" * 32, record["timestamp"])
-            message = commitment_message(coordinator.ledger.domain, commitment)
-            other = SignedCommitment(4, commitment, account.sign(message))
-            coordinator.signed.keep_commitment(other, {})
-
     records: list[RoundRecord] = []
     strategy = PeerConsensus(run_dir=tmp_path, on_round=records.append, min_available_nodes=5)
-    strategies.append(strategy)
-    strategy.start(
-        TwoFaced(toy.client_app([peer_consensus_mod]), 5), toy.initial_arrays(), num_rounds=1
-    )
+    grid = TwoFaced(toy.client_app([peer_consensus_mod]), 5, cheat=4)
+    grid.strategy = strategy
+    strategy.start(grid, toy.initial_arrays(), num_rounds=1)
     assert records[0].committed == (0, 1, 2, 3)
     assert "two different deltas" in records[0].left_out[4]

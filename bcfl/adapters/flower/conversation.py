@@ -8,7 +8,7 @@ that step, and why is kept.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from logging import WARNING
 from typing import TypeVar
@@ -17,9 +17,11 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 from flwr.common.logger import log
 from flwr.serverapp import Grid
 
-from bcfl.adapters.accounts import signed_by
+from bcfl.adapters.accounts import DEVELOPMENT_CHAINS, signed_by
 from bcfl.adapters.flower.records import (
     RECORD_KEY,
+    EnrolOrder,
+    EnrolReply,
     JoinOrder,
     JoinReply,
     Order,
@@ -28,12 +30,13 @@ from bcfl.adapters.flower.records import (
     RoundOrder,
     TrainReply,
 )
+from bcfl.adapters.public_keys import PublicKeys, recover_public_key
 from bcfl.core.errors import ProtocolError
 from bcfl.core.typed_data import join_message
 
 __all__ = ["Conversation"]
 
-_Reply = TypeVar("_Reply", JoinReply, TrainReply, ReviewReply)
+_Reply = TypeVar("_Reply", JoinReply, EnrolReply, TrainReply, ReviewReply)
 
 
 class Conversation:
@@ -48,6 +51,8 @@ class Conversation:
         How long to wait for the replies to one step.
     arrays_key, config_key : str
         Under which an app expects its ArrayRecord and its ConfigRecord.
+    keys : PublicKeys, optional
+        Learns the public key of everybody who is met.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class Conversation:
         timeout_s: float,
         arrays_key: str,
         config_key: str,
+        keys: PublicKeys | None = None,
     ) -> None:
         self._grid = grid
         self._chain_id = chain_id
@@ -65,6 +71,7 @@ class Conversation:
         self._timeout_s = timeout_s
         self._arrays_key = arrays_key
         self._config_key = config_key
+        self._keys = keys
         self._addresses: dict[int, str] = {}  # by node id
         self._fetching: set[int] = set()  # node ids
         self.refused: dict[int, str] = {}  #: nodes that did not join, and why
@@ -88,6 +95,8 @@ class Conversation:
                 failures[node] = f"its signature is not that of {reply.address}"
             else:
                 met.append((reply.partition, reply.address, node))
+                if self._keys is not None:
+                    self._keys.add(recover_public_key(words, reply.signature))
                 if reply.fetches:
                     self._fetching.add(node)
         for _, address, node in sorted(met):
@@ -100,6 +109,25 @@ class Conversation:
         self.refused = failures
         known = set(self._addresses.values())
         return [address for _, address, _ in sorted(met) if address in known]
+
+    def connected(self) -> list[str]:
+        """Everybody who has been met and is here, in the order of meeting."""
+        return list(self._addresses.values())
+
+    def enrol(self, order: EnrolOrder, addresses: Sequence[str]) -> dict[str, str]:
+        """Ask these to join by their own deposit; by address, why some did not.
+
+        On development chains one after the other: there, a seed decides who has which index.
+        """
+        one_by_one = self._chain_id in DEVELOPMENT_CHAINS
+        nodes = [node for node, address in self._addresses.items() if address in addresses]
+        reasons: dict[int, str] = {}
+        for asked in ([node] for node in nodes) if one_by_one else [nodes]:
+            contents = {node: RecordDict({RECORD_KEY: order.to_record()}) for node in asked}
+            replies, failures = self._ask(contents, MessageType.EVALUATE, EnrolReply)
+            said = {node: reply.reason for node, (reply, _) in replies.items() if reply.reason}
+            reasons |= failures | said
+        return {self._addresses[node]: reason for node, reason in reasons.items()}
 
     def present(self, members: tuple[str, ...]) -> dict[int, int]:
         """Member index to node id, of the members that are connected and have been met."""

@@ -11,13 +11,11 @@ from pathlib import Path
 
 from flwr.app import Context
 
-from bcfl.adapters.accounts import Account, derive_account
+from bcfl.adapters.accounts import DEVELOPMENT_CHAINS, Account, derive_account
 from bcfl.core.errors import AccountError
 
-__all__ = ["DEVELOPMENT_CHAINS", "KEY_FILE", "refuse_development_key", "signer_from"]
+__all__ = ["KEY_FILE", "refuse_development_key", "signer_from"]
 
-#: Chain ids on which nothing is worth anything: the embedded chain's, and anvil's default.
-DEVELOPMENT_CHAINS = (131277322940537, 31337)
 KEY_FILE = "bcfl-key-file"
 
 

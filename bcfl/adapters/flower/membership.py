@@ -8,24 +8,22 @@ and refuses what does not agree.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from eth_utils.crypto import keccak
 from flwr.app import Context
 
 from bcfl.adapters.accounts import signed_by
-from bcfl.adapters.bounded_json import parse_json
-from bcfl.adapters.ethereum import Connection
-from bcfl.adapters.flower.blobs import fetch
+from bcfl.adapters.flower.blobs import Parcels
+from bcfl.adapters.flower.contract import RPC_URL, agreed_rules, attach, expect_pinned
 from bcfl.adapters.flower.records import (
     ReviewOrder,
     ReviewReply,
     RoundOrder,
     TrainReply,
 )
-from bcfl.adapters.peer_ledger import PeerLedger
+from bcfl.adapters.public_keys import address_of
 from bcfl.core.codec import Heading, blob_size, digest_of, encode_delta
 from bcfl.core.delta import Delta
 from bcfl.core.domain import (
@@ -46,15 +44,10 @@ from bcfl.core.typed_data import (
     seal_message,
 )
 from bcfl.core.verification import Expectation, OnChain, verify_delta
-from bcfl.ports.blob_store import BlobStore
 from bcfl.ports.chain import Wallet
 from bcfl.ports.ledger import Committed, Ledger
 
 __all__ = ["Membership", "seal_of"]
-
-RPC_URL = "bcfl-rpc-url"
-CONTRACT = "bcfl-contract"
-_PINNED = "bcfl-contract"
 
 
 def seal_of(entries: bytes, salt: bytes) -> bytes:
@@ -90,13 +83,11 @@ class Membership:
         LedgerError
             The chain cannot be read, or the contract is not bcfl's.
         """
-        _expect_pinned(order.contract, context)
+        expect_pinned(order.contract, context)
         signer = signer_of(context)
         url = str(context.node_config.get(RPC_URL, order.rpc_url))
-        ledger = _attach(url, order.contract, signer if order.direct else None)
-        rules = _rules_of(order)
-        if rules.digest() != ledger.rules:
-            raise ProtocolError("the server's rules are not those the contract was deployed with")
+        ledger = attach(url, order.contract, signer if order.direct else None)
+        rules = agreed_rules(order.rules, ledger)
         state = ledger.state()
         if state.round != order.round:
             raise ProtocolError(f"the contract is in round {state.round}, not {order.round}")
@@ -133,24 +124,39 @@ class Membership:
         sent = self.ledger.commit_direct(self._signed(reply))
         return replace(reply, transaction=sent.hash)
 
+    def expect_readers(self, readers: Sequence[bytes]) -> None:
+        """The public keys to which a delta is to be sealed are the members' and the server's.
+
+        Raises
+        ------
+        ProtocolError
+            Somebody else's is among them.
+        """
+        active = self.ledger.active()
+        known = {address for i, address in enumerate(self.members) if active >> i & 1}
+        if strangers := {*map(address_of, readers)} - known - {self.ledger.coordinator}:
+            raise ProtocolError(
+                f"the server wants the delta sealed to {sorted(strangers)}, who are no members"
+            )
+
     def verify(
-        self, order: ReviewOrder, spec: ModelSpec, store: BlobStore | None = None
+        self, order: ReviewOrder, spec: ModelSpec, parcels: Parcels
     ) -> tuple[dict[int, Delta], dict[int, str]]:
         """Check every commitment as claim 4 says; the deltas that pass, the reasons of the rest.
 
-        A blob that the order does not carry is fetched from ``store``.
+        What the order carries, or names, ``parcels`` turns into the deltas' bytes.
         """
         deltas: dict[int, Delta] = {}
         rejected: dict[int, str] = {}
         size = blob_size(spec.n, self.rules.kept(spec.n), spec.dtype)
-        blobs = order.blobs or [b""] * len(order.members)
+        blobs: Sequence[bytes | None] = order.blobs or [None] * len(order.members)
         locators = order.locators or [""] * len(order.members)
         for member, transaction, sent, locator in zip(
             order.members, order.transactions, blobs, locators, strict=True
         ):
             try:
                 chain = self._look_up(member, transaction)
-                blob = sent if order.blobs else fetch(store, chain.digest, locator, size)
+                blob = parcels.unpack(chain.digest, sent, locator, size)
                 deltas[member] = verify_delta(chain, blob, self._expectation(member, spec))
             except (BlobError, CodecError, CommitmentRejected, LedgerError) as error:
                 rejected[member] = str(error)
@@ -237,23 +243,3 @@ class Membership:
         secret = hashlib.sha256(self.signer.sign(words)).digest()
         # The contract wants the member's index in it, so that nobody can use another's seal.
         return secret[:-1] + bytes([self.index])
-
-
-def _rules_of(order: RoundOrder | ReviewOrder) -> Rules:
-    try:
-        return Rules(**parse_json(order.rules.encode()))
-    except (TypeError, ValueError) as error:
-        raise ProtocolError(f"the server sent rules that are none: {error}") from error
-
-
-def _expect_pinned(contract: str, context: Context) -> None:
-    configured = context.node_config.get(CONTRACT)
-    known = context.state.config_records.get(_PINNED)
-    expected = str(configured) if configured else str(known["address"]) if known else contract
-    if contract != expected:
-        raise ProtocolError(f"this node is a member of {expected}; the server named {contract}")
-
-
-@lru_cache(maxsize=64)
-def _attach(url: str, contract: str, signer: Wallet | None) -> PeerLedger:
-    return PeerLedger.attach(Connection(url, signer), contract)

@@ -19,12 +19,15 @@ from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, 
 from flwr.clientapp.typing import ClientAppCallable
 
 from bcfl.adapters.flower import handlers
-from bcfl.adapters.flower.blobs import publish, store_from
+from bcfl.adapters.flower.blobs import Parcels, store_from
+from bcfl.adapters.flower.enrolment import enrol
 from bcfl.adapters.flower.identity import refuse_development_key, signer_from
 from bcfl.adapters.flower.membership import Membership
 from bcfl.adapters.flower.memory import Memory
 from bcfl.adapters.flower.records import (
     RECORD_KEY,
+    EnrolOrder,
+    EnrolReply,
     JoinOrder,
     JoinReply,
     ReviewOrder,
@@ -64,6 +67,11 @@ class PeerConsensusMod:
         order = order_in(message.content)
         if isinstance(order, JoinOrder):
             return self._join(order, message, context)
+        if isinstance(order, EnrolOrder):
+            signer_of = self._signer_of or partial(signer_from, seed=order.seed)
+            simulated = self._signer_of is None
+            reply = enrol(order, context, signer_of(context), simulated=simulated)
+            return _reply(reply, message)
         if isinstance(order, RoundOrder):
             return self._train(order, message, context, call_next)
         if isinstance(order, ReviewOrder):
@@ -103,9 +111,10 @@ class PeerConsensusMod:
             arrays, metrics = handlers.call_train(message, context, call_next)
             change = difference(spec.flatten(arrays), base)
             reply = membership.sign_commitment(top_gamma(change, membership.rules.kept(spec.n)))
-            store = store_from(context)
-            if order.publish and store is not None:
-                reply = replace(reply, blob=b"", locator=publish(store, reply.blob))
+            membership.expect_readers(order.readers)
+            parcels = Parcels.of(context, membership.signer, sealed=bool(order.readers))
+            blob, locator = parcels.pack(reply.blob, order.readers, publish=order.publish)
+            reply = replace(reply, blob=blob, locator=locator)
             memory.keep_commitment(reply, metrics)
         if order.direct and not reply.transaction:
             reply = membership.commit_direct(reply)
@@ -142,7 +151,8 @@ class PeerConsensusMod:
         membership.expect_base(base_arrays)
         spec = ModelSpec.of(base_arrays, membership.rules.integer_arrays)
         base = spec.flatten(base_arrays)
-        deltas, rejected = membership.verify(order, spec, store_from(context))
+        parcels = Parcels.of(context, membership.signer, sealed=order.sealed)
+        deltas, rejected = membership.verify(order, spec, parcels)
         qualities: dict[int, float] = {}
         for member, delta in clip(deltas, membership.rules.clip).items():
             if member == membership.index:
@@ -172,7 +182,7 @@ class PeerConsensusMod:
 
 
 def _reply(
-    reply: JoinReply | TrainReply | ReviewReply,
+    reply: JoinReply | EnrolReply | TrainReply | ReviewReply,
     message: Message,
     metrics: MetricRecord | None = None,
 ) -> Message:

@@ -15,6 +15,8 @@ from bcfl.core.errors import ProtocolError
 
 __all__ = [
     "RECORD_KEY",
+    "EnrolOrder",
+    "EnrolReply",
     "JoinOrder",
     "JoinReply",
     "Order",
@@ -103,6 +105,7 @@ class RoundOrder(_Record):
     seed: int  #: of the development keys of simulations
     direct: bool  #: send your own transactions
     publish: bool = False  #: put your delta into your store, if you have one; send the locator
+    readers: list[bytes] = field(default_factory=list)  #: seal it to these keys; none: do not
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ class TrainReply(_Record):
     timestamp: int
     signature: bytes
     transaction: str  #: of a direct commitment, else empty
-    blob: bytes  #: empty where it was published
+    blob: bytes  #: sealed where readers were named; empty where it was published
     locator: str = ""  #: leads to a published blob; may be empty even so
 
 
@@ -131,10 +134,11 @@ class ReviewOrder(_Record):
     direct: bool
     members: list[int]
     transactions: list[str]  #: numbers to look up on the chain
-    blobs: list[bytes]  #: empty where they are to be fetched
+    blobs: list[bytes]  #: empty where they are to be fetched; sealed where ``sealed``
     reveal: bool  #: sealed ballots only: show now what was sealed
     receipt: bytes  #: the coordinator's word that it has this member's commitment; or empty
     locators: list[str] = field(default_factory=list)  #: lead to blobs that are to be fetched
+    sealed: bool = False  #: the blobs are sealed to the members: open them with your key
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,27 @@ class ReviewReply(_Record):
     transaction: str
 
 
-Order = JoinOrder | RoundOrder | ReviewOrder
+@dataclass(frozen=True, slots=True)
+class EnrolOrder(_Record):
+    """Become a member of this task, by your own deposit, if you want to."""
+
+    kind: ClassVar[str] = "enrol"
+    rpc_url: str
+    contract: str
+    rules: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolReply(_Record):
+    """Whether the node is a member now."""
+
+    kind: ClassVar[str] = "enrolled"
+    transaction: str  #: that deposited the stake; empty where there was none
+    reason: str  #: why it did not join; empty where it is a member
+
+
+Order = JoinOrder | EnrolOrder | RoundOrder | ReviewOrder
 
 
 def order_in(content: RecordDict) -> Order | None:
@@ -159,7 +183,7 @@ def order_in(content: RecordDict) -> Order | None:
     record = content.config_records.get(RECORD_KEY)
     if record is None:
         return None
-    for kind in (JoinOrder, RoundOrder, ReviewOrder):
+    for kind in (JoinOrder, EnrolOrder, RoundOrder, ReviewOrder):
         if record.get("kind") == kind.kind:
             return kind.read(content)
     raise ProtocolError(f"expected an order; found kind {record.get('kind')!r}")

@@ -4,7 +4,7 @@
 ``command``             ``bcfl audit RUN_DIR``: prints, writes the report, says 0, 1 or 2
 ``audit``               all checks, in order
 ``gather``              the evidence: from the folder, from the chain, replayed or live
-``blobs``, ``files``    reading whatever is there, and changing nothing
+``blobs``, ``files``    reading whatever is there, sealed or not, and changing nothing
 ``evidence``            what that is, as plain values
 ``papers``              task, journal and receipts, read without trust
 ``history``             the events as rounds: order, phases, deadlines, membership

@@ -23,6 +23,7 @@ def audit_command(
     receipts: Sequence[Path | str] = (),
     report: Path | str | None = None,
     ipfs_url: str | None = None,
+    key_file: Path | str | None = None,
 ) -> int:
     """Audit a run, print what was found, and write the report.
 
@@ -38,6 +39,9 @@ def audit_command(
         Where the machine-readable report goes; by default ``audit.json`` in the run's folder.
     ipfs_url : str, optional
         The RPC of an IPFS node that has the blobs; by default they are in the run's folder.
+    key_file : path, optional
+        Of the coordinator, or of somebody who was a member all the time, where blobs are for
+        members only; its password is in the environment.
 
     Returns
     -------
@@ -47,7 +51,9 @@ def audit_command(
     """
     folder = Path(run_dir)
     try:
-        store = None if ipfs_url is None else open_blobs(folder, ipfs_url)
+        key = None if key_file is None else Path(key_file)
+        named = ipfs_url is not None or key is not None
+        store = open_blobs(folder, ipfs_url, key) if named else None
         audit = audit_run(folder, rpc_url, [Path(receipt) for receipt in receipts], store)
     except BcflError as error:
         print(f"cannot audit {folder}: {error}", file=sys.stderr)

@@ -8,13 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bcfl.adapters.local_store import LocalStore
+from bcfl.adapters.sealed_store import SealedStore
 from bcfl.apps.audit.evidence import Evidence
 from bcfl.apps.audit.findings import STORE, Culprit, Finding, author
 from bcfl.apps.audit.history import History, Round
 from bcfl.core.codec import Heading, blob_size, decode_delta
 from bcfl.core.delta import Delta
 from bcfl.core.domain import SignedCommitment
-from bcfl.core.errors import BlobMissing, CodecError, ModelError, StoreUnreachable
+from bcfl.core.errors import (
+    BlobMissing,
+    CodecError,
+    ModelError,
+    NotAReader,
+    SealError,
+    StoreUnreachable,
+)
 from bcfl.core.model import Arrays, ModelSpec, decode_model
 from bcfl.core.rules import Rules
 from bcfl.ports.ledger import Committed
@@ -79,10 +87,15 @@ def read_deltas(
 
 
 def _fetch(evidence: Evidence, digest: bytes, max_bytes: int) -> bytes:
+    store = evidence.blobs
     try:
-        return evidence.blobs.get(digest, max_bytes)
+        return store.get(digest, max_bytes)
+    except NotAReader:
+        raise  # nor is it anybody's that this key cannot open what it was never to open
+    except SealError as error:
+        raise CodecError(str(error)) from error
     except StoreUnreachable as error:
-        if isinstance(evidence.blobs, LocalStore):
+        if isinstance(store.inner if isinstance(store, SealedStore) else store, LocalStore):
             raise CodecError(str(error)) from error  # a file that cannot be read
         raise  # a node that does not answer is nobody's guilt
 

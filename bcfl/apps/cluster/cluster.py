@@ -15,17 +15,19 @@ from pathlib import Path
 
 import requests
 
-from bcfl.adapters.accounts import PASSWORD_VARIABLE, Account, derive_account
+from bcfl.adapters.accounts import PASSWORD_VARIABLE, Account
 from bcfl.adapters.anvil import AnvilChain
+from bcfl.adapters.flower.contract import RPC_URL
+from bcfl.adapters.flower.enrolment import MOST_STAKE_WEI
 from bcfl.adapters.flower.identity import KEY_FILE
-from bcfl.adapters.flower.membership import RPC_URL
 from bcfl.apps.audit import audit_command
 from bcfl.apps.cluster.processes import Programs, free_port
-from bcfl.core.errors import ProgramFailed
+from bcfl.core.errors import ConfigurationError, ProgramFailed
 
 __all__ = ["ClusterSettings", "run_cluster"]
 
 _APP = Path(__file__).parent / "app"
+_ETHER_WEI = 10**18
 _SUPERLINK = "cluster"  # the connection's name in Flower's config.toml
 
 
@@ -40,11 +42,23 @@ class ClusterSettings:
     rounds : int
     timeout_s : float
         For all rounds together.
+    transactions : {"relayed", "direct"}
+        Direct: each SuperNode sends its own, from an account that has ether.
+    stake_wei : int
+        Above 0: each SuperNode becomes a member by its own deposit of so much.
     """
 
     nodes: int = 4
     rounds: int = 3
     timeout_s: float = 900.0
+    transactions: str = "relayed"
+    stake_wei: int = 0
+
+    @property
+    def ether_wei(self) -> int:
+        """What each SuperNode's account needs to have."""
+        pays = self.transactions == "direct" or self.stake_wei
+        return self.stake_wei + _ETHER_WEI if pays else 0
 
 
 def run_cluster(folder: Path, settings: ClusterSettings) -> int:
@@ -63,34 +77,46 @@ def run_cluster(folder: Path, settings: ClusterSettings) -> int:
 
     Raises
     ------
+    ConfigurationError
+        There is a cluster's folder already.
     LedgerError
         There is no anvil and no npm to install it.
     ProgramFailed
         One of the processes ended, or the rounds took too long.
     """
     folder = folder.absolute()
+    if (folder / "keys").exists():
+        raise ConfigurationError(f"{folder} holds a cluster's files already; name another folder")
     password = secrets.token_urlsafe()
     with AnvilChain(seed=secrets.randbits(62)) as chain:
         _say(f"node: anvil at {chain.url}, pid of its own")
-        keys = _make_keys(folder / "keys", settings.nodes, chain.coordinator, password)
+        keys = _make_keys(folder / "keys", settings, chain, password)
         environment = _environment(folder, password)
         with Programs(folder / "logs", environment) as programs:
             port = _start_superlink(programs)
             for index in range(settings.nodes):
-                _start_supernode(programs, index, settings.nodes, port, chain.url, keys[index])
+                _start_supernode(programs, index, settings, port, chain.url, keys[index])
             _run_app(programs, folder, settings, port, chain.url)
             _expect_closed(programs, folder)
         _say("every Flower process has ended; auditing against the node")
         return audit_command(folder / "run", rpc_url=chain.url)
 
 
-def _make_keys(folder: Path, nodes: int, coordinator: Account, password: str) -> list[Path]:
-    """One key file a member, and ``coordinator.json``: on several hosts, each makes its own."""
+def _make_keys(
+    folder: Path, settings: ClusterSettings, chain: AnvilChain, password: str
+) -> list[Path]:
+    """One key file a member, and ``coordinator.json``: on several hosts, each makes its own.
+
+    Who is to pay for anything gets ether first, as its owner would see to on a real chain.
+    """
     folder.mkdir(parents=True)
-    coordinator.create_key_file(folder / "coordinator.json", password)
-    paths = [folder / f"member-{index}.json" for index in range(nodes)]
+    chain.coordinator.create_key_file(folder / "coordinator.json", password)
+    paths = [folder / f"member-{index}.json" for index in range(settings.nodes)]
     for path in paths:
-        derive_account(secrets.randbits(62), "cluster", 0).create_key_file(path, password)
+        account = Account(secrets.token_bytes(32))
+        account.create_key_file(path, password)
+        if settings.ether_wei:
+            chain.fund(account.address, settings.ether_wei)
     return paths
 
 
@@ -126,14 +152,21 @@ def _start_superlink(programs: Programs) -> int:
 
 
 def _start_supernode(
-    programs: Programs, index: int, nodes: int, superlink: int, rpc_url: str, key: Path
+    programs: Programs,
+    index: int,
+    settings: ClusterSettings,
+    superlink: int,
+    rpc_url: str,
+    key: Path,
 ) -> None:
     config = {
         KEY_FILE: f'"{key}"',
         RPC_URL: f'"{rpc_url}"',
         "partition-id": str(index),
-        "num-partitions": str(nodes),
+        "num-partitions": str(settings.nodes),
     }
+    if settings.stake_wei:
+        config[MOST_STAKE_WEI] = str(settings.stake_wei)
     programs.start(
         f"supernode-{index}",
         [
@@ -165,6 +198,8 @@ def _run_app(
         "rpc-url": f'"{rpc_url}"',
         "key-file": f'"{folder / "keys" / "coordinator.json"}"',
         "run-dir": f'"{folder / "run"}"',
+        "transactions": f'"{settings.transactions}"',
+        "stake-wei": str(settings.stake_wei),
     }
     override = " ".join(f"{name}={value}" for name, value in config.items())
     command = ["flwr", "run", str(app), _SUPERLINK, "--stream", "--run-config", override]

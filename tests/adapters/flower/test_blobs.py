@@ -67,7 +67,9 @@ class WatchedGrid(InProcessGrid):
         return reply
 
 
-def play(tmp_path: Path, grid: InProcessGrid, server: Any, layout: Layout) -> RoundRecord:
+def play(
+    tmp_path: Path, grid: InProcessGrid, server: Any, layout: Layout, **options: Any
+) -> RoundRecord:
     records: list[RoundRecord] = []
     strategy = PeerConsensus(
         run_dir=tmp_path,
@@ -77,6 +79,7 @@ def play(tmp_path: Path, grid: InProcessGrid, server: Any, layout: Layout) -> Ro
         max_attempts=1,
         min_available_nodes=CLIENTS,
         fraction_evaluate=0.0,
+        **options,
     )
     strategy.start(grid, toy.initial_arrays(), num_rounds=1)
     return records[0]
@@ -156,3 +159,25 @@ def test_what_a_reviewers_node_spoils_is_rejected_by_that_reviewer(tmp_path: Pat
     assert set(record.rejected) == {0}
     assert all("expected bytes that hash to" in reason for reason in record.rejected[0].values())
     assert set(record.ballots[1]) == {0, 2}
+
+
+def test_what_members_only_may_read_lies_sealed_on_everybodys_node(tmp_path: Path) -> None:
+    with network(3) as (own, *theirs):
+        plain = WatchedGrid(toy.client_app([peer_consensus_mod]), [None] * CLIENTS)
+        model = play(tmp_path / "plain", plain, None, UNIXFS_V1_2025).model
+        secrets = [reply.blob for reply in plain.trained.values()]
+        grid = WatchedGrid(toy.client_app([peer_consensus_mod]), [*theirs, None])
+        record = play(tmp_path / "run", grid, IpfsStore(own.url), UNIXFS_V1_2025, encrypt=True)
+        assert record.committed == record.voted == (0, 1, 2)
+        assert not record.rejected
+        assert record.model == model
+        assert [bool(reply.blob) for _, reply in sorted(grid.trained.items())] == [
+            False,
+            False,
+            True,
+        ]
+        assert [len(review.blobs) for _, review in sorted(grid.reviews.items())] == [0, 0, 3]
+        travelled = [*own.blocks.by_cid.values(), *grid.reviews[2].blobs, grid.trained[2].blob]
+    assert len(travelled) >= 1 + 5 + 3 + 1, "a model; two deltas twice, one once; what was sent"
+    for secret in secrets:
+        assert not any(secret[-40:] in block for block in travelled)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from flwr.app import Context, Message, MetricRecord, RecordDict
 
+from bcfl.adapters.accounts import derive_account
 from bcfl.adapters.embedded_chain import EmbeddedChain
 from bcfl.adapters.flower.mod import PeerConsensusMod
 from bcfl.adapters.flower.records import ReviewOrder
@@ -233,3 +234,13 @@ def test_a_receipt_that_is_not_the_coordinators_is_refused(world: World) -> None
     order: ReviewOrder = world.review_order(world.commit(blobs), blobs)
     with pytest.raises(ProtocolError, match="receipt"):
         world.answer(0, replace(order, receipt=bytes(64) + b"\x1b"))
+
+
+def test_a_member_seals_to_members_and_the_coordinator_alone(world: World) -> None:
+    world.open()
+    known = [world.accounts[1].public_key, world.chain.coordinator.public_key]
+    sealed = world.train(0, readers=known)
+    assert digest_of(world.accounts[1].unseal(sealed.blob)) == sealed.digest
+    stranger = derive_account(0, "member", 9)
+    with pytest.raises(ProtocolError, match=f"sealed to .*{stranger.address}.*no members"):
+        world.train(1, readers=[*known, stranger.public_key])

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from bcfl.adapters.flower.records import (
     RECORD_KEY,
+    EnrolOrder,
+    EnrolReply,
     JoinOrder,
     JoinReply,
     Order,
@@ -23,7 +25,16 @@ from bcfl.adapters.flower.records import (
 )
 from bcfl.core.errors import ProtocolError
 
-KINDS: list[type[Any]] = [JoinOrder, JoinReply, RoundOrder, TrainReply, ReviewOrder, ReviewReply]
+KINDS: list[type[Any]] = [
+    JoinOrder,
+    JoinReply,
+    EnrolOrder,
+    EnrolReply,
+    RoundOrder,
+    TrainReply,
+    ReviewOrder,
+    ReviewReply,
+]
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "int": st.integers(-(2**63), 2**63 - 1),
     "str": st.text(max_size=20),

@@ -114,7 +114,7 @@ class World:
             *[
                 getattr(self.round_order(), name)
                 for name in RoundOrder.__dataclass_fields__
-                if name not in ("kind", "publish")
+                if name not in ("kind", "publish", "readers")
             ],
             members=list(blobs),
             transactions=[transaction] * len(blobs),

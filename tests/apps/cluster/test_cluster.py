@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from bcfl.adapters.anvil_program import default_cache, find_anvil
+from bcfl.apps.cluster.__main__ import main
 from bcfl.core.errors import LedgerError
 
 
@@ -41,12 +43,25 @@ def processes_of(folder: Path) -> list[str]:
 
 @pytest.mark.skipif(bool(anvil_is_missing()), reason=anvil_is_missing() or "-")
 @pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param([], id="relayed"),
+        pytest.param(
+            ["--transactions", "direct", "--stake-wei", "1000000"],
+            id="direct, at a stake",
+            marks=pytest.mark.skipif(
+                "BCFL_FUZZ" not in os.environ, reason="two minutes more: BCFL_FUZZ=1"
+            ),
+        ),
+    ],
+)
 def test_the_cluster_plays_three_rounds_passes_its_audit_and_leaves_nothing(
-    tmp_path: Path,
+    tmp_path: Path, options: list[str]
 ) -> None:
     folder = tmp_path / "cluster"
     done = subprocess.run(
-        [sys.executable, "-m", "bcfl.apps.cluster", str(folder)],
+        [sys.executable, "-m", "bcfl.apps.cluster", str(folder), *options],
         capture_output=True,
         text=True,
         check=False,
@@ -57,3 +72,11 @@ def test_the_cluster_plays_three_rounds_passes_its_audit_and_leaves_nothing(
     journal = (folder / "run" / "journal.jsonl").read_text().splitlines()
     assert {json.loads(line)["member"] for line in journal if "member" in line} == {0, 1, 2, 3}
     assert processes_of(tmp_path) == []
+
+
+def test_a_folder_that_holds_a_cluster_is_not_written_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "keys").mkdir()
+    assert main([str(tmp_path)]) == 1
+    assert "holds a cluster's files already" in capsys.readouterr().err

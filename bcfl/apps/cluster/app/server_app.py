@@ -20,8 +20,12 @@ def main(grid: Grid, context: Context) -> None:
     """Run the rounds; the key file's password is in the environment."""
     config = context.run_config
     run_dir = Path(str(config["run-dir"]))
+    stake_wei = int(config["stake-wei"])
     strategy = PeerConsensus(
         gamma=0.5,
+        transactions=str(config["transactions"]),
+        membership="open" if stake_wei else "allow_list",
+        stake_wei=stake_wei,
         chain=RpcChain(str(config["rpc-url"]), Path(str(config["key-file"]))),
         run_dir=run_dir,
         commit_window_s=300,

@@ -1,0 +1,193 @@
+"""ModelFusion: nodes sell models and judge those of others, whatever becomes of some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flwr.app import Context, Message
+
+from bcfl.adapters.embedded_chain import EmbeddedChain
+from bcfl.adapters.flower.grid import InProcessGrid
+from bcfl.adapters.flower.handlers import to_arrays
+from bcfl.adapters.sealing import seal_share
+from bcfl.apps.experiment.datasets.digits import load_digits
+from bcfl.apps.experiment.datasets.images import Images
+from bcfl.apps.market.architectures import mlp
+from bcfl.apps.market.fused_arrays import fused_from_arrays
+from bcfl.apps.market.roles.client_app import MARKET_KEY, build_market_app
+from bcfl.apps.market.roles.description import Description
+from bcfl.apps.market.roles.market_record import MarketRecord
+from bcfl.apps.market.simulation import FusionEvaluation
+from bcfl.apps.market.training import ContributorTraining, train_contributor
+from bcfl.apps.market.verification_set import VerificationSet
+from bcfl.core.errors import ConfigurationError, NobodyLeft
+from bcfl.core.model_blob import TrainedModel
+from bcfl.strategies import ModelFusion
+
+NODES = 4
+Deliver = Callable[[Message, Context], Message | None]
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    return load_digits(1 / 3)
+
+
+class Market:
+    """Four nodes with a quarter of the digits each, and what was told of the rounds."""
+
+    def __init__(self, images: Images, folder: Path, **options: object) -> None:
+        self.images = images
+        self.records: list[MarketRecord] = []
+        self.chain = EmbeddedChain(folder / "chain.jsonl")
+        self.grid = InProcessGrid(build_market_app(self.train), NODES)
+        known = {"seats": 3, "quorum": 2, "mafr": 0.6} | options
+        self.strategy = ModelFusion(
+            verification=VerificationSet(images.test_images, images.test_labels, 10),
+            chain=self.chain,
+            run_dir=folder,
+            on_round=self.records.append,
+            min_available_nodes=NODES,
+            **known,  # type: ignore[arg-type]
+        )
+
+    def train(self, context: Context, description: Description) -> TrainedModel:
+        partition = int(context.node_config["partition-id"])
+        rows = slice(partition, None, NODES)
+        return train_contributor(
+            mlp(description.input_shape, description.classes),
+            self.images.train_images[rows],
+            self.images.train_labels[rows],
+            ContributorTraining(epochs=5),
+            seed=partition,
+        )
+
+    def deliver(self, change: Callable[[int, str, Deliver], Deliver]) -> None:
+        """Put something between the server and a node: (partition, order) decide."""
+        usual = self.grid.deliver
+
+        def deliver(message: Message, context: Context) -> Message | None:
+            order = str(message.content.config_records[MARKET_KEY]["order"])
+            partition = int(context.node_config["partition-id"])
+            return change(partition, order, usual)(message, context)
+
+        self.grid.deliver = deliver  # type: ignore[method-assign]
+
+    def outcomes(self) -> list[str]:
+        return [record.outcome for record in self.records]
+
+    def left(self) -> int:
+        """Wei on the contract in the end."""
+        with self.chain, self.chain.connect() as connection:
+            return connection.balance(self.strategy._ledger.address)
+
+
+def lost(message: Message, context: Context) -> None:
+    """A message that never arrives."""
+
+
+def test_every_node_sells_a_model_and_they_become_one(images: Images, tmp_path: Path) -> None:
+    market = Market(images, tmp_path)
+    evaluation = FusionEvaluation(images)
+    result = market.strategy.start(market.grid, num_rounds=9, evaluate_fn=evaluation)
+    assert market.outcomes() == ["paid"] * NODES  # one round a node, whatever was asked for
+    assert [record.fused for record in market.records] == [1, 2, 3, 4]
+    accuracies = [m["accuracy"] for m in result.evaluate_metrics_serverapp.values()]
+    assert len(accuracies) == NODES
+    assert accuracies[-1] > max(0.9, accuracies[0])
+    fused = fused_from_arrays(to_arrays(result.arrays))
+    right = fused.logits(images.test_images).argmax(1) == images.test_labels
+    assert right.mean() == pytest.approx(accuracies[-1])
+    for index, record in enumerate(market.records):
+        assert record.contributor == index
+        assert index not in record.fitness  # nobody judges its own
+        assert len(set(record.fitness.values())) == 1  # honest verifiers find the same
+        names = {"submitted", "drawn", "shared", "sealed", "reported", "disclosed"}
+        assert set(record.gas) == names
+        assert sum(record.gas.values()) < 900_000
+    assert market.left() == 0
+
+
+def test_the_same_seed_fuses_the_same_model(images: Images, tmp_path: Path) -> None:
+    found = []
+    for name in ("one", "other"):
+        market = Market(images, tmp_path / name)
+        found.append(to_arrays(market.strategy.start(market.grid, num_rounds=2).arrays))
+    assert list(found[0]) == list(found[1])
+    assert all(np.array_equal(found[0][key], found[1][key]) for key in found[0])
+
+
+def test_nodes_that_vanish_cost_their_own_money_alone(images: Images, tmp_path: Path) -> None:
+    market = Market(images, tmp_path, seats=2, redraws=1)
+
+    def change(partition: int, order: str, usual: Deliver) -> Deliver:
+        if (partition, order) == (0, "contribute"):
+            return lost
+        return lost if partition == 3 and order in ("turn", "contribute") else usual
+
+    market.deliver(change)
+    market.strategy.start(market.grid, num_rounds=4)
+    first, second, third, fourth = market.outcomes()
+    assert first == fourth == "no reply in time"
+    assert (second, third) == ("paid", "paid")
+    assert all(3 not in record.fitness for record in market.records)
+    # who did not come back to leave has lost its bond to the task; nothing else is stuck
+    assert market.left() == 0
+
+
+def test_a_node_whose_training_fails_is_passed_over(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = Market(images, tmp_path)
+
+    def train(context: Context, description: Description) -> TrainedModel:
+        if context.node_config["partition-id"] == 0:
+            raise RuntimeError("no disk space left")
+        return Market.train(market, context, description)
+
+    market.grid._client_app = build_market_app(train)
+    market.strategy.start(market.grid, num_rounds=2)
+    assert "no disk space left" in market.records[0].outcome
+    assert market.outcomes()[1] == "paid"
+
+
+def test_a_stranger_cannot_open_what_is_for_members_only(images: Images, tmp_path: Path) -> None:
+    market = Market(images, tmp_path, members_only=True)
+    market.strategy.start(market.grid, num_rounds=2)
+    assert market.outcomes() == ["paid", "paid"]
+    blobs = [path.read_bytes() for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+    assert len(blobs) > 6
+    assert not any(b"BCFM" in blob for blob in blobs)  # a model's magic: none lies open
+    assert len(seal_share(bytes(32), market.chain.coordinator.public_key)) == 94
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"seats": 4, "quorum": 2}, "needs 5 nodes; found 4"),
+        ({"mafr": 1.0}, "mafr lies in"),
+        ({"quorum": 4}, "quorum lies in"),
+        ({"allowance_wei": -1}, "allowance_wei is at least 0"),
+    ],
+)
+def test_what_cannot_be_is_said(
+    images: Images, tmp_path: Path, options: dict[str, object], said: str
+) -> None:
+    def play() -> None:
+        market = Market(images, tmp_path, **options)
+        market.strategy.start(market.grid)
+
+    with pytest.raises(ConfigurationError, match=said):
+        play()
+
+
+def test_nodes_with_another_app_are_told_apart(images: Images, tmp_path: Path) -> None:
+    market = Market(images, tmp_path)
+    market.grid._client_app = lambda message, context: Message(
+        message.content.__class__(), reply_to=message
+    )
+    with pytest.raises(NobodyLeft, match="its app is not one of build_market_app's"):
+        market.strategy.start(market.grid)
