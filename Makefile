@@ -22,7 +22,7 @@ cluster: $(READY)  ## SuperLink, four SuperNodes, a real node: three rounds, aud
 	$(BIN)/python -m bcfl.apps.cluster
 
 test: $(READY)  ## the whole suite, on two cores
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)  ## style
 	$(BIN)/ruff check

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -21,3 +22,8 @@ settings.register_profile(
     "fuzz", parent=settings.get_profile("suite"), derandomize=False, max_examples=1000
 )
 settings.load_profile("fuzz" if os.environ.get("BCFL_FUZZ") else "suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file first: begun last, it would leave the other worker idle."""
+    items.sort(key=lambda item: "tests/apps/cluster/" not in item.nodeid)

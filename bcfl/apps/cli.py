@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bcfl.apps.market.roles.command import market
+from bcfl.apps.stake import stake
 
 __all__ = ["app", "main"]
 
@@ -21,6 +22,7 @@ app = typer.Typer(
 
 
 app.add_typer(market, name="market")
+app.add_typer(stake, name="stake")
 
 
 @app.callback()

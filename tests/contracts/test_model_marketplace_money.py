@@ -384,7 +384,7 @@ class Market(RuleBasedStateMachine):
 def test_every_wei_that_goes_in_comes_out_once_in_random_histories() -> None:
     for counter in (successes, refusals, outcomes):
         counter.clear()
-    histories = 1_000 if FUZZ else 12
+    histories = 1_000 if FUZZ else 8
     run_state_machine_as_test(
         Market, settings=settings(max_examples=histories, stateful_step_count=30)
     )

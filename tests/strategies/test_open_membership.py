@@ -19,7 +19,7 @@ from bcfl.adapters.peer_ledger import PeerLedger
 from bcfl.apps.audit import audit_command
 from bcfl.apps.audit.audit import audit_run
 from bcfl.apps.audit.findings import author
-from bcfl.apps.stake import app as stake_app
+from bcfl.apps.stake import stake as stake_app
 from bcfl.core.errors import ConfigurationError, ContractReverted, NobodyLeft
 from bcfl.core.record import RoundRecord
 from bcfl.ports.ledger import Equivocated, MemberJoined, MemberLeft

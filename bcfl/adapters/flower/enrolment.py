@@ -3,7 +3,7 @@
 A node is asked by the server, and answers only if its owner has said how much it may deposit:
 ``--node-config 'bcfl-key-file="/path/key.json" bcfl-stake-wei=1000000000000000000'``. It pays
 from its own account, reads the stake from the contract and not from the server, and gets it
-back by leaving and withdrawing (``python -m bcfl.apps.stake``). Two deltas signed for one
+back by leaving and withdrawing (``bcfl stake``). Two deltas signed for one
 round forfeit it.
 """
 
