@@ -36,8 +36,11 @@ types: $(READY)  ## strict types, over the package as it is installed
 
 check: lint types test  ## all that CI runs
 
-fuzz: $(READY)  ## the property tests, with a thousand examples each
-	BCFL_FUZZ=1 $(BIN)/python -m pytest -m "not slow" --timeout=3600
+fuzz: $(READY)  ## the suite, with a thousand examples of each property: hours
+	BCFL_FUZZ=1 $(BIN)/python -m pytest --timeout=7200
+
+bench: $(READY)  ## gas, bytes and seconds of a round, measured here
+	$(BIN)/python -m tests.benchmark
 
 contracts: $(READY)  ## compile the contracts anew
 	$(BIN)/python -m bcfl.contracts.build
