@@ -16,12 +16,10 @@ from bcfl.adapters.accounts import Account, derive_account
 from bcfl.adapters.anvil import AnvilChain, RpcChain
 from bcfl.adapters.anvil_program import default_cache, find_anvil
 from bcfl.adapters.chain_base import wait_for_time
-from bcfl.adapters.chains import open_chain
 from bcfl.adapters.embedded_chain import EmbeddedChain
 from bcfl.adapters.ethereum import Connection
 from bcfl.core.errors import (
     AccountError,
-    ConfigurationError,
     ContractReverted,
     LedgerError,
     NodeRefused,
@@ -239,7 +237,7 @@ def test_an_anvil_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_node_of_somebody_elses_is_used_with_a_key_file(chain: AnvilChain, key_file: Path):
-    rpc = open_chain("rpc", url=chain.url, key_file=key_file, password=PASSWORD)
+    rpc = RpcChain(chain.url, key_file, PASSWORD)
     with rpc:
         assert rpc.coordinator == Account.from_key_file(key_file, PASSWORD)
         rpc.fund(MEMBER.address, 5)
@@ -270,27 +268,6 @@ def test_a_wrong_url_or_key_is_found_out_at_once(chain: AnvilChain, key_file: Pa
         RpcChain(chain.url, key_file, "wrong")
     with pytest.raises(AccountError, match="cannot read"):
         RpcChain(chain.url, key_file / "nowhere", PASSWORD)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"kind": "mainnet"}, "one of embedded, anvil, rpc; found 'mainnet'"),
-        ({"kind": "rpc"}, "needs a URL and a key file; found neither"),
-        ({"kind": "rpc", "url": "http://a"}, "found a URL"),
-    ],
-)
-def test_a_chain_that_cannot_be_chosen_is_a_configuration_error(options, words: str):
-    with pytest.raises(ConfigurationError, match=words):
-        open_chain(**options)
-
-
-def test_chains_are_chosen_by_name(tmp_path: Path):
-    with open_chain(folder=tmp_path, seed=3) as chain:
-        assert isinstance(chain, EmbeddedChain)
-        assert chain.coordinator == derive_account(3, "coordinator", 0)
-    assert (tmp_path / "chain.jsonl").exists()
-    assert isinstance(open_chain("anvil", folder=tmp_path), AnvilChain)
 
 
 def test_waiting_leaves_a_chain_alone_that_has_blocks_of_its_own():

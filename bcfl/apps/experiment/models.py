@@ -13,7 +13,7 @@ from torch import nn
 
 from bcfl.apps.experiment.settings import ModelSettings
 
-__all__ = ["build_model", "count_parameters"]
+__all__ = ["build_model"]
 
 
 def build_model(settings: ModelSettings, seed: int) -> nn.Module:
@@ -35,11 +35,6 @@ def build_model(settings: ModelSettings, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _BUILDERS[settings.kind](settings)
-
-
-def count_parameters(model: nn.Module) -> int:
-    """n: how many values the flat parameter vector has."""
-    return sum(tensor.numel() for tensor in model.state_dict().values())
 
 
 def _cnn(settings: ModelSettings) -> nn.Module:
