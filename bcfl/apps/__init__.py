@@ -1,7 +1,7 @@
 """What people start.
 
 ==========================================  ==========================================
-``cli``                                     the ``bcfl`` command
+``cli``, ``key_file``                       the ``bcfl`` command
 ``task``, ``consensus_round``,              the server's side of peer consensus, which
 ``coordinator``, ``signed_round``,          ``bcfl.strategies.PeerConsensus`` drives
 ``round_log``, ``repeated_round``,
@@ -15,6 +15,6 @@
 ``attacks``                                 what malicious clients do
 ``audit``                                   every round of a run, recomputed
 ``flower_app``, ``cluster``                 as a Flower app; in processes of its own
-``market``                                  models, and their fusion
+``market``                                  models, their fusion, and the roles that trade
 ==========================================  ==========================================
 """
