@@ -15,7 +15,7 @@ from bcfl.adapters.journal import Journal
 from bcfl.adapters.pieces import put_pieces
 from bcfl.adapters.sealing import encrypt_model, seal_for, seal_share, secret_commitment
 from bcfl.apps.market.roles.description import fetch_description
-from bcfl.apps.market.roles.history import History, Story, expect_task, read_history, state_of
+from bcfl.apps.market.roles.history import Story, expect_task, read_history, read_story, state_of
 from bcfl.apps.market.roles.opening import address_bytes, fetch_offer
 from bcfl.apps.market.roles.turn import Turn, attempt, earliest, short
 from bcfl.core.errors import ConfigurationError, ContractReverted
@@ -87,7 +87,7 @@ class Contributor:
             key = description.initiator_key if terms.rules.members_only else None
             submission = self._publish(task, blob, key)
             # on disk before it is on the chain: killed in between, the next try submits the same
-            self._offers.append({"task": task, "model": name, "offer": submission.hex()})
+            self._offers.append(self._entry(task, name) | {"offer": submission.hex()})
         if self._ledger.submission(submission) is None:
             self._enter(task, submission)
         return submission
@@ -100,7 +100,7 @@ class Contributor:
         wake: int | None = None
         for story in mine:
             found = state_of(self._ledger, story)
-            deed = self._act(history, story, found)
+            deed = self._act(story, found)
             if deed:
                 deeds.append(f"{deed} ({short(story.submission)})")
             else:
@@ -137,27 +137,28 @@ class Contributor:
                 raise
 
     def _offered(self, task: int, name: str) -> bytes | None:
-        found = [
-            bytes.fromhex(entry["offer"])
-            for entry in self._offers
-            if (entry["task"], entry["model"]) == (task, name)
-        ]
-        return found[-1] if found else None
+        wanted = self._entry(task, name).items()
+        found = [entry["offer"] for entry in self._offers if wanted <= entry.items()]
+        return bytes.fromhex(found[-1]) if found else None
 
-    def _act(self, history: History, story: Story, found: Submission) -> str:
-        now = self._ledger.now()
+    def _entry(self, task: int, name: str) -> dict[str, str | int]:
+        """What an offer is remembered by: a folder may serve several markets, one by one."""
+        return {"market": self._ledger.address, "task": task, "model": name}
+
+    def _act(self, story: Story, found: Submission) -> str:
+        ledger, submission = self._ledger, story.submission
+        now = ledger.now()
         if now > found.deadline:
-            settled = attempt(
-                self._ledger, story.submission, lambda: self._ledger.settle(story.submission)
+            return attempt(
+                ledger, submission, lambda: ledger.settle(submission), "settled what was overdue"
             )
-            return "settled what was overdue" if settled else ""
         match found.phase:
             case MarketPhase.DRAW if self._enough_verifiers(story, found):
-                attempt(self._ledger, story.submission, lambda: self._ledger.draw(story.submission))
-                return "drew the panel"
+                return attempt(
+                    ledger, submission, lambda: ledger.draw(submission), "drew the panel"
+                )
             case MarketPhase.SHARE:
-                self._share(history, story, found)
-                return "opened the model to its panel"
+                return self._share(story, found)
             case MarketPhase.DISCLOSE:
                 return self._disclose(story, found, now)
         return ""
@@ -167,19 +168,26 @@ class Contributor:
         free = self._ledger.verifiers().keys() - barred
         return len(free) >= found.panel.count(None)
 
-    def _share(self, history: History, story: Story, found: Submission) -> None:
+    def _share(self, story: Story, found: Submission) -> str:
+        history, story = read_story(self._ledger, story)
         keys = self.keys_of(story.task, fetch_offer(self._store, story).nonce)
         readers = [history.public_keys[seat] for seat in found.panel if seat is not None]
-        self._ledger.share(story.submission, self._store.put(seal_for(keys.encode(), readers)))
+        sealed = self._store.put(seal_for(keys.encode(), readers))
+        return attempt(
+            self._ledger,
+            story.submission,
+            lambda: self._ledger.share(story.submission, sealed),
+            "opened the model to its panel",
+        )
 
     def _disclose(self, story: Story, found: Submission, now: int) -> str:
         window = expect_task(self._ledger, story.task).conditions.answer_window
         if found.deadline - now < window // _MARGIN:
             return ""
         keys = self.keys_of(story.task, fetch_offer(self._store, story).nonce)
-        attempt(
+        return attempt(
             self._ledger,
             story.submission,
             lambda: self._ledger.disclose(story.submission, keys.secret),
+            "disclosed the key, and was paid",
         )
-        return "disclosed the key, and was paid"

@@ -34,6 +34,8 @@ __all__ = [
 _MAX_BYTES: Final = 1 << 20
 _MOST_CLASSES: Final = 1 << 16
 _MOST_STEPS: Final = 10_000
+#: Of a verification set. With the most features that a model may have, 650 MB of doubles.
+_MOST_SAMPLES: Final = 20_000
 _VERSION: Final = 1
 
 
@@ -118,6 +120,7 @@ def publish_description(
     StoreUnreachable
         As ``BlobStore.put``.
     """
+    _expect_few(verification)
     if recommended is not None:
         recommended.check(fitness.limits)
         if (recommended.input_shape, recommended.classes) != (
@@ -190,12 +193,21 @@ def fetch_verification_set(
         description.fusion_share,
         description.seed,
     )
+    _expect_few(found)
     if found.input_shape != description.input_shape:
         raise ConfigurationError(
             f"the task's samples are of shape {description.input_shape}; "
             f"the verification set's are of {found.input_shape}"
         )
     return found
+
+
+def _expect_few(verification: VerificationSet) -> None:
+    if len(verification.labels) > _MOST_SAMPLES:
+        raise ConfigurationError(
+            f"a verification set has at most {_MOST_SAMPLES:,} samples; found "
+            f"{len(verification.labels):,}: draw some of them"
+        )
 
 
 def expect_within(asked: FitnessRules, allowed: Limits) -> None:

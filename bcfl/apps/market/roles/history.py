@@ -24,7 +24,7 @@ from bcfl.ports.market_events import (
 )
 from bcfl.ports.market_ledger import MarketLedger
 
-__all__ = ["History", "Story", "expect_task", "read_history", "state_of"]
+__all__ = ["History", "Story", "expect_task", "read_history", "read_story", "state_of"]
 
 
 @dataclass(slots=True)
@@ -116,6 +116,16 @@ def expect_task(ledger: MarketLedger, task: int) -> Task:
             f"this market has {ledger.tasks()} tasks, numbered from 1; found {task}"
         )
     return found
+
+
+def read_story(ledger: MarketLedger, story: Story) -> tuple[History, Story]:
+    """The history anew, and a submission's own.
+
+    To be read after the state that one acts on: a history of before may lack who has sat down
+    on the panel since, or the keys that were shared with it.
+    """
+    history = read_history(ledger)
+    return history, history.stories[story.submission]
 
 
 def state_of(ledger: MarketLedger, story: Story) -> Submission:

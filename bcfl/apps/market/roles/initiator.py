@@ -9,7 +9,14 @@ from bcfl.adapters.accounts import Account
 from bcfl.adapters.sealing import seal_for
 from bcfl.apps.market.fused_model import FusedModel
 from bcfl.apps.market.roles.assessment import Assessment
-from bcfl.apps.market.roles.history import History, Story, expect_task, read_history, state_of
+from bcfl.apps.market.roles.history import (
+    History,
+    Story,
+    expect_task,
+    read_history,
+    read_story,
+    state_of,
+)
 from bcfl.apps.market.roles.opening import fetch_offer, open_model, shared_in_the_clear
 from bcfl.apps.market.roles.turn import Turn, attempt, earliest, short
 from bcfl.core.architecture import DEFAULT_LIMITS, Limits
@@ -71,7 +78,7 @@ class Initiator:
             if story.outcome is not None:
                 continue
             found = state_of(self._ledger, story)
-            deed = self._act(history, story, found)
+            deed = self._act(story, found)
             if deed:
                 deeds.append(f"{deed} ({short(story.submission)})")
             else:
@@ -108,22 +115,27 @@ class Initiator:
         complete = terms.pending == 0 and terms.taken == terms.conditions.submissions
         return complete or self._ledger.now() > terms.conditions.deadline
 
-    def _act(self, history: History, story: Story, found: Submission) -> str:
-        if self._ledger.now() > found.deadline:
-            settled = attempt(
-                self._ledger, story.submission, lambda: self._ledger.settle(story.submission)
+    def _act(self, story: Story, found: Submission) -> str:
+        ledger, submission = self._ledger, story.submission
+        if ledger.now() > found.deadline:
+            return attempt(
+                ledger, submission, lambda: ledger.settle(submission), "settled what was overdue"
             )
-            return "settled what was overdue" if settled else ""
-        if found.phase is MarketPhase.GRANT:
-            readers = [history.public_keys[seat] for seat in found.panel if seat is not None]
-            shared = {
-                digest: self._shared(fetch_offer(self._store, history.stories[digest]))
-                for digest in story.bought_before
-            }
-            models = self._store.put(seal_for(encode_grant(shared), readers))
-            self._ledger.grant(story.submission, models)
-            return "opened to the panel what was bought before"
-        return ""
+        if found.phase is not MarketPhase.GRANT:
+            return ""
+        history, story = read_story(ledger, story)
+        readers = [history.public_keys[seat] for seat in found.panel if seat is not None]
+        shared = {
+            digest: self._shared(fetch_offer(self._store, history.stories[digest]))
+            for digest in story.bought_before
+        }
+        models = self._store.put(seal_for(encode_grant(shared), readers))
+        return attempt(
+            ledger,
+            submission,
+            lambda: ledger.grant(submission, models),
+            "opened to the panel what was bought before",
+        )
 
     def _shared(self, offer: Offer) -> bytes:
         if expect_task(self._ledger, self.task).rules.members_only:

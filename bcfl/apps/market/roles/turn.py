@@ -37,22 +37,23 @@ def earliest(one: int | None, other: int | None) -> int | None:
     return min((time for time in (one, other) if time is not None), default=None)
 
 
-def attempt(ledger: MarketLedger, submission: bytes, act: Callable[[], object]) -> bool:
-    """Do what anyone may do; False where somebody else was quicker.
+def attempt(ledger: MarketLedger, submission: bytes, act: Callable[[], object], deed: str) -> str:
+    """Send a transaction; the deed, or nothing where somebody else, or the deadline, was quicker.
 
     Raises
     ------
     ContractReverted
-        The contract refused it, and nothing has changed meanwhile.
+        The contract refused it, although it is in time and nothing has changed meanwhile.
     """
     before = ledger.submission(submission)
+    assert before is not None
     try:
         act()
     except ContractReverted:
-        if ledger.submission(submission) == before:
+        if ledger.submission(submission) == before and ledger.now() <= before.deadline:
             raise
-        return False
-    return True
+        return ""
+    return deed
 
 
 def short(digest: bytes) -> str:
