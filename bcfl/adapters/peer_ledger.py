@@ -156,7 +156,7 @@ class PeerLedger:
         """``Rules.digest`` of the rules that the task was deployed with."""
         return bytes(self._read("rules"))
 
-    @cached_property
+    @property
     def stake(self) -> int:
         """What a member deposits, wei; 0 where the coordinator says who is a member."""
         return int(self._read("stake"))

@@ -24,7 +24,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bcfl.apps.configuration import register_resolvers
 from bcfl.apps.mistakes import explain
-from bcfl.apps.run import run_experiment
 from bcfl.apps.sweep import Sweep
 from bcfl.core.errors import BcflError, ConfigurationError, DatasetUnavailable
 
@@ -42,6 +41,9 @@ class _Jobs:
 
     def play(self, config: DictConfig) -> None:
         """Run one job. Its error is kept, for Hydra would print it in its own way."""
+        # torch, Flower, Ray: seconds, which whoever asks for help or a configuration is spared
+        from bcfl.apps.run import run_experiment  # noqa: PLC0415
+
         job = HydraConfig.get()
         choices = {name: job.runtime.choices[name] for name in ("strategy", "dataset", "attack")}
         choices["overrides"] = list(job.overrides.task)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bcfl.adapters.embedded_chain import EmbeddedChain
 from bcfl.adapters.flower.grid import InProcessGrid
 from bcfl.adapters.flower.mod import peer_consensus_mod
 from bcfl.core.record import RoundRecord
@@ -84,3 +85,15 @@ def test_a_task_killed_twice_resumes_twice(
     strategy = PeerConsensus(run_dir=tmp_path, resume=True)
     checkpoint = strategy.folder.load_checkpoint(bytes.fromhex(undisturbed["open"][-1].model))
     assert len(checkpoint) == 2
+
+
+def test_a_chain_begun_anew_at_the_same_port_is_not_taken_for_the_one_before(
+    tmp_path: Path,
+) -> None:
+    """The same accounts deploy to the same address: what was read there once is no longer so."""
+    with EmbeddedChain(tmp_path / "first.jsonl") as chain:
+        port = int(chain.url.rpartition(":")[2])
+    for ballots in ("open", "sealed"):
+        chain = EmbeddedChain(tmp_path / f"{ballots}.jsonl", port=port)
+        records = play(tmp_path / ballots, chain=chain, ballots=ballots)
+        assert [record.void for record in records] == [False, False]

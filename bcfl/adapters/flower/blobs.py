@@ -14,7 +14,6 @@ from functools import lru_cache
 
 from flwr.app import Context
 
-from bcfl.adapters.ipfs_store import IpfsStore
 from bcfl.adapters.sealed_store import Reader, SealedStore
 from bcfl.adapters.sealing import seal_for
 from bcfl.core.errors import ProtocolError
@@ -106,5 +105,8 @@ class Parcels:
 
 
 @lru_cache(maxsize=8)
-def _store_at(url: str) -> IpfsStore:
+def _store_at(url: str) -> LocatingStore:
+    # an HTTP library, which nodes without a store of their own need not load for every message
+    from bcfl.adapters.ipfs_store import IpfsStore  # noqa: PLC0415
+
     return IpfsStore(url)

@@ -52,6 +52,11 @@ def expect_pinned(contract: str, context: Context) -> None:
 
 
 @lru_cache(maxsize=64)
-def attach(url: str, contract: str, signer: Wallet | None) -> PeerLedger:
-    """The task's contract at a node; once a process."""
+def attach(url: str, contract: str, rules: str, signer: Wallet | None) -> PeerLedger:
+    """The task's contract at a node; once a process.
+
+    ``rules`` is what :func:`agreed_rules` is about to compare with the contract's. A development
+    chain that is begun anew at the same port has the same contract address; what was read from
+    the one before must not be taken for its own.
+    """
     return PeerLedger.attach(Connection(url, signer), contract)

@@ -33,7 +33,7 @@ def enrol(order: EnrolOrder, context: Context, signer: Wallet, *, simulated: boo
     try:
         expect_pinned(order.contract, context)
         url = str(context.node_config.get(RPC_URL, order.rpc_url))
-        ledger = attach(url, order.contract, signer)
+        ledger = attach(url, order.contract, order.rules, signer)
         agreed_rules(order.rules, ledger)
         members, active = ledger.members(), ledger.active()
         if signer.address in members and active >> members.index(signer.address) & 1:

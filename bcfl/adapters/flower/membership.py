@@ -86,7 +86,7 @@ class Membership:
         expect_pinned(order.contract, context)
         signer = signer_of(context)
         url = str(context.node_config.get(RPC_URL, order.rpc_url))
-        ledger = attach(url, order.contract, signer if order.direct else None)
+        ledger = attach(url, order.contract, order.rules, signer if order.direct else None)
         rules = agreed_rules(order.rules, ledger)
         state = ledger.state()
         if state.round != order.round:
