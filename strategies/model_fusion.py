@@ -31,13 +31,14 @@ from bcfl.apps.market.fusion_settings import FusionSettings
 from bcfl.apps.market.roles.access import open_store
 from bcfl.apps.market.roles.description import publish_description
 from bcfl.apps.market.roles.federation import Federation, MarketOrder, read_replies
+from bcfl.apps.market.roles.history import Story, read_history
 from bcfl.apps.market.roles.initiator import Initiator
 from bcfl.apps.market.roles.market_record import MarketRecord, describe_round
 from bcfl.apps.market.roles.market_round import MarketRound
 from bcfl.apps.market.roles.opening import fetch_offer
 from bcfl.apps.market.verification_set import VerificationSet
 from bcfl.core.architecture import Architecture
-from bcfl.core.errors import ConfigurationError
+from bcfl.core.errors import BlobError, CodecError, ConfigurationError
 from bcfl.core.market import Conditions, Rules
 from bcfl.core.market_report import to_ppm
 
@@ -207,12 +208,13 @@ class ModelFusion(Strategy):
         seconds = {"train": time.monotonic() - self._began}
         node = self._federation.node_of(self._nodes[contributor])
         read, failures = read_replies(replies, [node])
-        if failures:
-            log(WARNING, "round %s: no model: %s", server_round, failures[node])
+        submission, why = b"", failures.get(node, "")
+        if not why:
+            submission, why = self._submitted(read[node], self._nodes[contributor])
+        if why:
+            log(WARNING, "round %s: no model: %s", server_round, why)
             models = len(self.fused.models)
-            self._on_round(
-                MarketRecord(server_round, server_round, contributor, "", failures[node], models)
-            )
+            self._on_round(MarketRecord(server_round, server_round, contributor, "", why, models))
             return None, None
         round_ = MarketRound(
             self.chain,
@@ -223,10 +225,11 @@ class ModelFusion(Strategy):
             lambda phase: self._on_phase(server_round, phase),
             seconds,
         )
-        submission = bytes.fromhex(str(read[node]["submission"]))
         story = round_.play(submission)
         self._on_phase(server_round, "fuse")
         self.fused = self._initiator.fused()
+        for digest, reason in self._initiator.lost.items():
+            log(WARNING, "the model %s was bought, and is left out: %s", digest.hex(), reason)
         self._on_round(
             describe_round(
                 server_round,
@@ -235,7 +238,7 @@ class ModelFusion(Strategy):
                 lambda transaction: self._connection.receipt(transaction).gas,
                 self._nodes,
                 models=len(self.fused.models),
-                size_bytes=fetch_offer(self._blobs, story).size_bytes,
+                size_bytes=self._size(story),
                 seconds=seconds,
             )
         )
@@ -243,6 +246,24 @@ class ModelFusion(Strategy):
             return None, None
         metrics = MetricRecord({"models": len(self.fused.models), "fitness": self.fused.accuracy})
         return to_array_record(fused_arrays(self.fused)), metrics
+
+    def _submitted(self, reply: ConfigRecord, contributor: str) -> tuple[bytes, str]:
+        """The submission that a node names, or why it is none of its own to this task."""
+        name = str(reply.get("submission", ""))
+        try:
+            submission = bytes.fromhex(name)
+        except ValueError:
+            submission = b""
+        story = read_history(self._ledger).stories.get(submission)
+        if story is None or (story.contributor, story.task) != (contributor, self._initiator.task):
+            return b"", f"it named a submission that is not its own to this task: {name!r:.70}"
+        return submission, ""
+
+    def _size(self, story: Story) -> int:
+        try:
+            return fetch_offer(self._blobs, story).size_bytes
+        except (BlobError, CodecError):
+            return 0  # its verifiers have reported it
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -302,6 +323,16 @@ class ModelFusion(Strategy):
     def _settle_up(self) -> None:
         """Give everybody what is theirs: verifiers leave, what is left returns to the initiator."""
         while not (turn := self._initiator.turn()).finished:
+            if turn.troubles or self._is_long(turn.wake):
+                log(
+                    WARNING,
+                    "what is left of the deposit can be collected once task %s of the market %s "
+                    "is closed (`bcfl market collect`) %s",
+                    self._initiator.task,
+                    self._ledger.address,
+                    "; ".join(turn.troubles),
+                )
+                break
             if not turn.deeds and turn.wake is not None:
                 self.chain.wait_until(turn.wake)
         self._federation.order(self._nodes, self._order.content("turn"))
@@ -310,6 +341,12 @@ class ModelFusion(Strategy):
             log(WARNING, "%s did not leave, its money waits on the chain: %s", address, reason)
         left = self._connection.balance(self._ledger.address)
         log(INFO, "left on the contract: %s wei", left)
+
+    def _is_long(self, wake: int | None) -> bool:
+        # the embedded chain's time costs nothing; on another, a run need not wait for a day
+        if wake is None or isinstance(self.chain, EmbeddedChain):
+            return False
+        return wake - self._ledger.now() > 2 * self._window_s
 
     def _when_fused(
         self, evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None

@@ -7,25 +7,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flwr.app import Context, Message
+from flwr.app import ConfigRecord, Context, Message
 
 from bcfl.adapters.embedded_chain import EmbeddedChain
 from bcfl.adapters.flower.grid import InProcessGrid
 from bcfl.adapters.flower.handlers import to_arrays
+from bcfl.adapters.market_ledger import EthereumMarket
 from bcfl.adapters.sealing import seal_share
 from bcfl.apps.experiment.datasets.digits import load_digits
 from bcfl.apps.experiment.datasets.images import Images
 from bcfl.apps.market.architectures import mlp
 from bcfl.apps.market.fused_arrays import fused_from_arrays
 from bcfl.apps.market.roles.client_app import MARKET_KEY, build_market_app
+from bcfl.apps.market.roles.contributor import Contributor
 from bcfl.apps.market.roles.description import Description
 from bcfl.apps.market.roles.market_record import MarketRecord
 from bcfl.apps.market.simulation import FusionEvaluation
 from bcfl.apps.market.training import ContributorTraining, train_contributor
 from bcfl.apps.market.verification_set import VerificationSet
 from bcfl.core.errors import ConfigurationError, NobodyLeft
+from bcfl.core.market import Conditions, deposit
 from bcfl.core.model_blob import TrainedModel
-from bcfl.strategies import ModelFusion
+from bcfl.strategies import ModelFusion, model_fusion
 
 NODES = 4
 Deliver = Callable[[Message, Context], Message | None]
@@ -78,6 +81,13 @@ class Market:
 
     def outcomes(self) -> list[str]:
         return [record.outcome for record in self.records]
+
+    def conditions(self) -> Conditions:
+        with self.chain, self.chain.connect() as connection:
+            market = EthereumMarket.attach(connection, self.strategy._ledger.address)
+            task = market.task(1)
+        assert task is not None
+        return task.conditions
 
     def left(self) -> int:
         """Wei on the contract in the end."""
@@ -162,6 +172,91 @@ def test_a_stranger_cannot_open_what_is_for_members_only(images: Images, tmp_pat
     assert len(blobs) > 6
     assert not any(b"BCFM" in blob for blob in blobs)  # a model's magic: none lies open
     assert len(seal_share(bytes(32), market.chain.coordinator.public_key)) == 94
+
+
+def edited(usual: Deliver, edit: Callable[[ConfigRecord], None]) -> Deliver:
+    """A node whose answers were changed."""
+
+    def deliver(message: Message, context: Context) -> Message | None:
+        reply = usual(message, context)
+        assert reply is not None
+        if reply.has_content():
+            edit(reply.content.config_records[MARKET_KEY])
+        return reply
+
+    return deliver
+
+
+def test_a_node_that_answers_nonsense_holds_up_no_round(images: Images, tmp_path: Path) -> None:
+    market = Market(images, tmp_path, seats=2)
+
+    def talk(reply: ConfigRecord) -> None:
+        reply["deeds"], reply["wakes"] = ["much, again"], [0.5, 0.25]
+        reply["troubles"] = 7
+
+    def change(partition: int, order: str, usual: Deliver) -> Deliver:
+        if (partition, order) == (0, "turn"):
+            return edited(lambda m, c: Message(m.content, reply_to=m), talk)
+        return usual
+
+    market.deliver(change)
+    market.strategy.start(market.grid, num_rounds=3)
+    assert market.outcomes() == ["void", "paid", "paid"]
+    assert market.left() == 0
+
+
+def test_a_node_that_names_what_it_has_not_submitted_is_passed_over(
+    images: Images, tmp_path: Path
+) -> None:
+    market = Market(images, tmp_path, seats=2)
+    sold: list[str] = []
+
+    def change(partition: int, order: str, usual: Deliver) -> Deliver:
+        if order != "contribute":
+            return usual
+        if partition == 0:
+            return edited(usual, lambda reply: sold.append(str(reply["submission"])))
+        names = {1: sold[0], 2: "no digest", 3: "00" * 32}
+        return edited(usual, lambda reply: reply.update({"submission": names[partition]}))
+
+    market.deliver(change)
+    market.strategy.start(market.grid, num_rounds=4)
+    assert market.outcomes()[0] == "paid"
+    assert all("not its own to this task" in why for why in market.outcomes()[1:])
+
+
+def test_an_offer_that_nobody_can_read_ends_no_run(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = Market(images, tmp_path, seats=2)
+    publish = Contributor._publish
+    unread: list[bytes] = []
+
+    def unreadable(self: Contributor, task: int, blob: bytes, key: bytes | None) -> bytes:
+        submission = publish(self, task, blob, key)
+        if not unread:
+            unread.append(submission)
+            return self._store.put(b"no offer")
+        return submission
+
+    monkeypatch.setattr(Contributor, "_publish", unreadable)
+    monkeypatch.setattr(Contributor, "_nonce", lambda self, submission: bytes(16))
+    monkeypatch.setattr(Contributor, "_remember", lambda *_: None)
+    market.strategy.start(market.grid, num_rounds=1)
+    assert market.outcomes() == ["rejected"]
+    assert set(market.records[0].reasons.values()) == {"unopenable"}
+    assert market.records[0].bytes_up == 0
+
+
+def test_a_run_in_real_time_does_not_wait_for_the_task_to_close(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = Market(images, tmp_path)
+    market.deliver(lambda partition, order, usual: lost if order == "contribute" else usual)
+    monkeypatch.setattr(model_fusion, "EmbeddedChain", type(None))
+    market.strategy.start(market.grid, num_rounds=1)
+    assert market.outcomes() == ["no reply in time"]
+    assert market.left() == deposit(market.strategy.rules, market.conditions())
 
 
 @pytest.mark.parametrize(

@@ -6,23 +6,32 @@ Everything here follows from the chain and the store; it is kept because it is s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from bcfl.apps.market.fused_model import FusedModel, outputs_for_task
+from bcfl.apps.market.roles.costs import expect_within
 from bcfl.apps.market.roles.description import (
     Description,
-    expect_within,
     fetch_description,
     fetch_verification_set,
 )
 from bcfl.apps.market.roles.history import History
 from bcfl.apps.market.verification_set import VerificationSet
 from bcfl.core.architecture import DEFAULT_LIMITS, Limits
+from bcfl.core.errors import ArchitectureError, ModelError
 from bcfl.core.model_blob import TrainedModel
 from bcfl.ports.blob_store import BlobStore
 
-__all__ = ["Assessment"]
+__all__ = ["BREAKDOWNS", "Assessment"]
 
-_MOST_VERIFICATION_BYTES = 1 << 28
+#: What numpy and torch raise over numbers and sizes that nobody foresaw.
+BREAKDOWNS = (ArithmeticError, MemoryError, RuntimeError, ValueError)
+_MOST_VERIFICATION_BYTES = 1 << 26
+#: So many tasks are remembered: who verifies for ever meets many.
+_KEPT = 8
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 class Assessment:
@@ -48,16 +57,16 @@ class Assessment:
         if digest not in self._descriptions:
             found = fetch_description(self._store, digest)
             expect_within(found.fitness, self._limits)
-            self._descriptions[digest] = found
+            _remember(self._descriptions, digest, found)
         return self._descriptions[digest]
 
     def verification(self, history: History, task: int) -> VerificationSet:
         """The task's verification set; raises as ``fetch_verification_set``."""
         digest = history.launched[task].description
         if digest not in self._verification:
-            self._verification[digest] = fetch_verification_set(
-                self._store, self.description(history, task), _MOST_VERIFICATION_BYTES
-            )
+            description = self.description(history, task)
+            found = fetch_verification_set(self._store, description, _MOST_VERIFICATION_BYTES)
+            _remember(self._verification, digest, found)
         return self._verification[digest]
 
     def fuse(
@@ -65,20 +74,33 @@ class Assessment:
     ) -> FusedModel:
         """These models (submission, model) as one; those fused before are not fused again.
 
-        Raises
-        ------
-        ArchitectureError, ModelError
-            As ``outputs_for_task``; none for a model that a panel has measured.
+        One that does not join counts as none, for everybody alike: a panel that bought it
+        anyway must not keep the models after it from being judged, or used.
         """
-        description = self.description(history, task)
-        verification = self.verification(history, task)
         names = [name for name, _ in models]
         joined, fused = self._fused.get(task, ([], FusedModel()))
         if joined != names[: len(joined)]:
             joined, fused = [], FusedModel()
         for name, model in models[len(joined) :]:
-            outputs = outputs_for_task(model, verification, description.limits)
-            fused = fused.join(model, outputs, verification, description.fitness.fusion)
+            fused = self._join(history, task, fused, model)
             joined = [*joined, name]
-        self._fused[task] = joined, fused
+        _remember(self._fused, task, (joined, fused))
         return fused
+
+    def _join(
+        self, history: History, task: int, fused: FusedModel, model: TrainedModel
+    ) -> FusedModel:
+        rules = self.description(history, task).fitness
+        verification = self.verification(history, task)
+        try:
+            outputs = outputs_for_task(model, verification, rules.limits)
+            return fused.join(model, outputs, verification, rules.fusion)
+        except (ArchitectureError, ModelError, *BREAKDOWNS):
+            return fused
+
+
+def _remember(cache: dict[_Key, _Value], key: _Key, value: _Value) -> None:
+    cache.pop(key, None)
+    cache[key] = value
+    while len(cache) > _KEPT:
+        del cache[next(iter(cache))]

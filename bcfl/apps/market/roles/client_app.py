@@ -2,7 +2,9 @@
 
 The strategy's messages only say when to look at the chain; what a node then does is what its
 role's own program would do (``contributor``, ``verifier``), and neither models nor reports
-travel in a message. So the server can delay a node, and do nothing else to it.
+travel in a message. So of a sale the server can only delay a node. But it names the chain and
+the market, and with them the bond and the stake that the node's account deposits: give that
+account no more than it may lose.
 """
 
 from __future__ import annotations
@@ -78,9 +80,12 @@ def build_market_app(train: TrainModel) -> ClientApp:
         if order != "turn":
             raise ProtocolError(f"expected meet, register, turn or leave; found {order!r:.20}")
         turns = node.contributor.turn(), node.verifier.turn()
-        wakes = [turn.wake for turn in turns if turn.wake is not None]
-        deeds = [deed for turn in turns for deed in turn.deeds]
-        return _reply(message, {"deeds": deeds, "wakes": wakes})
+        content: dict[str, str | int | list[str] | list[int]] = {
+            "deeds": [deed for turn in turns for deed in turn.deeds],
+            "troubles": [trouble for turn in turns for trouble in turn.troubles],
+            "wakes": [turn.wake for turn in turns if turn.wake is not None],
+        }
+        return _reply(message, content)
 
     return app
 

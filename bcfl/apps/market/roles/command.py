@@ -6,9 +6,10 @@ status, the same words once more go on from what the chain says.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -105,11 +106,11 @@ def launch(
             name or verification.stem,
             verification,
             rules,
-            FitnessRules(least_gain_ppm=round(least_gain * 1_000_000)),
+            FitnessRules(least_gain_ppm=_whole("least-gain", least_gain * 1_000_000)),
             submissions,
             _wei(stake),
-            round(open_hours * 3600),
-            round(window_minutes * 60),
+            _whole("open-hours", open_hours * 3600),
+            _whole("window-minutes", window_minutes * 60),
             recommend,
         )
         program(_access(rpc, address, key_file, store, folder), request, typer.echo)
@@ -231,11 +232,19 @@ def _wei(ether: str) -> int:
 
     try:
         wei = Decimal(ether) * 10**18
-    except InvalidOperation:
+    except DecimalException:
         wei = Decimal(-1)
-    if not wei.is_finite() or wei < 0 or wei != int(wei):
+    if not wei.is_finite() or not 0 <= wei < 2**256 or wei != int(wei):
         raise ConfigurationError(f"expected an amount of ether such as 0.01; found {ether!r}")
     return int(wei)
+
+
+def _whole(name: str, number: float) -> int:
+    from bcfl.core.errors import ConfigurationError  # noqa: PLC0415
+
+    if not math.isfinite(number):
+        raise ConfigurationError(f"--{name} is a finite number; found {number}")
+    return round(number)
 
 
 def _run(program: Callable[[], Any]) -> None:
@@ -254,6 +263,9 @@ def _run(program: Callable[[], Any]) -> None:
         print(f"bcfl: {explain(error)}", file=sys.stderr)
         mistaken = isinstance(error, ConfigurationError | DatasetUnavailable | AccountError)
         raise typer.Exit(MISTAKEN if mistaken else FAILED) from None
+    except OSError as error:
+        print(f"bcfl: {explain(ConfigurationError(str(error)))}", file=sys.stderr)
+        raise typer.Exit(MISTAKEN) from None
     except KeyboardInterrupt:
         print("bcfl: interrupted; the same command once more goes on", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None

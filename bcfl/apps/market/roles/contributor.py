@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from functools import partial
 from pathlib import Path
 
 from bcfl.adapters.accounts import Account
 from bcfl.adapters.journal import Journal
 from bcfl.adapters.pieces import put_pieces
 from bcfl.adapters.sealing import encrypt_model, seal_for, seal_share, secret_commitment
+from bcfl.apps.market.roles.costs import expect_within
 from bcfl.apps.market.roles.description import fetch_description
 from bcfl.apps.market.roles.history import Story, expect_task, read_history, read_story, state_of
-from bcfl.apps.market.roles.opening import address_bytes, fetch_offer
-from bcfl.apps.market.roles.turn import Turn, attempt, earliest, short
-from bcfl.core.errors import ConfigurationError, ContractReverted
+from bcfl.apps.market.roles.opening import address_bytes
+from bcfl.apps.market.roles.turn import Diary, Turn, attempt, earliest, short
+from bcfl.core.architecture import DEFAULT_LIMITS
+from bcfl.core.errors import ConfigurationError, ContractReverted, ProtocolError
 from bcfl.core.market import MarketPhase, Submission
 from bcfl.core.market_offer import MAX_OFFER_BYTES, ModelKeys, Offer
 from bcfl.core.model_blob import TrainedModel, encode_model_blob
@@ -30,6 +33,8 @@ __all__ = ["Contributor"]
 #: Share of the answer window that has to be left for a secret to be disclosed: a transaction
 #: that comes too late publishes the secret and earns nothing.
 _MARGIN = 10
+#: Offers of one model, of which somebody else submits the digest first.
+_TRIES = 3
 
 
 class Contributor:
@@ -62,17 +67,21 @@ class Contributor:
         task : int
         model : TrainedModel
         anew : bool
-            Submit it again, though it was submitted before: after a void submission.
+            Submit it once more if it was submitted before and came to nothing.
 
         Raises
         ------
         ArchitectureError, ConfigurationError
-            The model is beyond the task's limits, or not for its inputs and classes.
+            The model is beyond the task's limits, or not for its inputs and classes; or the
+            task's limits are beyond what verifiers put up with.
         ContractReverted
             The task is closed, or the deposit used up.
+        ProtocolError
+            Somebody submits in our place whatever we publish.
         """
         terms = expect_task(self._ledger, task)
         description = fetch_description(self._store, terms.description)
+        expect_within(description.fitness, DEFAULT_LIMITS)
         model.architecture.check(description.limits)
         found = (model.architecture.input_shape, model.architecture.classes)
         if found != (description.input_shape, description.classes):
@@ -82,33 +91,42 @@ class Contributor:
             )
         blob = encode_model_blob(model, address_bytes(self._account.address))
         name = hashlib.sha256(blob).hexdigest()
-        submission = None if anew else self._offered(task, name)
-        if submission is None:
-            key = description.initiator_key if terms.rules.members_only else None
-            submission = self._publish(task, blob, key)
-            # on disk before it is on the chain: killed in between, the next try submits the same
-            self._offers.append(self._entry(task, name) | {"offer": submission.hex()})
-        if self._ledger.submission(submission) is None:
-            self._enter(task, submission)
-        return submission
+        submission = self._offered(task, name)
+        if submission is not None and anew and self._came_to_nothing(submission):
+            submission = None
+        key = description.initiator_key if terms.rules.members_only else None
+        for _ in range(_TRIES):
+            if submission is None:
+                # on disk before it is on the chain: killed in between, the next try submits the
+                # same
+                submission = self._publish(task, blob, key)
+                self._remember(task, name, submission)
+            if self._enter(task, submission):
+                return submission
+            submission = None  # its digest was seen on its way, and taken: seal it anew
+        raise ProtocolError(
+            f"{_TRIES} times somebody else submitted the digest of what was published for task "
+            f"{task}: who sees this account's transactions before they are mined?"
+        )
 
     def turn(self) -> Turn:
         """Draw, share, disclose, settle: whatever is due of one's own submissions."""
-        history = read_history(self._ledger)
-        mine = [each for each in history.pending() if each.contributor == self._account.address]
-        deeds: list[str] = []
-        wake: int | None = None
+        pending = read_history(self._ledger).pending()
+        mine = [each for each in pending if each.contributor == self._account.address]
+        diary = Diary()
         for story in mine:
             found = state_of(self._ledger, story)
-            deed = self._act(story, found)
+            deed = ""
+            with diary.about(story.submission):
+                deed = self._act(story, found)
             if deed:
-                deeds.append(f"{deed} ({short(story.submission)})")
-            else:
-                wake = earliest(wake, found.deadline + 1)
+                diary.deeds.append(f"{deed} ({short(story.submission)})")
+            elif not found.phase.is_final:
+                diary.wake = earliest(diary.wake, found.deadline + 1)
         if not mine and self._ledger.account_of(self._account.address).credit:
             self._ledger.withdraw()
-            deeds.append("withdrew its credit")
-        return Turn(tuple(deeds), wake, finished=not mine and not deeds)
+            diary.deeds.append("withdrew its credit")
+        return diary.turn(finished=not mine and not diary.deeds)
 
     def keys_of(self, task: int, nonce: bytes) -> ModelKeys:
         """What opens the model of one's own offer: derived from its nonce, never kept."""
@@ -126,37 +144,60 @@ class Contributor:
         pieces = put_pieces(self._store, sealed)
         return self._store.put(Offer(author, nonce, share, len(sealed), pieces).encode())
 
-    def _enter(self, task: int, submission: bytes) -> None:
-        offer = Offer.decode(self._store.get(submission, MAX_OFFER_BYTES))
-        commitment = secret_commitment(self.keys_of(task, offer.nonce).secret)
-        try:
-            self._ledger.submit(task, submission, commitment)
-        except ContractReverted:
-            # a transaction of before this process was killed may have been mined meanwhile
-            if self._ledger.submission(submission) is None:
-                raise
+    def _enter(self, task: int, submission: bytes) -> bool:
+        """Submit, or have submitted before; False if somebody else has that digest."""
+        if (known := self._ledger.submission(submission)) is None:
+            commitment = secret_commitment(self.keys_of(task, self._nonce(submission)).secret)
+            try:
+                self._ledger.submit(task, submission, commitment)
+            except ContractReverted:
+                # a transaction of before this process was killed may have been mined meanwhile
+                if (known := self._ledger.submission(submission)) is None:
+                    raise
+        return known is None or known.contributor == self._account.address
+
+    def _came_to_nothing(self, submission: bytes) -> bool:
+        known = self._ledger.submission(submission)
+        return known is not None and known.phase in (MarketPhase.VOID, MarketPhase.REJECTED)
+
+    def _remember(self, task: int, name: str, submission: bytes) -> None:
+        # with the nonce: a store that loses the offer must not keep us from being paid
+        entry = {"market": self._ledger.address, "task": task, "model": name}
+        nonce = Offer.decode(self._store.get(submission, MAX_OFFER_BYTES)).nonce
+        self._offers.append(entry | {"offer": submission.hex(), "nonce": nonce.hex()})
 
     def _offered(self, task: int, name: str) -> bytes | None:
-        wanted = self._entry(task, name).items()
-        found = [entry["offer"] for entry in self._offers if wanted <= entry.items()]
-        return bytes.fromhex(found[-1]) if found else None
+        """The newest offer of that model to that task, unless the store has lost it."""
+        found = [
+            bytes.fromhex(entry["offer"])
+            for entry in self._offers
+            if (entry.get("market"), entry["task"], entry["model"])
+            == (self._ledger.address, task, name)
+        ]
+        if not found:
+            return None
+        if self._ledger.submission(found[-1]) is None and not self._store.has(found[-1]):
+            return None
+        return found[-1]
 
-    def _entry(self, task: int, name: str) -> dict[str, str | int]:
-        """What an offer is remembered by: a folder may serve several markets, one by one."""
-        return {"market": self._ledger.address, "task": task, "model": name}
+    def _nonce(self, submission: bytes) -> bytes:
+        for entry in self._offers:
+            if entry["offer"] == submission.hex():
+                return bytes.fromhex(entry["nonce"])
+        return Offer.decode(self._store.get(submission, MAX_OFFER_BYTES)).nonce
 
     def _act(self, story: Story, found: Submission) -> str:
-        ledger, submission = self._ledger, story.submission
-        now = ledger.now()
+        now = self._ledger.now()
+        if found.phase.is_final:
+            return ""
         if now > found.deadline:
-            return attempt(
-                ledger, submission, lambda: ledger.settle(submission), "settled what was overdue"
-            )
+            settle = partial(self._ledger.settle, story.submission)
+            deed = "settled what was overdue"
+            return attempt(self._ledger, story.submission, found, settle, deed)
         match found.phase:
             case MarketPhase.DRAW if self._enough_verifiers(story, found):
-                return attempt(
-                    ledger, submission, lambda: ledger.draw(submission), "drew the panel"
-                )
+                draw = partial(self._ledger.draw, story.submission)
+                return attempt(self._ledger, story.submission, found, draw, "drew the panel")
             case MarketPhase.SHARE:
                 return self._share(story, found)
             case MarketPhase.DISCLOSE:
@@ -170,24 +211,18 @@ class Contributor:
 
     def _share(self, story: Story, found: Submission) -> str:
         history, story = read_story(self._ledger, story)
-        keys = self.keys_of(story.task, fetch_offer(self._store, story).nonce)
+        keys = self.keys_of(story.task, self._nonce(story.submission))
         readers = [history.public_keys[seat] for seat in found.panel if seat is not None]
         sealed = self._store.put(seal_for(keys.encode(), readers))
-        return attempt(
-            self._ledger,
-            story.submission,
-            lambda: self._ledger.share(story.submission, sealed),
-            "opened the model to its panel",
-        )
+        share = partial(self._ledger.share, story.submission, sealed)
+        deed = "opened the model to its panel"
+        return attempt(self._ledger, story.submission, found, share, deed)
 
     def _disclose(self, story: Story, found: Submission, now: int) -> str:
         window = expect_task(self._ledger, story.task).conditions.answer_window
         if found.deadline - now < window // _MARGIN:
             return ""
-        keys = self.keys_of(story.task, fetch_offer(self._store, story).nonce)
-        return attempt(
-            self._ledger,
-            story.submission,
-            lambda: self._ledger.disclose(story.submission, keys.secret),
-            "disclosed the key, and was paid",
-        )
+        keys = self.keys_of(story.task, self._nonce(story.submission))
+        disclose = partial(self._ledger.disclose, story.submission, keys.secret)
+        deed = "disclosed the key, and was paid"
+        return attempt(self._ledger, story.submission, found, disclose, deed)

@@ -7,7 +7,7 @@ architecture". MAFR, reward and deadlines are the contract's; everything else is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Final
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -16,6 +16,7 @@ from pydantic_core import to_json
 from bcfl.adapters.bounded_json import parse_json
 from bcfl.adapters.pieces import get_pieces, put_pieces
 from bcfl.apps.market.fitness import FitnessRules
+from bcfl.apps.market.roles.costs import expect_affordable
 from bcfl.apps.market.verification_set import VerificationSet
 from bcfl.core.architecture import Architecture, Limits
 from bcfl.core.errors import CodecError, ConfigurationError
@@ -25,17 +26,14 @@ from bcfl.ports.blob_store import BlobStore
 
 __all__ = [
     "Description",
-    "expect_within",
+    "expect_classes",
     "fetch_description",
     "fetch_verification_set",
     "publish_description",
 ]
 
 _MAX_BYTES: Final = 1 << 20
-_MOST_CLASSES: Final = 1 << 16
-_MOST_STEPS: Final = 10_000
-#: Of a verification set. With the most features that a model may have, 650 MB of doubles.
-_MOST_SAMPLES: Final = 20_000
+_MOST_CLASSES: Final = 1 << 10
 _VERSION: Final = 1
 
 
@@ -73,10 +71,9 @@ class Description:
             raise ConfigurationError(
                 "a task description has a public key of 64 bytes and digests of 32"
             )
-        if not 2 <= self.classes <= _MOST_CLASSES:
-            raise ConfigurationError(
-                f"a task tells 2 to {_MOST_CLASSES} classes apart; found {self.classes}"
-            )
+        expect_classes(self.classes)
+        if not 0 <= self.seed < 2**63:
+            raise ConfigurationError(f"a task's seed lies in [0, 2**63); found {self.seed}")
         if len(self.name) > 200 or not self.name.isprintable():
             raise ConfigurationError("a task's name is at most 200 printable characters long")
 
@@ -98,6 +95,14 @@ class Description:
         return self.fitness.limits
 
 
+def expect_classes(count: int) -> None:
+    """Raise ConfigurationError unless a task may tell so many classes apart."""
+    if not 2 <= count <= _MOST_CLASSES:
+        raise ConfigurationError(
+            f"a task tells 2 to {_MOST_CLASSES} classes apart; found {count}: labels count from 0"
+        )
+
+
 _ADAPTER: Final = TypeAdapter(Description)
 
 
@@ -116,11 +121,11 @@ def publish_description(
     ArchitectureError
         The recommended architecture is beyond the task's own limits.
     ConfigurationError
-        The recommended architecture takes or puts out something else than the task says.
+        The recommended architecture takes or puts out something else than the task says; or
+        no verifier would judge for this task, because it costs too much.
     StoreUnreachable
         As ``BlobStore.put``.
     """
-    _expect_few(verification)
     if recommended is not None:
         recommended.check(fitness.limits)
         if (recommended.input_shape, recommended.classes) != (
@@ -132,6 +137,7 @@ def publish_description(
                 f"{verification.classes} classes; the recommended architecture is for "
                 f"{recommended.input_shape} and {recommended.classes}"
             )
+    expect_affordable(fitness, verification)
     blob = encode_model({"samples": verification.samples, "labels": verification.labels})
     description = Description(
         name,
@@ -180,12 +186,14 @@ def fetch_verification_set(
     BlobError, CodecError
         As ``BlobStore.get``; also where it is longer than ``max_bytes``.
     ConfigurationError
-        It is not what the description says.
+        It is not what the description says, or more than a verifier can be asked to bear.
     """
     blob = get_pieces(store, description.verification, description.verification_bytes, max_bytes)
     arrays = decode_model(blob)
     if set(arrays) != {"samples", "labels"}:
         raise CodecError(f"a verification set is samples and labels; found {sorted(arrays)[:4]}")
+    if arrays["labels"].ndim != 1:
+        raise CodecError(f"labels stand in a row; found an array {arrays['labels'].shape}")
     found = VerificationSet(
         arrays["samples"],
         arrays["labels"],
@@ -193,40 +201,10 @@ def fetch_verification_set(
         description.fusion_share,
         description.seed,
     )
-    _expect_few(found)
     if found.input_shape != description.input_shape:
         raise ConfigurationError(
             f"the task's samples are of shape {description.input_shape}; "
             f"the verification set's are of {found.input_shape}"
         )
+    expect_affordable(description.fitness, found)
     return found
-
-
-def _expect_few(verification: VerificationSet) -> None:
-    if len(verification.labels) > _MOST_SAMPLES:
-        raise ConfigurationError(
-            f"a verification set has at most {_MOST_SAMPLES:,} samples; found "
-            f"{len(verification.labels):,}: draw some of them"
-        )
-
-
-def expect_within(asked: FitnessRules, allowed: Limits) -> None:
-    """Refuse a task that may cost a verifier more than its machine's owner allows.
-
-    Raises
-    ------
-    ConfigurationError
-        Names the first limit that is too high.
-    """
-    for each in fields(Limits):
-        limit, most = getattr(asked.limits, each.name), getattr(allowed, each.name)
-        if limit > most:
-            raise ConfigurationError(
-                f"this task allows models of {limit:,} {each.name}; here at most {most:,} are "
-                "allowed"
-            )
-    if asked.fusion.steps > _MOST_STEPS:
-        raise ConfigurationError(
-            f"this task asks for {asked.fusion.steps:,} steps of fusion; here at most "
-            f"{_MOST_STEPS:,} are done"
-        )

@@ -14,10 +14,11 @@ from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.common.logger import log
 from flwr.serverapp import Grid
 
+from bcfl.adapters.accounts import checksummed
 from bcfl.apps.market.roles.client_app import MARKET_KEY
-from bcfl.core.errors import NobodyLeft, ProtocolError
+from bcfl.core.errors import AccountError, NobodyLeft, ProtocolError
 
-__all__ = ["Federation", "MarketOrder", "deeds", "read_replies", "wakes"]
+__all__ = ["Federation", "MarketOrder", "deeds", "read_replies", "troubles", "wakes"]
 
 _LOOK_AGAIN_S = 0.05
 
@@ -88,10 +89,14 @@ class Federation:
         replies, failures = self._send(nodes, order.content("meet"), MessageType.EVALUATE)
         for node, reason in failures.items():
             log(WARNING, "node %s did not answer: %s", node, reason)
-        met = sorted(
-            (_number(reply, "partition"), str(reply["address"]), node)
-            for node, reply in replies.items()
-        )
+        met = []
+        for node, reply in replies.items():
+            try:
+                met.append((_number(reply, "partition"), _address(reply), node))
+            except (ProtocolError, AccountError) as error:
+                failures[node] = str(error)
+                log(WARNING, "node %s is left out: %s", node, error)
+        met.sort()
         self._nodes = {address: node for _, address, node in met}
         if len(self._nodes) < least:
             why = next(iter(failures.values()), "two nodes have the same account")
@@ -148,13 +153,35 @@ def read_replies(
 def wakes(replies: Mapping[str, ConfigRecord]) -> list[int]:
     """The chain times at which nodes have something to do again."""
     found = [reply.get("wakes", []) for reply in replies.values()]
-    return [int(time) for times in found if isinstance(times, list) for time in times]
+    return [
+        time
+        for times in found
+        if isinstance(times, list)
+        for time in times
+        if isinstance(time, int)
+    ]
 
 
 def deeds(replies: Mapping[str, ConfigRecord]) -> list[str]:
-    """What nodes have done."""
-    found = [reply.get("deeds", []) for reply in replies.values()]
-    return [str(deed) for done in found if isinstance(done, list) for deed in done]
+    """What nodes say that they have done."""
+    return [line for lines in _lines(replies, "deeds").values() for line in lines]
+
+
+def troubles(replies: Mapping[str, ConfigRecord]) -> dict[str, list[str]]:
+    """What nodes could not do, by address."""
+    return {who: lines for who, lines in _lines(replies, "troubles").items() if lines}
+
+
+def _lines(replies: Mapping[str, ConfigRecord], name: str) -> dict[str, list[str]]:
+    found = {who: reply.get(name, []) for who, reply in replies.items()}
+    return {
+        who: [str(line) for line in lines] if isinstance(lines, list) else []
+        for who, lines in found.items()
+    }
+
+
+def _address(reply: ConfigRecord) -> str:
+    return checksummed(str(reply.get("address", "")))
 
 
 def _number(reply: ConfigRecord, name: str) -> int:

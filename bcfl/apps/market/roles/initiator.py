@@ -5,6 +5,9 @@ PROTOCOL, System B, initiator and "after payment".
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
+
 from bcfl.adapters.accounts import Account
 from bcfl.adapters.sealing import seal_for
 from bcfl.apps.market.fused_model import FusedModel
@@ -18,9 +21,17 @@ from bcfl.apps.market.roles.history import (
     state_of,
 )
 from bcfl.apps.market.roles.opening import fetch_offer, open_model, shared_in_the_clear
-from bcfl.apps.market.roles.turn import Turn, attempt, earliest, short
+from bcfl.apps.market.roles.turn import Diary, Turn, attempt, earliest, short
 from bcfl.core.architecture import DEFAULT_LIMITS, Limits
-from bcfl.core.errors import ConfigurationError
+from bcfl.core.errors import (
+    ArchitectureError,
+    BlobMissing,
+    CodecError,
+    ConfigurationError,
+    ContractReverted,
+    ModelError,
+    SealError,
+)
 from bcfl.core.market import MarketPhase, Submission, Task
 from bcfl.core.market_offer import ModelKeys, Offer, encode_grant
 from bcfl.core.model_blob import TrainedModel
@@ -62,6 +73,7 @@ class Initiator:
         self._store = store
         self._account = account
         self.task = task
+        self.lost: dict[bytes, str] = {}  #: bought, and not to be opened any more: why
         self._assessment = Assessment(store, limits)
         initiator = expect_task(ledger, task).initiator
         if initiator != account.address:
@@ -71,40 +83,55 @@ class Initiator:
 
     def turn(self) -> Turn:
         """Grant, settle what is overdue; once the task is closed, take what is left of it."""
-        history = read_history(self._ledger)
-        deeds: list[str] = []
-        wake: int | None = None
-        for story in history.of_task(self.task):
-            if story.outcome is not None:
-                continue
-            found = state_of(self._ledger, story)
-            deed = self._act(story, found)
-            if deed:
-                deeds.append(f"{deed} ({short(story.submission)})")
-            else:
-                wake = earliest(wake, found.deadline + 1)
+        diary = Diary()
+        for story in read_history(self._ledger).of_task(self.task):
+            if story.outcome is None:
+                self._look(diary, story)
         terms = expect_task(self._ledger, self.task)
         if not self._is_closed(terms):
-            return Turn(tuple(deeds), earliest(wake, terms.conditions.deadline + 1))
-        if terms.free:
-            self._ledger.collect(self.task)
-            deeds.append(f"collected what was left of the deposit: {terms.free} wei")
+            diary.wake = earliest(diary.wake, terms.conditions.deadline + 1)
+            return diary.turn()
+        if terms.free and self._collect():
+            diary.deeds.append(f"collected what was left of the deposit: {terms.free} wei")
         if credit := self._ledger.account_of(self._account.address).credit:
             self._ledger.withdraw()
-            deeds.append(f"withdrew {credit} wei")
-        return Turn(tuple(deeds), wake, finished=not terms.pending and not deeds)
+            diary.deeds.append(f"withdrew {credit} wei")
+        return diary.turn(finished=not terms.pending and not diary.deeds)
+
+    def _look(self, diary: Diary, story: Story) -> None:
+        found = state_of(self._ledger, story)
+        deed = ""
+        with diary.about(story.submission):
+            deed = self._act(story, found)
+        if deed:
+            diary.deeds.append(f"{deed} ({short(story.submission)})")
+        elif not found.phase.is_final:
+            diary.wake = earliest(diary.wake, found.deadline + 1)
+
+    def _collect(self) -> bool:
+        try:
+            self._ledger.collect(self.task)
+        except ContractReverted:
+            if expect_task(self._ledger, self.task).free:
+                raise
+            return False  # anyone may, and somebody did
+        return True
 
     def models(self) -> list[tuple[bytes, TrainedModel]]:
         """What was paid for, in the order in which it was: (submission, model).
 
-        Raises
-        ------
-        BlobError, CodecError
-            A model that a panel could open is not to be had any more.
+        What is not to be had any more, or was bought by a panel that did not care, is left
+        out, as verifiers leave it out; ``lost`` says what and why.
         """
         history = read_history(self._ledger)
-        bought = [history.stories[digest] for digest in history.bought[self.task]]
-        return [(story.submission, self._open(history, story)) for story in bought]
+        found: list[tuple[bytes, TrainedModel]] = []
+        self.lost = {}
+        for digest in history.bought[self.task]:
+            try:
+                found.append((digest, self._open(history, history.stories[digest])))
+            except (BlobMissing, SealError, CodecError, ArchitectureError, ModelError) as error:
+                self.lost[digest] = str(error)
+        return found
 
     def fused(self) -> FusedModel:
         """The models bought as one; ``FusedModel()`` while there is none."""
@@ -116,26 +143,28 @@ class Initiator:
         return complete or self._ledger.now() > terms.conditions.deadline
 
     def _act(self, story: Story, found: Submission) -> str:
-        ledger, submission = self._ledger, story.submission
-        if ledger.now() > found.deadline:
-            return attempt(
-                ledger, submission, lambda: ledger.settle(submission), "settled what was overdue"
-            )
-        if found.phase is not MarketPhase.GRANT:
+        if found.phase.is_final:
             return ""
-        history, story = read_story(ledger, story)
+        if self._ledger.now() > found.deadline:
+            settle = partial(self._ledger.settle, story.submission)
+            deed = "settled what was overdue"
+            return attempt(self._ledger, story.submission, found, settle, deed)
+        if found.phase is MarketPhase.GRANT:
+            return self._grant(story, found)
+        return ""
+
+    def _grant(self, story: Story, found: Submission) -> str:
+        history, story = read_story(self._ledger, story)
         readers = [history.public_keys[seat] for seat in found.panel if seat is not None]
-        shared = {
-            digest: self._shared(fetch_offer(self._store, history.stories[digest]))
-            for digest in story.bought_before
-        }
+        shared: dict[bytes, bytes] = {}
+        for digest in story.bought_before:
+            # one that cannot be opened must not keep the task from going on
+            with suppress(BlobMissing, SealError, CodecError):
+                shared[digest] = self._shared(fetch_offer(self._store, history.stories[digest]))
         models = self._store.put(seal_for(encode_grant(shared), readers))
-        return attempt(
-            ledger,
-            submission,
-            lambda: ledger.grant(submission, models),
-            "opened to the panel what was bought before",
-        )
+        grant = partial(self._ledger.grant, story.submission, models)
+        deed = "opened to the panel what was bought before"
+        return attempt(self._ledger, story.submission, found, grant, deed)
 
     def _shared(self, offer: Offer) -> bytes:
         if expect_task(self._ledger, self.task).rules.members_only:

@@ -65,7 +65,7 @@ def describe_round(
     models : int
         How many are one now.
     size_bytes : int
-        Of the sealed model.
+        Of the sealed model; 0 where nobody has it.
     seconds : dict
         By phase.
     """
@@ -79,6 +79,8 @@ def describe_round(
     for transaction, name in reversed(transactions.items()):
         gas[name] = gas.get(name, 0) + gas_of(transaction)
     index = {address: number for number, address in enumerate(nodes)}
+    # strangers may verify, too; they have no index
+    reports = [(who, report) for who, report in story.reports.items() if who in index]
     assert story.outcome is not None
     return MarketRecord(
         server_round,
@@ -87,8 +89,8 @@ def describe_round(
         story.submission.hex(),
         story.outcome.name.lower(),
         models,
-        {index[who]: report.fitness / 1e6 for who, report in story.reports.items()},
-        {index[who]: report.reason.name.lower() for who, report in story.reports.items()},
+        {index[who]: report.fitness / 1e6 for who, report in reports},
+        {index[who]: report.reason.name.lower() for who, report in reports},
         gas,
         seconds,
         bytes_up=size_bytes,

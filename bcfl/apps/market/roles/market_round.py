@@ -6,15 +6,19 @@ PROTOCOL, System B, contract events 1 and 2.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from logging import WARNING
 
-from bcfl.apps.market.roles.federation import Federation, MarketOrder, deeds, wakes
+from flwr.app import ConfigRecord
+from flwr.common.logger import log
+
+from bcfl.apps.market.roles.federation import Federation, MarketOrder, troubles, wakes
 from bcfl.apps.market.roles.history import Story, read_history, state_of
 from bcfl.apps.market.roles.initiator import Initiator
-from bcfl.apps.market.roles.turn import earliest
+from bcfl.apps.market.roles.turn import Turn, earliest
 from bcfl.core.errors import ConfigurationError
-from bcfl.core.market import MarketPhase
+from bcfl.core.market import MarketPhase, Submission
 from bcfl.ports.chain import Chain
 from bcfl.ports.market_ledger import MarketLedger
 
@@ -73,19 +77,30 @@ class MarketRound:
                 )
             if story.outcome is not None:
                 return story
-            name = self._look(story)
+            found = state_of(self.ledger, story)
+            if found.phase.is_final:
+                continue  # since the events were read
+            name = self._look(story, found)
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
 
-    def _look(self, story: Story) -> str:
-        found = state_of(self.ledger, story)
+    def _look(self, story: Story, found: Submission) -> str:
         name = _NAMES[found.phase]
         self.on_phase(name)
         turn = self.initiator.turn()
         people = [story.contributor, *(seat for seat in found.panel if seat is not None)]
         replies = self.federation.order(people, self.order.content("turn"))
-        if not turn.deeds and not deeds(replies):
-            wake = found.deadline + 1
-            for time_ in (turn.wake, *wakes(replies)):
-                wake = earliest(wake, time_) or wake
-            self.chain.wait_until(wake)
+        self._warn(turn, replies)
+        # whether something was done is the chain's to say: a node might say so for ever
+        if state_of(self.ledger, story) == found:
+            now = self.ledger.now()
+            wake = earliest(turn.wake, min([found.deadline + 1, *wakes(replies)]))
+            assert wake is not None
+            self.chain.wait_until(max(now, wake))
         return name
+
+    def _warn(self, turn: Turn, replies: Mapping[str, ConfigRecord]) -> None:
+        said = {"the initiator": list(turn.troubles)} | troubles(replies)
+        said |= {who: [why] for who, why in self.federation.failures.items()}
+        for who, lines in said.items():
+            for line in lines:
+                log(WARNING, "%s: %s", who, line)

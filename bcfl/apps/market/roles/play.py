@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from bcfl.apps.market.roles.turn import Role
+from bcfl.apps.market.roles.turn import Role, Turn
+from bcfl.core.errors import NodeUnreachable
 from bcfl.ports.chain import Chain
 
 __all__ = ["POLL_S", "play"]
@@ -24,13 +25,15 @@ def play(
 ) -> None:
     """Let ``role`` take turns until it has finished.
 
+    A node that went away is waited for: who gives up loses its bond, or its stake.
+
     Parameters
     ----------
     role : Role
     chain : Chain
         Is made to move on where a deadline has passed and nobody else sends transactions.
     tell : callable
-        Given a line for every deed.
+        Given a line for every deed, and for every trouble that was not there a turn ago.
     enough : callable
         Asked after a turn without a deed whether to stop; for roles that never finish.
     pause, clock : callable
@@ -41,17 +44,21 @@ def play(
     BcflError
         A turn failed. Playing again goes on from what the chain says.
     """
+    known: tuple[str, ...] = ()
     while True:
-        turn = role.turn()
-        for deed in turn.deeds:
-            tell(deed)
-        if turn.finished:
+        due = False
+        try:
+            turn = role.turn()
+            over = turn.finished or (not turn.deeds and not turn.troubles and enough())
+            if not over and not turn.deeds and turn.wake is not None and clock() >= turn.wake:
+                chain.wait_until(turn.wake)
+                due = not turn.troubles  # else it may stay due: a busy loop
+        except NodeUnreachable as error:
+            turn, over = Turn(troubles=(f"{error} Trying again.",)), False
+        for line in (*turn.deeds, *(each for each in turn.troubles if each not in known)):
+            tell(line)
+        known = turn.troubles
+        if over:
             return
-        if turn.deeds:
-            continue
-        if enough():
-            return
-        if turn.wake is not None and clock() >= turn.wake:
-            chain.wait_until(turn.wake)
-        else:
+        if not turn.deeds and not due:
             pause(POLL_S)

@@ -18,6 +18,7 @@ from bcfl.apps.market.roles.access import Access, Desk
 from bcfl.apps.market.roles.contributor import Contributor
 from bcfl.apps.market.roles.description import (
     Description,
+    expect_classes,
     fetch_description,
     publish_description,
 )
@@ -118,23 +119,34 @@ def verify(access: Access, tell: Tell, *, task: int | None, leave: bool) -> None
     """Register, and judge what one is drawn for: until ``task`` is over, or for ever."""
     with access.open() as desk:
         verifier = Verifier(desk.ledger, desk.store, desk.account, desk.folder)
+        if not desk.ledger.account_of(desk.account.address).is_registered:
+            _expect_shared_store(desk, task, tell)
         if verifier.register():
             tell(f"registered as a verifier, with a bond of {desk.ledger.bond} wei")
-        play(verifier, desk.chain, tell, enough=lambda: task is not None and _is_over(desk, task))
-        if leave:
+        play(verifier, desk.chain, tell, enough=lambda: task is not None and _is_free(desk, task))
+        registered = desk.ledger.account_of(desk.account.address).is_registered
+        if registered and leave:
             verifier.leave()
             tell("left; bond and fees are paid out")
-        elif earned := verifier.withdraw():
+            return
+        if earned := verifier.withdraw():
             tell(f"withdrew {earned} wei")
+        if registered:
+            tell("still registered: who is drawn and not there loses the bond; --leave leaves")
+        else:
+            tell("struck off: a report was due and did not come, and the bond is lost")
 
 
 def collect(access: Access, task: int, out: Path, tell: Tell) -> None:
     """Open and fuse what was bought so far, and take what is left of the deposit if it may."""
     with access.open() as desk:
         initiator = Initiator(desk.ledger, desk.store, desk.account, task)
-        for deed in initiator.turn().deeds:
-            tell(deed)
+        turn = initiator.turn()
+        for line in (*turn.deeds, *turn.troubles):
+            tell(line)
         fused = initiator.fused()
+        for digest, why in initiator.lost.items():
+            tell(f"{short(digest)} was bought, and is left out: {why}")
         if fused.layers is None:
             tell("no model has been bought yet")
             return
@@ -147,6 +159,7 @@ def collect(access: Access, task: int, out: Path, tell: Tell) -> None:
 
 def _launched(desk: Desk, request: Request, tell: Tell) -> int:
     samples = load_samples(request.verification)
+    expect_classes(int(samples.labels.max(initial=0)) + 1)
     verification = VerificationSet(
         samples.samples, samples.labels, int(samples.labels.max(initial=0)) + 1
     )
@@ -180,6 +193,22 @@ def _launched(desk: Desk, request: Request, tell: Tell) -> int:
     launched = desk.ledger.launch(digest, request.rules, conditions)
     tell(f"launched task {launched.task}; models are taken until {conditions.deadline}")
     return launched.task
+
+
+def _expect_shared_store(desk: Desk, task: int | None, tell: Tell) -> None:
+    """A verifier that finds no blob calls every model unopenable: say so before it deposits."""
+    for number, launched in read_history(desk.ledger).launched.items():
+        if number == task:
+            fetch_description(desk.store, launched.description)
+        elif (
+            task is None and not _is_over(desk, number) and not desk.store.has(launched.description)
+        ):
+            tell(f"this store has no description of task {number}: is it the one that others use?")
+
+
+def _is_free(desk: Desk, task: int) -> bool:
+    """Whether a task is over, and no panel of another one waits for this verifier."""
+    return _is_over(desk, task) and not desk.ledger.account_of(desk.account.address).busy
 
 
 def _is_over(desk: Desk, task: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from bcfl.core.errors import ConfigurationError
 __all__ = ["DATASETS", "Samples", "load_samples", "write_example"]
 
 DATASETS = ("digits", "mnist_test")
+#: What numpy raises for files of another kind; TypeError for a .npy.
+_NOT_NPZ = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ def load_samples(path: Path) -> Samples:
     try:
         with np.load(path, allow_pickle=False) as file:
             samples, labels = file["samples"], file["labels"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _NOT_NPZ as error:
         raise ConfigurationError(
             f"expected a .npz file with the arrays samples and labels at {path}: {error}"
         ) from error

@@ -6,14 +6,16 @@ store or in its own folder. So it may be killed at any moment, and its next turn
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from bcfl.core.errors import ContractReverted
+from bcfl.core.errors import BcflError, ContractReverted, NodeUnreachable
+from bcfl.core.market import Submission
 from bcfl.ports.market_ledger import MarketLedger
 
-__all__ = ["Role", "Turn", "attempt", "earliest", "short"]
+__all__ = ["Diary", "Role", "Turn", "attempt", "earliest", "short"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +25,41 @@ class Turn:
     deeds: tuple[str, ...] = ()  #: for a person
     wake: int | None = None  #: chain time, seconds, at which something is due that waits for nobody
     finished: bool = False  #: it will never have anything to do again
+    troubles: tuple[str, ...] = ()  #: for a person: what could not be done, this time
 
 
 class Role(Protocol):
     """Whoever takes turns."""
 
     def turn(self) -> Turn:
-        """Do what is due now. Raises BcflError where it cannot."""
+        """Do what is due now.
+
+        What goes wrong with one submission leaves the others alone: it is among the troubles.
+        Raises LedgerError where the chain cannot be read at all.
+        """
+
+
+@dataclass(slots=True)
+class Diary:
+    """What becomes of a turn, while it is taken."""
+
+    deeds: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+    wake: int | None = None
+
+    @contextmanager
+    def about(self, submission: bytes) -> Iterator[None]:
+        """Inside, whatever goes wrong is this submission's trouble, and nobody else's."""
+        try:
+            yield
+        except NodeUnreachable:
+            raise  # it would be the same with the others
+        except BcflError as error:
+            self.troubles.append(f"{error} ({short(submission)})")
+
+    def turn(self, *, finished: bool = False) -> Turn:
+        """All of it."""
+        return Turn(tuple(self.deeds), self.wake, finished, tuple(self.troubles))
 
 
 def earliest(one: int | None, other: int | None) -> int | None:
@@ -37,20 +67,27 @@ def earliest(one: int | None, other: int | None) -> int | None:
     return min((time for time in (one, other) if time is not None), default=None)
 
 
-def attempt(ledger: MarketLedger, submission: bytes, act: Callable[[], object], deed: str) -> str:
-    """Send a transaction; the deed, or nothing where somebody else, or the deadline, was quicker.
+def attempt(
+    ledger: MarketLedger,
+    submission: bytes,
+    found: Submission,
+    act: Callable[[], object],
+    deed: str,
+) -> str:
+    """Do what was due when the submission was ``found`` so; the deed, or nothing.
+
+    Nothing where it is not due any more: somebody else was quicker, a transaction of before
+    this process was killed has been mined, a deadline has passed while it was on its way.
 
     Raises
     ------
     ContractReverted
-        The contract refused it, although it is in time and nothing has changed meanwhile.
+        The contract refused it, although it is in time and nothing has changed.
     """
-    before = ledger.submission(submission)
-    assert before is not None
     try:
         act()
     except ContractReverted:
-        if ledger.submission(submission) == before and ledger.now() <= before.deadline:
+        if ledger.submission(submission) == found and ledger.now() <= found.deadline:
             raise
         return ""
     return deed

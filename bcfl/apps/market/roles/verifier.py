@@ -1,11 +1,12 @@
 """The verification contributor: drawn by lot, it opens, fuses, measures and reports.
 
-PROTOCOL, System B, verification contributor and contract event 1. What makes a model fit is
-``bcfl.apps.market.fitness``; what is checked before it is measured, ``examination``.
+PROTOCOL, System B, verification contributor and contract event 1. How it comes to what it
+reports is ``examination``'s; when it does is here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,17 +14,10 @@ from pathlib import Path
 from bcfl.adapters.accounts import Account
 from bcfl.adapters.journal import Journal
 from bcfl.apps.market.fitness import Fitness
-from bcfl.apps.market.roles.examination import Examiner, refused
-from bcfl.apps.market.roles.history import (
-    History,
-    Story,
-    expect_task,
-    read_history,
-    read_story,
-    state_of,
-)
+from bcfl.apps.market.roles.examination import Examiner
+from bcfl.apps.market.roles.history import History, Story, read_history, read_story, state_of
 from bcfl.apps.market.roles.opening import address_bytes
-from bcfl.apps.market.roles.turn import Turn, attempt, earliest, short
+from bcfl.apps.market.roles.turn import Diary, Turn, attempt, earliest, short
 from bcfl.core.architecture import DEFAULT_LIMITS, Limits
 from bcfl.core.errors import BlobMissing
 from bcfl.core.market import MarketPhase, Submission
@@ -58,10 +52,9 @@ class Verifier:
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._ledger = ledger
-        self._store = store
         self._account = account
         self._found = Journal(folder / "reports.jsonl")
-        self._examiner = Examiner(ledger, store, account, limits)
+        self._examiner = Examiner(store, account, limits)
 
     def register(self) -> bool:
         """Become a verifier, with the bond; False if it is one already."""
@@ -90,67 +83,94 @@ class Verifier:
         return credit
 
     def turn(self) -> Turn:
-        """Report on what there is to judge; settle what is overdue where it sits."""
-        history = read_history(self._ledger)
-        deeds: list[str] = []
-        wake: int | None = None
-        for story in history.pending():
-            found = state_of(self._ledger, story)
-            seat = found.seat_of(self._account.address)
-            if seat is None:
-                continue
-            deed, due = self._act(story, found, seat)
-            if deed:
-                deeds.append(f"{deed} ({short(story.submission)})")
-            wake = earliest(wake, due)
-        return Turn(tuple(deeds), wake)
+        """Report on what there is to judge, the most urgent first; settle what is overdue.
+
+        Finished once it is no verifier any more and no panel waits for it.
+        """
+        diary = Diary()
+        seats = self._seats()
+        for story, found in sorted(seats, key=lambda each: each[1].deadline):
+            wake: int | None = found.deadline + 1
+            with diary.about(story.submission):
+                deed, wake = self._act(diary, story)
+                if deed:
+                    diary.deeds.append(f"{deed} ({short(story.submission)})")
+            diary.wake = earliest(diary.wake, wake)
+        registered = self._ledger.account_of(self._account.address).is_registered
+        return diary.turn(finished=not seats and not registered)
+
+    def _seats(self) -> list[tuple[Story, Submission]]:
+        pending = read_history(self._ledger).pending()
+        found = [(story, state_of(self._ledger, story)) for story in pending]
+        return [each for each in found if each[1].seat_of(self._account.address) is not None]
 
     def examine(self, history: History, story: Story, *, patient: bool) -> Fitness:
-        """What this verifier finds of a submission: see ``Examiner.examine``."""
+        """See :meth:`bcfl.apps.market.roles.examination.Examiner.examine`."""
         return self._examiner.examine(history, story, patient=patient)
 
-    def _act(self, story: Story, found: Submission, seat: int) -> tuple[str, int | None]:
+    def _act(self, diary: Diary, story: Story) -> tuple[str, int | None]:
         """What was done, and when there is more to do although nobody else does anything."""
-        ledger, submission = self._ledger, story.submission
-        now, bit = ledger.now(), 1 << seat
+        found = state_of(self._ledger, story)  # others of this turn may have taken long
+        seat, now = found.seat_of(self._account.address), self._ledger.now()
+        if seat is None or found.phase.is_final:
+            return "", None
         if now > found.deadline:
-            settle = partial(ledger.settle, submission)
-            return attempt(ledger, submission, settle, "settled what was overdue"), None
+            settle = partial(self._ledger.settle, story.submission)
+            return self._attempt(story, found, settle, "settled what was overdue"), None
+        bit = 1 << seat
         if found.phase is MarketPhase.SEAL and not found.sealed & bit:
-            return self._seal(story, found, now)
+            return self._seal(diary, story, found, now)
         if found.phase is MarketPhase.REVEAL and found.sealed & bit and not found.revealed & bit:
-            report = self._report(story, patient=False)
-            reveal = partial(ledger.reveal_report, submission, report, self._salt(story))
-            said = f"reported {report.fitness / 1e6:.4f}, {report.reason.name.lower()}"
-            return attempt(ledger, submission, reveal, said), None
+            return self._reveal(story, found), None
         return "", found.deadline + 1
 
-    def _seal(self, story: Story, found: Submission, now: int) -> tuple[str, int | None]:
-        window = expect_task(self._ledger, story.task).conditions.report_window
+    def _seal(
+        self, diary: Diary, story: Story, found: Submission, now: int
+    ) -> tuple[str, int | None]:
+        history, story = read_story(self._ledger, story)
+        window = history.launched[story.task].conditions.report_window
         last_try = found.deadline - window // 2
         try:
-            report = self._report(story, patient=now < last_try)
+            report, finding = self._report(history, story, patient=now < last_try)
         except BlobMissing as error:
-            if now < last_try:
-                return "", last_try  # it may be on its way
-            report = self._keep(story, refused(Reason.UNOPENABLE, error))
-        ledger, submission = self._ledger, story.submission
-        promise = seal(submission, self._account.address, report, self._salt(story))
-        act = partial(ledger.seal_report, submission, promise)
-        return attempt(ledger, submission, act, "sealed its report"), None
+            diary.troubles.append(f"{error} It may be on its way ({short(story.submission)})")
+            return "", last_try
+        promise = seal(story.submission, self._account.address, report, self._salt(story))
+        act = partial(self._ledger.seal_report, story.submission, promise)
+        return self._attempt(story, found, act, f"sealed its report: {finding}"), None
 
-    def _report(self, story: Story, *, patient: bool) -> Report:
-        """What this verifier found; measured once, so that it reveals what it has sealed."""
-        for entry in self._found:
-            if entry["submission"] == story.submission.hex():
-                return Report(entry["fitness"], Reason(entry["reason"]))
+    def _reveal(self, story: Story, found: Submission) -> str:
         history, story = read_story(self._ledger, story)
-        return self._keep(story, self.examine(history, story, patient=patient))
+        # patience is over: had the report been lost, what is missing now was missing then
+        report, _ = self._report(history, story, patient=False)
+        reveal = partial(self._ledger.reveal_report, story.submission, report, self._salt(story))
+        said = f"reported {report.fitness / 1e6:.4f}, {report.reason.name.lower()}"
+        return self._attempt(story, found, reveal, said)
 
-    def _keep(self, story: Story, fitness: Fitness) -> Report:
-        entry = asdict(fitness.report) | {"submission": story.submission.hex()}
-        self._found.append(entry | {"finding": fitness.finding})
-        return fitness.report
+    def _attempt(
+        self, story: Story, found: Submission, act: Callable[[], object], deed: str
+    ) -> str:
+        return attempt(self._ledger, story.submission, found, act, deed)
+
+    def _report(self, history: History, story: Story, *, patient: bool) -> tuple[Report, str]:
+        """What this verifier found, and why: once, so that it reveals what it has sealed."""
+        if (known := self._known(story)) is None:
+            fitness = self.examine(history, story, patient=patient)
+            entry = asdict(fitness.report) | {"market": self._ledger.address}
+            self._found.append(
+                entry | {"submission": story.submission.hex(), "finding": fitness.finding}
+            )
+            # read back: another process of this verifier may have been first
+            known = self._known(story)
+            assert known is not None
+        return known
+
+    def _known(self, story: Story) -> tuple[Report, str] | None:
+        name = (self._ledger.address, story.submission.hex())
+        for entry in self._found:
+            if (entry.get("market"), entry["submission"]) == name:
+                return Report(entry["fitness"], Reason(entry["reason"])), str(entry["finding"])
+        return None
 
     def _salt(self, story: Story) -> bytes:
         market = address_bytes(self._ledger.address)

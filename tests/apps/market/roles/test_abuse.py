@@ -116,8 +116,9 @@ def test_two_liars_on_a_panel_of_five_change_no_outcome(
 class WrongSecret(Contributor):
     """Shares keys that open the model, and commits to others."""
 
-    def _enter(self, task: int, submission: bytes) -> None:
+    def _enter(self, task: int, submission: bytes) -> bool:
         self._ledger.submit(task, submission, secret_commitment(bytes(32)))
+        return True
 
 
 class WrongShare(Contributor):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -131,6 +132,9 @@ def test_verify_registers_judges_until_the_task_is_over_and_leaves(
     opened(shell)
     result = launched(shell)
     shell.person("fred")
+    elsewhere = ("--store", str(shell.folder / "elsewhere"))
+    result = shell.run("market", "verify", "--task", "1", *elsewhere, who="fred")
+    assert (result.exit_code, "is this the folder" in result.stderr) == (1, True)
     before = shell.chain.connect().balance(shell.account("fred").address)
 
     def over(seconds: float) -> None:
@@ -145,9 +149,25 @@ def test_verify_registers_judges_until_the_task_is_over_and_leaves(
     ]
     after = shell.chain.connect().balance(shell.account("fred").address)
     assert before - after < ETHER // 1000  # its gas, and not its bond
+    result = shell.run("market", "verify", "--task", "1", who="ann")
+    assert result.output.startswith("still registered: who is drawn and not there loses the bond")
     result = shell.run("market", "collect", "--task", "1", who="initiator")
     assert "collected what was left of the deposit" in result.output
     assert "no model has been bought yet" in result.output
+
+
+def npy(shell: Shell) -> str:
+    """An array that is in no archive."""
+    path = shell.folder / "samples.npy"
+    np.save(path, np.zeros(3))
+    return str(path)
+
+
+def odd(shell: Shell) -> str:
+    """Labels that are article numbers."""
+    path = shell.folder / "odd.npz"
+    np.savez(path, samples=np.zeros((2, 3)), labels=np.array([0, 10**12]))
+    return str(path)
 
 
 Mistake = Callable[[Shell], Result]
@@ -166,6 +186,13 @@ MISTAKES: list[tuple[Mistake, int, str]] = [
     (lambda s: launched(s, "--recommend", "vgg"), 2, "one of cnn, deep_cnn, mlp"),
     (lambda s: launched(s, "--verification", "nothing.npz"), 2, "expected a .npz file"),
     (lambda s: launched(s, "--reward", "5000"), 2, "ether"),
+    (lambda s: launched(s, "--reward", "1e999999999999999999"), 2, "an amount of ether"),
+    (lambda s: launched(s, "--reward", "1e99999"), 2, "an amount of ether"),
+    (lambda s: launched(s, "--least-gain", "nan"), 2, "--least-gain is a finite number"),
+    (lambda s: launched(s, "--open-hours", "inf"), 2, "--open-hours is a finite number"),
+    (lambda s: launched(s, "--verification", npy(s)), 2, "expected a .npz file"),
+    (lambda s: launched(s, "--verification", odd(s)), 2, "2 to 1024 classes apart"),
+    (lambda s: s.run("market", "data", "--out", "initiator.json"), 2, "initiator.json"),
     (lambda s: s.run("market", "data", "--out", "x", "--dataset", "cifar"), 2, "one of digits"),
 ]
 

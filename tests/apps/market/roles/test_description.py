@@ -13,8 +13,8 @@ from bcfl.adapters.local_store import LocalStore
 from bcfl.apps.market.architectures import cnn
 from bcfl.apps.market.fitness import FitnessRules
 from bcfl.apps.market.fusion_settings import FusionSettings
+from bcfl.apps.market.roles.costs import expect_affordable, expect_within
 from bcfl.apps.market.roles.description import (
-    expect_within,
     fetch_description,
     fetch_verification_set,
     publish_description,
@@ -64,8 +64,9 @@ def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     ("edit", "said"),
     [
         (change("version", 2), "version 1 expected; found 2"),
-        (change("classes", 10**9), "2 to 65536 classes"),
+        (change("classes", 10**9), "2 to 1024 classes"),
         (change("classes", "10"), "classes: Input should be a valid integer"),
+        (change("seed", -1), "seed lies in"),
         (change("name", "\x1b[31mred"), "printable"),
         (change("initiator_key", "00"), "public key of 64 bytes"),
         (change("initiator_key", None), "initiator_key: Field required"),
@@ -122,3 +123,14 @@ def test_a_task_that_would_cost_too_much_is_refused() -> None:
     endless = FitnessRules(fusion=FusionSettings(steps=10**9))
     with pytest.raises(ConfigurationError, match="1,000,000,000 steps of fusion"):
         expect_within(endless, DEFAULT_LIMITS)
+
+
+def test_a_task_whose_samples_make_its_models_too_costly_is_refused(market: Market) -> None:
+    expect_affordable(FitnessRules(), market.verification)
+    for rules, said in (
+        (FitnessRules(limits=Limits(multiply_adds=10**10)), "multiplications to run"),
+        (FitnessRules(fusion=FusionSettings(steps=10**6)), "multiplications to fuse"),
+        (FitnessRules(FusionSettings(steps=1), Limits(features=10**6)), "features and logits"),
+    ):
+        with pytest.raises(ConfigurationError, match=said):
+            expect_affordable(rules, market.verification)

@@ -16,7 +16,7 @@ from bcfl.apps.market.roles.history import state_of
 from bcfl.apps.market.roles.turn import attempt
 from bcfl.apps.market.roles.verifier import Verifier
 from bcfl.core.errors import BlobMissing, ContractReverted
-from bcfl.core.market import MarketPhase, Rules
+from bcfl.core.market import MarketPhase, Rules, Submission
 from bcfl.core.market_report import Reason
 from tests.apps.market.conftest import Market
 from tests.apps.market.roles.world import World
@@ -94,17 +94,20 @@ def test_who_is_second_or_late_goes_on_and_who_is_refused_says_so(
         ledger.share(submission, keys)
         ledger.share(submission, keys)
 
-    assert attempt(world.market, submission, twice, "shared") == ""
+    def found() -> Submission:
+        return state_of(ledger, world.story(submission))
+
+    assert attempt(world.market, submission, found(), twice, "shared") == ""
     with pytest.raises(ContractReverted, match="no keys are due"):
-        attempt(world.market, submission, lambda: ledger.share(submission, keys), "shared")
-    deadline = state_of(ledger, world.story(submission)).deadline
+        attempt(world.market, submission, found(), lambda: ledger.share(submission, keys), "shared")
+    deadline = found().deadline
     _, judge = world.somebody(world.seated(submission)[0])
 
     def late() -> None:
         world.chain.wait_until(deadline)
         judge.seal_report(submission, bytes([1]) * 32)
 
-    assert attempt(world.market, submission, late, "sealed") == ""
+    assert attempt(world.market, submission, found(), late, "sealed") == ""
 
 
 def test_a_bought_model_that_is_late_is_waited_for_and_then_counts_as_none(
@@ -128,6 +131,7 @@ def test_a_bought_model_that_is_late_is_waited_for_and_then_counts_as_none(
     turn = verifier.turn()
     deadline = state_of(ledger, world.story(second)).deadline
     assert (turn.deeds, turn.wake) == ((), deadline - 400)  # half of the report window
+    assert turn.troubles[0].startswith("not here yet")
     world.chain.wait_until(deadline - 400)
     assert verifier.turn().deeds[0].startswith("sealed its report")
 

@@ -110,6 +110,10 @@ def test_a_model_is_submitted_once_unless_it_is_to_be_submitted_anew(
     first = world.offer("contributor", market.models[3])
     contributor = world.contributors["contributor"]
     assert contributor.submit(world.task, market.models[3]) == first
+    # killed and started with the same words once more, it goes on with what is pending
+    assert contributor.submit(world.task, market.models[3], anew=True) == first
+    world.see_through(first, absent=["contributor"])
+    assert contributor.submit(world.task, market.models[3]) == first
     assert contributor.submit(world.task, market.models[3], anew=True) != first
     assert contributor.submit(world.task, market.models[0]) != first
 

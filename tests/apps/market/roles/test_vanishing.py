@@ -48,6 +48,7 @@ def test_a_verifier_that_vanishes_is_replaced_and_loses_its_bond(
     assert lost not in story.reports
     account = here.market.account_of(lost)
     assert (account.is_registered, account.credit) == (False, 0)
+    assert here.verifiers[gone].turn().finished
     kept = {name: verifier for name, verifier in here.verifiers.items() if name != gone}
     here.verifiers = kept
     assert here.settle_up() == 0
