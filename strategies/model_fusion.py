@@ -31,10 +31,10 @@ from bcfl.apps.market.fusion_settings import FusionSettings
 from bcfl.apps.market.roles.access import open_store
 from bcfl.apps.market.roles.description import publish_description
 from bcfl.apps.market.roles.federation import Federation, MarketOrder, read_replies
-from bcfl.apps.market.roles.history import Story, read_history
+from bcfl.apps.market.roles.history import Story
 from bcfl.apps.market.roles.initiator import Initiator
 from bcfl.apps.market.roles.market_record import MarketRecord, describe_round
-from bcfl.apps.market.roles.market_round import MarketRound
+from bcfl.apps.market.roles.market_round import MarketRound, named_submission
 from bcfl.apps.market.roles.opening import fetch_offer
 from bcfl.apps.market.verification_set import VerificationSet
 from bcfl.core.architecture import Architecture
@@ -204,13 +204,15 @@ class ModelFusion(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Draw, verify, report, pay; fuse what was paid for."""
-        contributor = server_round - 1
+        contributor, address = server_round - 1, self._nodes[server_round - 1]
         seconds = {"train": time.monotonic() - self._began}
-        node = self._federation.node_of(self._nodes[contributor])
+        node = self._federation.node_of(address)
         read, failures = read_replies(replies, [node])
         submission, why = b"", failures.get(node, "")
         if not why:
-            submission, why = self._submitted(read[node], self._nodes[contributor])
+            submission, why = named_submission(
+                read[node], self._ledger, address, self._initiator.task
+            )
         if why:
             log(WARNING, "round %s: no model: %s", server_round, why)
             models = len(self.fused.models)
@@ -246,18 +248,6 @@ class ModelFusion(Strategy):
             return None, None
         metrics = MetricRecord({"models": len(self.fused.models), "fitness": self.fused.accuracy})
         return to_array_record(fused_arrays(self.fused)), metrics
-
-    def _submitted(self, reply: ConfigRecord, contributor: str) -> tuple[bytes, str]:
-        """The submission that a node names, or why it is none of its own to this task."""
-        name = str(reply.get("submission", ""))
-        try:
-            submission = bytes.fromhex(name)
-        except ValueError:
-            submission = b""
-        story = read_history(self._ledger).stories.get(submission)
-        if story is None or (story.contributor, story.task) != (contributor, self._initiator.task):
-            return b"", f"it named a submission that is not its own to this task: {name!r:.70}"
-        return submission, ""
 
     def _size(self, story: Story) -> int:
         try:

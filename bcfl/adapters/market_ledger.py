@@ -7,7 +7,6 @@ contract's words, and its events back into ours (``market_wire``).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Any, Final, Self
 
 from bcfl.adapters.accounts import checksummed
@@ -128,7 +127,7 @@ class EthereumMarket:
             raise AccountError("this ledger only reads: attach it with a signer")
         return self._connection.signer.address
 
-    @cached_property
+    @property
     def bond(self) -> int:
         """Wei that a verifier deposits when it registers."""
         return int(self._read("BOND"))

@@ -134,6 +134,18 @@ class Task:
     pending: int  #: submissions without an outcome
     paid: int  #: models bought
 
+    def is_closed(self, now: int) -> bool:
+        """Whether no submission is taken any more, for good; ``now`` in seconds, chain time.
+
+        After the deadline, or when as many as were asked for have an outcome.
+        """
+        complete = self.pending == 0 and self.taken == self.conditions.submissions
+        return complete or now > self.conditions.deadline
+
+    def is_over(self, now: int) -> bool:
+        """Whether nothing will happen to the task any more, but that its initiator collects."""
+        return self.pending == 0 and self.is_closed(now)
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:

@@ -16,6 +16,7 @@ from bcfl.core.market import (
     Conditions,
     MarketPhase,
     Rules,
+    Task,
     deposit,
     submission_cost,
 )
@@ -162,6 +163,24 @@ def test_most_of_the_reports_made_decide(
 ) -> None:
     fitnesses = [600_000] * above + [500_000] * below
     assert is_accepted(fitnesses, 500_000, quorum) is accepted
+
+
+@pytest.mark.parametrize(
+    ("taken", "pending", "now", "closed", "over"),
+    [
+        (1, 0, 1000, False, False),  # in time, and another may come
+        (2, 1, 1000, False, False),  # as many as were asked for, but one may come to nothing
+        (2, 0, 1000, True, True),
+        (1, 1, 1001, True, False),
+        (0, 0, 1001, True, True),
+    ],
+)
+def test_a_task_is_closed_when_no_submission_can_come_and_over_when_none_is_judged(
+    taken: int, pending: int, now: int, closed: bool, over: bool
+) -> None:
+    conditions = Conditions(submissions=2, stake=0, deadline=1000)
+    task = Task("0x", b"", Rules(1, 1, 0), conditions, 0, taken, taken, pending, 0)
+    assert (task.is_closed(now), task.is_over(now)) == (closed, over)
 
 
 @given(

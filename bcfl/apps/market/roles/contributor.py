@@ -19,7 +19,7 @@ from bcfl.apps.market.roles.costs import expect_within
 from bcfl.apps.market.roles.description import fetch_description
 from bcfl.apps.market.roles.history import Story, expect_task, read_history, read_story, state_of
 from bcfl.apps.market.roles.opening import address_bytes
-from bcfl.apps.market.roles.turn import Diary, Turn, attempt, earliest, short
+from bcfl.apps.market.roles.turn import Diary, Turn, attempt, settle
 from bcfl.core.architecture import DEFAULT_LIMITS
 from bcfl.core.errors import ConfigurationError, ContractReverted, ProtocolError
 from bcfl.core.market import MarketPhase, Submission
@@ -116,13 +116,7 @@ class Contributor:
         diary = Diary()
         for story in mine:
             found = state_of(self._ledger, story)
-            deed = ""
-            with diary.about(story.submission):
-                deed = self._act(story, found)
-            if deed:
-                diary.deeds.append(f"{deed} ({short(story.submission)})")
-            elif not found.phase.is_final:
-                diary.wake = earliest(diary.wake, found.deadline + 1)
+            diary.act(story.submission, found, partial(self._act, story, found))
         if not mine and self._ledger.account_of(self._account.address).credit:
             self._ledger.withdraw()
             diary.deeds.append("withdrew its credit")
@@ -171,7 +165,7 @@ class Contributor:
         found = [
             bytes.fromhex(entry["offer"])
             for entry in self._offers
-            if (entry.get("market"), entry["task"], entry["model"])
+            if (entry["market"], entry["task"], entry["model"])
             == (self._ledger.address, task, name)
         ]
         if not found:
@@ -191,9 +185,7 @@ class Contributor:
         if found.phase.is_final:
             return ""
         if now > found.deadline:
-            settle = partial(self._ledger.settle, story.submission)
-            deed = "settled what was overdue"
-            return attempt(self._ledger, story.submission, found, settle, deed)
+            return settle(self._ledger, story.submission, found)
         match found.phase:
             case MarketPhase.DRAW if self._enough_verifiers(story, found):
                 draw = partial(self._ledger.draw, story.submission)

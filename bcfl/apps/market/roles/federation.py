@@ -18,7 +18,7 @@ from bcfl.adapters.accounts import checksummed
 from bcfl.apps.market.roles.client_app import MARKET_KEY
 from bcfl.core.errors import AccountError, NobodyLeft, ProtocolError
 
-__all__ = ["Federation", "MarketOrder", "deeds", "read_replies", "troubles", "wakes"]
+__all__ = ["Federation", "MarketOrder", "read_replies", "troubles", "wakes"]
 
 _LOOK_AGAIN_S = 0.05
 
@@ -162,21 +162,13 @@ def wakes(replies: Mapping[str, ConfigRecord]) -> list[int]:
     ]
 
 
-def deeds(replies: Mapping[str, ConfigRecord]) -> list[str]:
-    """What nodes say that they have done."""
-    return [line for lines in _lines(replies, "deeds").values() for line in lines]
-
-
 def troubles(replies: Mapping[str, ConfigRecord]) -> dict[str, list[str]]:
     """What nodes could not do, by address."""
-    return {who: lines for who, lines in _lines(replies, "troubles").items() if lines}
-
-
-def _lines(replies: Mapping[str, ConfigRecord], name: str) -> dict[str, list[str]]:
-    found = {who: reply.get(name, []) for who, reply in replies.items()}
+    found = {who: reply.get("troubles") for who, reply in replies.items()}
     return {
-        who: [str(line) for line in lines] if isinstance(lines, list) else []
+        who: [str(line) for line in lines]
         for who, lines in found.items()
+        if isinstance(lines, list)
     }
 
 

@@ -21,7 +21,7 @@ from bcfl.apps.market.roles.history import (
     state_of,
 )
 from bcfl.apps.market.roles.opening import fetch_offer, open_model, shared_in_the_clear
-from bcfl.apps.market.roles.turn import Diary, Turn, attempt, earliest, short
+from bcfl.apps.market.roles.turn import Diary, Turn, attempt, earliest, settle
 from bcfl.core.architecture import DEFAULT_LIMITS, Limits
 from bcfl.core.errors import (
     ArchitectureError,
@@ -32,7 +32,7 @@ from bcfl.core.errors import (
     ModelError,
     SealError,
 )
-from bcfl.core.market import MarketPhase, Submission, Task
+from bcfl.core.market import MarketPhase, Submission
 from bcfl.core.market_offer import ModelKeys, Offer, encode_grant
 from bcfl.core.model_blob import TrainedModel
 from bcfl.ports.blob_store import BlobStore
@@ -86,9 +86,10 @@ class Initiator:
         diary = Diary()
         for story in read_history(self._ledger).of_task(self.task):
             if story.outcome is None:
-                self._look(diary, story)
+                found = state_of(self._ledger, story)
+                diary.act(story.submission, found, partial(self._act, story, found))
         terms = expect_task(self._ledger, self.task)
-        if not self._is_closed(terms):
+        if not terms.is_closed(self._ledger.now()):
             diary.wake = earliest(diary.wake, terms.conditions.deadline + 1)
             return diary.turn()
         if terms.free and self._collect():
@@ -97,16 +98,6 @@ class Initiator:
             self._ledger.withdraw()
             diary.deeds.append(f"withdrew {credit} wei")
         return diary.turn(finished=not terms.pending and not diary.deeds)
-
-    def _look(self, diary: Diary, story: Story) -> None:
-        found = state_of(self._ledger, story)
-        deed = ""
-        with diary.about(story.submission):
-            deed = self._act(story, found)
-        if deed:
-            diary.deeds.append(f"{deed} ({short(story.submission)})")
-        elif not found.phase.is_final:
-            diary.wake = earliest(diary.wake, found.deadline + 1)
 
     def _collect(self) -> bool:
         try:
@@ -138,17 +129,11 @@ class Initiator:
         models = self.models()
         return self._assessment.fuse(read_history(self._ledger), self.task, models)
 
-    def _is_closed(self, terms: Task) -> bool:
-        complete = terms.pending == 0 and terms.taken == terms.conditions.submissions
-        return complete or self._ledger.now() > terms.conditions.deadline
-
     def _act(self, story: Story, found: Submission) -> str:
         if found.phase.is_final:
             return ""
         if self._ledger.now() > found.deadline:
-            settle = partial(self._ledger.settle, story.submission)
-            deed = "settled what was overdue"
-            return attempt(self._ledger, story.submission, found, settle, deed)
+            return settle(self._ledger, story.submission, found)
         if found.phase is MarketPhase.GRANT:
             return self._grant(story, found)
         return ""

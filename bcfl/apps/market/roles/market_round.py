@@ -17,12 +17,11 @@ from bcfl.apps.market.roles.federation import Federation, MarketOrder, troubles,
 from bcfl.apps.market.roles.history import Story, read_history, state_of
 from bcfl.apps.market.roles.initiator import Initiator
 from bcfl.apps.market.roles.turn import Turn, earliest
-from bcfl.core.errors import ConfigurationError
 from bcfl.core.market import MarketPhase, Submission
 from bcfl.ports.chain import Chain
 from bcfl.ports.market_ledger import MarketLedger
 
-__all__ = ["MarketRound"]
+__all__ = ["MarketRound", "named_submission"]
 
 #: What a person sees of a submission's phases.
 _NAMES = {
@@ -60,21 +59,10 @@ class MarketRound:
     seconds: dict[str, float] = field(default_factory=dict)  #: by phase
 
     def play(self, submission: bytes) -> Story:
-        """See a submission through to its outcome.
-
-        Raises
-        ------
-        ConfigurationError
-            The market has no such submission.
-        """
+        """See a submission through to its outcome; see :func:`named_submission`."""
         while True:
             began = time.monotonic()
-            story = read_history(self.ledger).stories.get(submission)
-            if story is None:
-                raise ConfigurationError(
-                    f"expected the submission {submission.hex()} on the chain; found none: is the "
-                    "node that reported it on another one?"
-                )
+            story = read_history(self.ledger).stories[submission]
             if story.outcome is not None:
                 return story
             found = state_of(self.ledger, story)
@@ -104,3 +92,18 @@ class MarketRound:
         for who, lines in said.items():
             for line in lines:
                 log(WARNING, "%s: %s", who, line)
+
+
+def named_submission(
+    reply: ConfigRecord, ledger: MarketLedger, contributor: str, task: int
+) -> tuple[bytes, str]:
+    """The submission that a contributor's node names, or why it is none of its own to this task."""
+    name = str(reply.get("submission", ""))
+    try:
+        submission = bytes.fromhex(name)
+    except ValueError:
+        submission = b""
+    story = read_history(ledger).stories.get(submission)
+    if story is None or (story.contributor, story.task) != (contributor, task):
+        return b"", f"it named a submission that is not its own to this task: {name!r:.70}"
+    return submission, ""

@@ -159,10 +159,9 @@ def collect(access: Access, task: int, out: Path, tell: Tell) -> None:
 
 def _launched(desk: Desk, request: Request, tell: Tell) -> int:
     samples = load_samples(request.verification)
-    expect_classes(int(samples.labels.max(initial=0)) + 1)
-    verification = VerificationSet(
-        samples.samples, samples.labels, int(samples.labels.max(initial=0)) + 1
-    )
+    classes = int(samples.labels.max(initial=0)) + 1
+    expect_classes(classes)
+    verification = VerificationSet(samples.samples, samples.labels, classes)
     recommended = (
         read_architecture(request.recommended, verification.input_shape, verification.classes)
         if request.recommended
@@ -214,12 +213,7 @@ def _is_free(desk: Desk, task: int) -> bool:
 def _is_over(desk: Desk, task: int) -> bool:
     """Whether nothing will happen to a task any more; one that is yet to come is not over."""
     terms = desk.ledger.task(task)
-    if terms is None:
-        return False
-    closed = (
-        terms.taken == terms.conditions.submissions or desk.ledger.now() > terms.conditions.deadline
-    )
-    return closed and terms.pending == 0
+    return terms is not None and terms.is_over(desk.ledger.now())
 
 
 def read_architecture(name: str, input_shape: tuple[int, ...], classes: int) -> Architecture:

@@ -105,7 +105,7 @@ def _show(status: dict[str, Any], console: Console) -> None:
 
 def _task(ledger: MarketLedger, history: History, number: int) -> dict[str, Any]:
     task = expect_task(ledger, number)
-    left = task.conditions.deadline - ledger.now()
+    now = ledger.now()
     return {
         "task": number,
         "initiator": task.initiator,
@@ -120,8 +120,8 @@ def _task(ledger: MarketLedger, history: History, number: int) -> dict[str, Any]
         "pending": task.pending,
         "paid": task.paid,
         "free_wei": task.free,
-        "closes_in_s": left,
-        "closed": left < 0 or task.taken == task.conditions.submissions,
+        "closes_in_s": task.conditions.deadline - now,
+        "closed": task.is_closed(now),
     }
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from bcfl.core.errors import BcflError, ContractReverted, NodeUnreachable
 from bcfl.core.market import Submission
 from bcfl.ports.market_ledger import MarketLedger
 
-__all__ = ["Diary", "Role", "Turn", "attempt", "earliest", "short"]
+__all__ = ["Diary", "Role", "Turn", "attempt", "earliest", "settle", "short"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,16 @@ class Diary:
         except BcflError as error:
             self.troubles.append(f"{error} ({short(submission)})")
 
+    def act(self, submission: bytes, found: Submission, act: Callable[[], str]) -> None:
+        """Have something done about a submission; if nothing was, its deadline is what is next."""
+        deed = ""
+        with self.about(submission):
+            deed = act()
+        if deed:
+            self.deeds.append(f"{deed} ({short(submission)})")
+        elif not found.phase.is_final:
+            self.wake = earliest(self.wake, found.deadline + 1)
+
     def turn(self, *, finished: bool = False) -> Turn:
         """All of it."""
         return Turn(tuple(self.deeds), self.wake, finished, tuple(self.troubles))
@@ -91,6 +102,12 @@ def attempt(
             raise
         return ""
     return deed
+
+
+def settle(ledger: MarketLedger, submission: bytes, found: Submission) -> str:
+    """Draw the consequences of a deadline that has passed, as anyone may; see :func:`attempt`."""
+    act = partial(ledger.settle, submission)
+    return attempt(ledger, submission, found, act, "settled what was overdue")
 
 
 def short(digest: bytes) -> str:

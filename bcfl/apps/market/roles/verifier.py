@@ -17,7 +17,7 @@ from bcfl.apps.market.fitness import Fitness
 from bcfl.apps.market.roles.examination import Examiner
 from bcfl.apps.market.roles.history import History, Story, read_history, read_story, state_of
 from bcfl.apps.market.roles.opening import address_bytes
-from bcfl.apps.market.roles.turn import Diary, Turn, attempt, earliest, short
+from bcfl.apps.market.roles.turn import Diary, Turn, attempt, earliest, settle, short
 from bcfl.core.architecture import DEFAULT_LIMITS, Limits
 from bcfl.core.errors import BlobMissing
 from bcfl.core.market import MarketPhase, Submission
@@ -115,8 +115,7 @@ class Verifier:
         if seat is None or found.phase.is_final:
             return "", None
         if now > found.deadline:
-            settle = partial(self._ledger.settle, story.submission)
-            return self._attempt(story, found, settle, "settled what was overdue"), None
+            return settle(self._ledger, story.submission, found), None
         bit = 1 << seat
         if found.phase is MarketPhase.SEAL and not found.sealed & bit:
             return self._seal(diary, story, found, now)
@@ -168,7 +167,7 @@ class Verifier:
     def _known(self, story: Story) -> tuple[Report, str] | None:
         name = (self._ledger.address, story.submission.hex())
         for entry in self._found:
-            if (entry.get("market"), entry["submission"]) == name:
+            if (entry["market"], entry["submission"]) == name:
                 return Report(entry["fitness"], Reason(entry["reason"])), str(entry["finding"])
         return None
 
