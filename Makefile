@@ -19,7 +19,7 @@ run: $(READY)  ## ten clients on scikit-learn's digits: train, commit, rate, sel
 	$(BIN)/bcfl run
 
 cluster: $(READY)  ## SuperLink, four SuperNodes, a real node: three rounds, audited
-	$(BIN)/python -m bcfl.apps.cluster
+	$(BIN)/python -m bcfl.cluster
 
 test: $(READY)  ## the whole suite, on two cores
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -46,7 +46,7 @@ contracts: $(READY)  ## compile the contracts anew
 	$(BIN)/python -m bcfl.contracts.build
 
 figures: $(READY)  ## figures 5 and 6 of the marketplace, from MNIST beside the project or digits
-	$(BIN)/python -m bcfl.apps.market.figures --out notebooks/figures
+	$(BIN)/python -m bcfl.experiment.market.figures --out notebooks/figures
 
 clean:  ## everything that was made here
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,17 +1,25 @@
 """Federated learning in which an Ethereum contract, not the server, decides whose updates count.
 
-Into a Flower app go ``bcfl.adapters.flower.mod.peer_consensus_mod`` and
+Into a Flower app go ``bcfl.consensus.member.mod.peer_consensus_mod`` and
 ``bcfl.strategies.PeerConsensus``; the ``bcfl`` command runs, resumes and audits experiments.
 
-=================  ============================================================
-``bcfl.core``        the protocol, pure: standard library and NumPy
-``bcfl.ports``       what it needs of the world: ledger, blob store, signer, chain
-``bcfl.adapters``    Ethereum, Flower, IPFS, files
-``bcfl.apps``        command line, experiments, attacks, audit, cluster, market
-``bcfl.strategies``  Flower strategies (the folder ``strategies``)
-``bcfl.contracts``   Vyper sources and their compiled form (``contracts``)
-``bcfl.conf``        Hydra's configuration (``conf``)
-=================  ============================================================
+====================  ===================================================================
+``bcfl.cli``          the ``bcfl`` command
+``bcfl.experiment``   runs and sweeps: configuration, data, clients, attacks
+``bcfl.cluster``      every part in a process of its own, against a real node
+``bcfl.strategies``   the Flower strategies (the folder ``strategies``)
+``bcfl.audit``        every round of a run, recomputed
+``bcfl.consensus``    System A, peer consensus
+``bcfl.market``       System B, the model marketplace
+``bcfl.flower``       what both need of Flower
+``bcfl.chain``        the way to an Ethereum node, or a chain in this process
+``bcfl.store``        blobs by digest: in a folder, in IPFS, sealed
+``bcfl.keys``         accounts, signatures, encryption to Ethereum keys
+``bcfl.files``        journals, and files that are written whole or not at all
+``bcfl.contracts``    Vyper sources and their compiled form (the folder ``contracts``)
+``bcfl.core``         errors, arrays, models, JSON from strangers
+``bcfl.conf``         Hydra's configuration (the folder ``conf``)
+====================  ===================================================================
 
-Imports point inward: core ← ports ← adapters ← apps and strategies.
+Imports run down this list only, and never between ``consensus`` and ``market``.
 """

@@ -5,7 +5,7 @@
 @notice The scoring rule: what points one ballot gives to whom. PROTOCOL, S4; claim 5.
 @dev A scoring rule is one function, `_counted`, and one limit, `MAX_BYTES`. Another rule can
      stand beside this one if its points, summed over 127 ballots, stay below 2**15; `selection`
-     also wants to know a bound, see `peer_outcome`. Python: `bcfl.core.scoring.Borda`.
+     also wants to know a bound, see `peer_outcome`. Python: `bcfl.consensus.spec.scoring.Borda`.
 
      A ballot is a row of the evaluation matrix, best first, 5 bytes an entry: member (1),
      value (4, big-endian). It is checked and not sorted. With m members, position p (from 1)

@@ -14,7 +14,7 @@
      panel gets both parts and repeats it: so the initiator is sure to have the one, and to get
      the other by paying. Later panels, who must fuse the models bought so far, get the
      `shared` of each from the initiator: that is `grant`, and all that this contract need
-     know of it. `bcfl.adapters.sealing` is the cryptography.
+     know of it. `bcfl.keys.sealing` is the cryptography.
 """
 
 import market_accounts

@@ -5,7 +5,7 @@
 @notice Who sits on a panel, and the fair draw. A panel is one word: seat k holds a verifier's
         number in the bits [24 k, 24 k + 24), 0 if nobody sits there. What a panel's members
         have done is a bit field over its seats.
-@dev Pure. `bcfl.core.market_draw` says the same in Python, and is the reference.
+@dev Pure. `bcfl.market.spec.draw` says the same in Python, and is the reference.
 """
 
 # How many seats a panel can have.

@@ -31,7 +31,7 @@ event Reported:
     reason: uint256
 
 
-# The highest reason why a model could not be measured; 0: it was (bcfl.core.market_report).
+# The highest reason why a model could not be measured; 0: it was (bcfl.market.spec.report).
 _LAST_REASON: constant(uint256) = 4
 
 

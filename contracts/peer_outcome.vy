@@ -47,7 +47,7 @@ event Closed:
     model: bytes32
 
 
-# `bcfl.core.domain.RoundState`. Sets are bit fields, times are seconds.
+# `bcfl.consensus.spec.domain.RoundState`. Sets are bit fields, times are seconds.
 struct State:
     round: uint256
     phase: uint256

@@ -13,7 +13,7 @@ import peer_terms
 
 uses: peer_terms
 
-# As `bcfl.core.domain.Phase`.
+# As `bcfl.consensus.spec.domain.Phase`.
 IDLE: constant(uint256) = 0
 COMMIT: constant(uint256) = 1
 SEAL: constant(uint256) = 2

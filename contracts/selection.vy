@@ -5,7 +5,7 @@
 @notice The winners U^O: the best by points, and among equals by digest. PROTOCOL, S4; claim 5.
 @dev Nothing is sorted. The points of the last winner are found bit by bit, each time asking
      of all members at once how many reach so far. Digests matter only where equal points
-     stand on both sides of the line. Python: `bcfl.core.selection`.
+     stand on both sides of the line. Python: `bcfl.consensus.spec.selection`.
 """
 
 import lanes

@@ -7,7 +7,7 @@
      nothing in another contract or on another chain. Signatures come as two words (EIP-2098):
      `r`, and `vs`, whose highest bit is v - 27 and whose other bits are s. So v is 27 or 28
      by construction; s in the upper half of the curve's order, most of which the form cannot
-     hold, is refused, so that a signature exists once. `bcfl.core.typed_data` says the same
+     hold, is refused, so that a signature exists once. `bcfl.consensus.spec.messages` says the same
      words in Python.
 """
 

@@ -19,28 +19,28 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from bcfl.adapters.chain_base import BaseChain
-from bcfl.adapters.embedded_chain import EmbeddedChain
-from bcfl.adapters.ethereum import Connection
-from bcfl.adapters.flower.handlers import to_array_record
-from bcfl.adapters.market_ledger import EthereumMarket
-from bcfl.apps.market.fitness import FitnessRules
-from bcfl.apps.market.fused_arrays import fused_arrays
-from bcfl.apps.market.fused_model import FusedModel
-from bcfl.apps.market.fusion_settings import FusionSettings
-from bcfl.apps.market.roles.access import open_store
-from bcfl.apps.market.roles.description import publish_description
-from bcfl.apps.market.roles.federation import Federation, MarketOrder, read_replies
-from bcfl.apps.market.roles.history import Story
-from bcfl.apps.market.roles.initiator import Initiator
-from bcfl.apps.market.roles.market_record import MarketRecord, describe_round
-from bcfl.apps.market.roles.market_round import MarketRound, named_submission
-from bcfl.apps.market.roles.opening import fetch_offer
-from bcfl.apps.market.verification_set import VerificationSet
-from bcfl.core.architecture import Architecture
+from bcfl.chain.chain import BaseChain
+from bcfl.chain.connection import Connection
+from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.core.errors import BlobError, CodecError, ConfigurationError
-from bcfl.core.market import Conditions, Rules
-from bcfl.core.market_report import to_ppm
+from bcfl.flower.handlers import to_array_record
+from bcfl.market.contract.ledger import EthereumMarket
+from bcfl.market.federation.nodes import Federation, MarketOrder, read_replies
+from bcfl.market.federation.record import MarketRecord, describe_round
+from bcfl.market.federation.round import MarketRound, named_submission
+from bcfl.market.fusion.fused_arrays import fused_arrays
+from bcfl.market.fusion.fused_model import FusedModel
+from bcfl.market.fusion.settings import FusionSettings
+from bcfl.market.judging.fitness import FitnessRules
+from bcfl.market.judging.verification_set import VerificationSet
+from bcfl.market.roles.access import open_store
+from bcfl.market.roles.description import publish_description
+from bcfl.market.roles.history import Story
+from bcfl.market.roles.initiator import Initiator
+from bcfl.market.roles.opening import fetch_offer
+from bcfl.market.spec.architecture import Architecture
+from bcfl.market.spec.report import to_ppm
+from bcfl.market.spec.terms import Conditions, Rules
 
 __all__ = ["ModelFusion"]
 
@@ -48,7 +48,7 @@ __all__ = ["ModelFusion"]
 class ModelFusion(Strategy):
     """Buy one model from each node in turn; those accepted become one model.
 
-    Every client app is one of ``bcfl.apps.market.roles.client_app.build_market_app``. Without
+    Every client app is one of ``bcfl.market.federation.client_app.build_market_app``. Without
     further arguments the chain is embedded in this process and everything is kept under
     ``bcfl-runs/``.
 
@@ -167,7 +167,7 @@ class ModelFusion(Strategy):
         """Open a market, buy models for ``num_rounds`` rounds or from every node, settle up.
 
         Parameters and return value are Flower's; ``result.arrays`` is the fused model, see
-        ``bcfl.apps.market.fused_arrays``, and so is what ``evaluate_fn`` is given. There is no
+        ``bcfl.market.fusion.fused_arrays``, and so is what ``evaluate_fn`` is given. There is no
         model to begin with: ``initial_arrays`` and the configurations are not used.
 
         Raises

@@ -18,27 +18,27 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 
-from bcfl.adapters.embedded_chain import EmbeddedChain
-from bcfl.adapters.flower.conversation import Conversation
-from bcfl.adapters.flower.handlers import to_array_record, to_arrays
-from bcfl.adapters.local_store import LocalStore
-from bcfl.adapters.public_keys import PublicKeys
-from bcfl.adapters.task_folder import TaskFolder
-from bcfl.apps.consensus_round import Configs
-from bcfl.apps.coordinator import Coordinator
-from bcfl.apps.inner_strategy import count_from, hand_over_winners, train_metrics
-from bcfl.apps.members import PUBLIC_KEYS, Admission, Admit, Members
-from bcfl.apps.repeated_round import RepeatedRound
-from bcfl.apps.round_log import past_records
-from bcfl.apps.task import Task, begin_task, resume_task
-from bcfl.core.aggregation import Combine
-from bcfl.core.clipping import Clip
+from bcfl.chain.chain_port import Chain
+from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.consensus.server.conversation import Conversation
+from bcfl.consensus.server.coordinator import Coordinator
+from bcfl.consensus.server.inner_strategy import count_from, hand_over_winners, train_metrics
+from bcfl.consensus.server.members import PUBLIC_KEYS, Admission, Admit, Members
+from bcfl.consensus.server.repeated_round import RepeatedRound
+from bcfl.consensus.server.round import Configs
+from bcfl.consensus.server.round_log import past_records
+from bcfl.consensus.server.task import Task, begin_task, resume_task
+from bcfl.consensus.spec.aggregation import Combine
+from bcfl.consensus.spec.clipping import Clip
+from bcfl.consensus.spec.record import RoundRecord
+from bcfl.consensus.spec.rules import Ballots, Rules
+from bcfl.consensus.task_folder import TaskFolder
 from bcfl.core.errors import ConfigurationError
 from bcfl.core.model import IntegerArrays, encode_model
-from bcfl.core.record import RoundRecord
-from bcfl.core.rules import Ballots, Rules
-from bcfl.ports.blob_store import BlobStore
-from bcfl.ports.chain import Chain
+from bcfl.flower.handlers import to_array_record, to_arrays
+from bcfl.keys.public_keys import PublicKeys
+from bcfl.store.blob_store import BlobStore
+from bcfl.store.local import LocalStore
 
 __all__ = ["PeerConsensus"]
 
@@ -53,7 +53,7 @@ class PeerConsensus(Strategy):
     ----------
     gamma, kappa, metric, clip, combine, server_learning_rate, integer_arrays, ballots, quorum,
     commit_window_s, ballot_window_s
-        The rules of the task: see ``bcfl.core.rules.Rules``.
+        The rules of the task: see ``bcfl.consensus.spec.rules.Rules``.
     chain : Chain, optional
         Where the contract lives. It is started by ``start`` and stopped after.
     store : BlobStore, optional
@@ -69,7 +69,7 @@ class PeerConsensus(Strategy):
         Relayed: clients sign, this process sends and pays. Direct: each client sends its own.
     membership, stake_wei, allowance_wei, allowed
         How a node becomes a member, and what ether it is given: see
-        ``bcfl.apps.members.Admission``.
+        ``bcfl.consensus.server.members.Admission``.
     max_attempts : int
         How often a round may be void before the task stops.
     inner : Strategy, optional

@@ -15,9 +15,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bcfl.adapters.embedded_chain import EmbeddedChain
-from bcfl.core.codec import Heading, decode_delta, encode_delta
-from bcfl.core.delta import top_gamma
+from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.consensus.spec.codec import Heading, decode_delta, encode_delta
+from bcfl.consensus.spec.delta import top_gamma
 from tests.contracts import market_gas, peer_consensus_gas
 
 PARAMETERS = 1_000_000

@@ -26,4 +26,4 @@ settings.load_profile("fuzz" if os.environ.get("BCFL_FUZZ") else "suite")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest file first: begun last, it would leave the other worker idle."""
-    items.sort(key=lambda item: "tests/apps/cluster/" not in item.nodeid)
+    items.sort(key=lambda item: "tests/cluster/" not in item.nodeid)

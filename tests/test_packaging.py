@@ -65,7 +65,7 @@ def test_the_installed_wheel_works_away_from_the_sources(wheel: Path, tmp_path: 
     ZipFile(wheel).extractall(tmp_path)
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
-        "import bcfl.conf, bcfl.contracts, bcfl.core.domain; "
+        "import bcfl.conf, bcfl.contracts, bcfl.consensus.spec.domain; "
         "assert bcfl.contracts.artifact('PeerConsensus').bytecode; "
         "print(bcfl.contracts.__file__)"
     )

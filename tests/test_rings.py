@@ -120,18 +120,18 @@ def core_is_pure(module: Module) -> list[str]:
 
 
 def ports_know_only_the_core(module: Module) -> list[str]:
-    if not module.lies_in("bcfl.ports"):
+    if not module.lies_in("bcfl.consensus"):
         return []
     return outside(
         module,
-        lambda name: is_standard(name) or within(name, "numpy", "bcfl.core", "bcfl.ports"),
+        lambda name: is_standard(name) or within(name, "numpy", "bcfl.core", "bcfl.consensus"),
     )
 
 
 def adapters_know_no_app(module: Module) -> list[str]:
-    if not module.lies_in("bcfl.adapters"):
+    if not module.lies_in("bcfl.chain"):
         return []
-    inner = ("bcfl.core", "bcfl.ports", "bcfl.adapters", "bcfl.contracts")
+    inner = ("bcfl.core", "bcfl.consensus", "bcfl.chain", "bcfl.contracts")
     return outside(module, lambda name: not is_ours(name) or within(name, *inner))
 
 
@@ -142,13 +142,13 @@ def contracts_know_only_the_core(module: Module) -> list[str]:
 
 
 def one_module_knows_web3(module: Module) -> list[str]:
-    if module.name == "bcfl.adapters.ethereum":
+    if module.name == "bcfl.chain.connection":
         return []
     return outside(module, lambda name: not within(name, "web3"))
 
 
 def the_inner_rings_are_light(module: Module) -> list[str]:
-    if not module.lies_in("bcfl.core", "bcfl.ports", "bcfl.adapters", "bcfl.contracts"):
+    if not module.lies_in("bcfl.core", "bcfl.consensus", "bcfl.chain", "bcfl.contracts"):
         return []
     return outside(module, lambda name: not within(name, *HEAVY))
 
@@ -167,7 +167,7 @@ def conf_holds_no_code(module: Module) -> list[str]:
 #: Each with a module that breaks it.
 RULES: list[tuple[Callable[[Module], list[str]], Module]] = [
     (core_knows_only_itself_and_numpy, Module("bcfl.core.x", "import requests")),
-    (core_knows_only_itself_and_numpy, Module("bcfl.core.x", "from bcfl.ports import ledger")),
+    (core_knows_only_itself_and_numpy, Module("bcfl.core.x", "from bcfl.consensus import ledger")),
     (core_knows_only_itself_and_numpy, Module("bcfl.core.x", "from ..ports.ledger import Ledger")),
     (core_knows_only_itself_and_numpy, Module("bcfl.core.x", "def f():\n    import scipy.stats")),
     (core_is_pure, Module("bcfl.core.x", "import random")),
@@ -177,19 +177,19 @@ RULES: list[tuple[Callable[[Module], list[str]], Module]] = [
     (core_is_pure, Module("bcfl.core.x", "def f():\n    return open('x')")),
     (core_is_pure, Module("bcfl.core.x", "rng = np.random.default_rng()")),
     (core_is_pure, Module("bcfl.core.x", "def f():\n    global seen")),
-    (ports_know_only_the_core, Module("bcfl.ports.x", "import web3")),
-    (ports_know_only_the_core, Module("bcfl.ports.x", "from bcfl.adapters import journal")),
-    (adapters_know_no_app, Module("bcfl.adapters.x", "from bcfl.apps.task import Task")),
-    (adapters_know_no_app, Module("bcfl.adapters.flower.x", "import bcfl.strategies")),
-    (adapters_know_no_app, Module("bcfl.adapters.x", "from bcfl import apps")),
+    (ports_know_only_the_core, Module("bcfl.consensus.x", "import web3")),
+    (ports_know_only_the_core, Module("bcfl.consensus.x", "from bcfl.chain import journal")),
+    (adapters_know_no_app, Module("bcfl.chain.x", "from bcfl.consensus.server.task import Task")),
+    (adapters_know_no_app, Module("bcfl.flower.x", "import bcfl.strategies")),
+    (adapters_know_no_app, Module("bcfl.chain.x", "from bcfl import apps")),
     (contracts_know_only_the_core, Module("bcfl.contracts", "import vyper")),
-    (one_module_knows_web3, Module("bcfl.adapters.peer_ledger", "from web3 import Web3")),
-    (one_module_knows_web3, Module("bcfl.apps.x", "def f():\n    import web3.auto")),
-    (the_inner_rings_are_light, Module("bcfl.adapters.flower.mod", "import torch.nn")),
+    (one_module_knows_web3, Module("bcfl.consensus.contract.ledger", "from web3 import Web3")),
+    (one_module_knows_web3, Module("bcfl.cli.x", "def f():\n    import web3.auto")),
+    (the_inner_rings_are_light, Module("bcfl.consensus.member.mod", "import torch.nn")),
     (the_inner_rings_are_light, Module("bcfl.core.x", "from hydra.utils import instantiate")),
-    (the_inner_rings_are_light, Module("bcfl.ports.x", "import ray")),
-    (nothing_is_a_drawer, Module("bcfl.apps.utils", "")),
-    (nothing_is_a_drawer, Module("bcfl.adapters.common.x", "")),
+    (the_inner_rings_are_light, Module("bcfl.consensus.x", "import ray")),
+    (nothing_is_a_drawer, Module("bcfl.cli.utils", "")),
+    (nothing_is_a_drawer, Module("bcfl.chain.common.x", "")),
     (conf_holds_no_code, Module("bcfl.conf", '"""Text."""\nx = 1')),
 ]
 
@@ -212,15 +212,15 @@ def test_the_modules_are_all_there() -> None:
     assert {
         "bcfl",
         "bcfl.core",
-        "bcfl.core.codec",
-        "bcfl.ports.ledger",
-        "bcfl.adapters.ethereum",
-        "bcfl.adapters.flower.mod",
-        "bcfl.apps.task",
+        "bcfl.consensus.spec.codec",
+        "bcfl.consensus.contract.events",
+        "bcfl.chain.connection",
+        "bcfl.consensus.member.mod",
+        "bcfl.consensus.server.task",
         "bcfl.contracts",
         "bcfl.strategies.peer_consensus",
     } <= names
-    assert any("web3" in name for name in imports(find("bcfl.adapters.ethereum")))
+    assert any("web3" in name for name in imports(find("bcfl.chain.connection")))
 
 
 def find(name: str) -> Module:

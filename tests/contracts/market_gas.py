@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bcfl.adapters.embedded_chain import EmbeddedChain
-from bcfl.core.market import Conditions, Rules
-from bcfl.core.market_report import Report, seal
-from bcfl.ports.ledger import Transaction
-from tests.adapters.market_people import People, commitment, digest, public_key
+from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.consensus.contract.events import Transaction
+from bcfl.market.spec.report import Report, seal
+from bcfl.market.spec.terms import Conditions, Rules
+from tests.market.contract.people import People, commitment, digest, public_key
 
 SNAPSHOT = Path(__file__).with_name("market_gas.json")
 SEATS = 5

@@ -18,10 +18,10 @@ import boa
 from eth_utils.crypto import keccak
 from hypothesis import settings
 
-from bcfl.adapters.accounts import Account
-from bcfl.adapters.sealing import public_key_of
-from bcfl.core.market import Conditions, MarketPhase, Rules, deposit
-from bcfl.core.market_report import Reason, Report, seal
+from bcfl.keys.accounts import Account
+from bcfl.keys.sealing import public_key_of
+from bcfl.market.spec.report import Reason, Report, seal
+from bcfl.market.spec.terms import Conditions, MarketPhase, Rules, deposit
 
 FUZZ = bool(os.environ.get("BCFL_FUZZ"))
 #: For properties whose every example deploys a contract.

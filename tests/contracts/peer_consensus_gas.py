@@ -16,9 +16,9 @@ from eth_tester import EthereumTester, PyEVMBackend
 from web3 import EthereumTesterProvider, Web3
 from web3.types import Wei
 
+from bcfl.consensus.spec.domain import Ballot, Commitment, TypedDataDomain
+from bcfl.consensus.spec.fixed_point import to_value
 from bcfl.contracts import artifact
-from bcfl.core.domain import Ballot, Commitment, TypedDataDomain
-from bcfl.core.fixed_point import to_value
 from tests.contracts.peer_consensus_keys import Signing, account
 
 SNAPSHOT = Path(__file__).with_name("gas.json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bcfl.core.domain import members_in
+from bcfl.consensus.spec.domain import members_in
 from tests.contracts.peer_consensus_task import Task
 
 

@@ -1,6 +1,6 @@
 """Members with keys, and what they sign, in the shape that the contract takes.
 
-Signatures come from `eth_account` and `bcfl.core.typed_data`, so that every accepted one
+Signatures come from `eth_account` and `bcfl.consensus.spec.messages`, so that every accepted one
 shows that Python and Vyper mean the same words.
 """
 
@@ -15,8 +15,8 @@ from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak
 
-from bcfl.core.domain import Ballot, Commitment, TypedDataDomain
-from bcfl.core.typed_data import ballot_message, commitment_message, seal_message
+from bcfl.consensus.spec.domain import Ballot, Commitment, TypedDataDomain
+from bcfl.consensus.spec.messages import ballot_message, commitment_message, seal_message
 
 Words = tuple[Any, ...]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bcfl.core.domain import Ballot, Phase, RoundState, bits
+from bcfl.consensus.spec.domain import Ballot, Phase, RoundState, bits
+from bcfl.consensus.spec.scoring import Borda, tally
+from bcfl.consensus.spec.selection import select_winners
 from bcfl.core.errors import ProtocolError
-from bcfl.core.scoring import Borda, tally
-from bcfl.core.selection import select_winners
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from eth_account.signers.local import LocalAccount
 from eth_utils.abi import collapse_if_tuple
 from eth_utils.crypto import keccak
 
+from bcfl.consensus.spec.domain import Ballot, Commitment, Phase, RoundState, TypedDataDomain, bits
 from bcfl.contracts import artifact
-from bcfl.core.domain import Ballot, Commitment, Phase, RoundState, TypedDataDomain, bits
 from tests.contracts.peer_consensus_keys import (
     Signing,
     Words,

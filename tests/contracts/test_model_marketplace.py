@@ -11,8 +11,8 @@ from eth.exceptions import Revert
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcfl.core.market import MarketPhase, deposit, submission_cost
-from bcfl.core.market_report import Reason, Report, is_accepted
+from bcfl.market.spec.report import Reason, Report, is_accepted
+from bcfl.market.spec.terms import MarketPhase, deposit, submission_cost
 from tests.contracts.market_world import (
     BAD,
     BOND,

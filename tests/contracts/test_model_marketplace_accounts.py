@@ -9,7 +9,7 @@ from typing import Any
 import boa
 import pytest
 
-from bcfl.core.market import (
+from bcfl.market.spec.terms import (
     MarketPhase,
     deposit,
     submission_cost,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import boa
 import pytest
 
-from bcfl.core.market import MarketPhase, deposit, submission_cost
+from bcfl.market.spec.terms import MarketPhase, deposit, submission_cost
 from tests.contracts.market_world import (
     CONDITIONS,
     CONTRIBUTOR,

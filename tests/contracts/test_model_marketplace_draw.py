@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcfl.core.market import MarketPhase
-from bcfl.core.market_draw import draw, draw_seed
+from bcfl.market.spec.draw import draw, draw_seed
+from bcfl.market.spec.terms import MarketPhase
 from tests.contracts.market_world import (
     BOND,
     CONDITIONS,

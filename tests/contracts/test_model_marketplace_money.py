@@ -23,8 +23,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from bcfl.core.market import Conditions, MarketPhase, Rules, deposit
-from bcfl.core.market_report import Report, seal
+from bcfl.market.spec.report import Report, seal
+from bcfl.market.spec.terms import Conditions, MarketPhase, Rules, deposit
 from tests.contracts.market_world import (
     CONTRIBUTOR,
     ETHER,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import boa
 import pytest
 
-from bcfl.core.market import MarketPhase, Rules, deposit
+from bcfl.market.spec.terms import MarketPhase, Rules, deposit
 from tests.contracts.market_world import (
     BAD,
     BOND,

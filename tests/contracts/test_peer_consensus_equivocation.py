@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bcfl.core.domain import Phase
+from bcfl.consensus.spec.domain import Phase
 from tests.contracts.peer_consensus_keys import Words
 from tests.contracts.peer_consensus_task import (
     COORDINATOR,

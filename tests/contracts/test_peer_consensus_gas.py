@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bcfl.core.domain import Ballot
+from bcfl.consensus.spec.domain import Ballot
 from tests.contracts.peer_consensus_gas import SNAPSHOT, GasTask, measure, relayed
 
 #: The best of the peers needs 6,620,000 for ten members; see PEERS.

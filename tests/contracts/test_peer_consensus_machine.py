@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from bcfl.core.domain import Ballot, Commitment, Phase, bits
+from bcfl.consensus.spec.domain import Ballot, Commitment, Phase, bits
 from tests.contracts.peer_consensus_actors import (
     ACTIONS,
     ADDRESSES,

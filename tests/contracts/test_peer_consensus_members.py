@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bcfl.core.domain import Phase
+from bcfl.consensus.spec.domain import Phase
 from tests.contracts.peer_consensus_keys import account
 from tests.contracts.peer_consensus_task import COORDINATOR, WINDOW_S, Reverted, Task, staked
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from bcfl.consensus.spec.domain import Ballot, Phase
 from bcfl.contracts import artifact
 from bcfl.contracts.build import HERE
-from bcfl.core.domain import Ballot, Phase
 from tests.contracts.peer_consensus_keys import salt as salt_of
 from tests.contracts.peer_consensus_keys import seal_of
 from tests.contracts.peer_consensus_task import (

@@ -6,8 +6,8 @@ from hashlib import sha256
 
 import pytest
 
-from bcfl.core.domain import Ballot, Phase, bits, members_in
-from bcfl.core.scoring import Borda, tally
+from bcfl.consensus.spec.domain import Ballot, Phase, bits, members_in
+from bcfl.consensus.spec.scoring import Borda, tally
 from tests.contracts.peer_consensus_task import (
     GENESIS,
     STRANGER,

@@ -16,10 +16,10 @@ from vyper.compiler import compile_from_file_input
 from vyper.compiler.input_bundle import FilesystemInputBundle
 from vyper.compiler.settings import OptimizationLevel, Settings
 
+from bcfl.consensus.spec.domain import MAX_MEMBERS, Ballot, bits, members_in
+from bcfl.consensus.spec.scoring import Borda, tally
+from bcfl.consensus.spec.selection import select_winners
 from bcfl.contracts.build import EVM_VERSION, HERE
-from bcfl.core.domain import MAX_MEMBERS, Ballot, bits, members_in
-from bcfl.core.scoring import Borda, tally
-from bcfl.core.selection import select_winners
 from tests.contracts.peer_consensus_keys import unpacked
 from tests.contracts.peer_consensus_task import Task
 

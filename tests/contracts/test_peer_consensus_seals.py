@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bcfl.core.domain import Ballot, Phase
+from bcfl.consensus.spec.domain import Ballot, Phase
 from tests.contracts.peer_consensus_keys import revealed, salt, seal_of
 from tests.contracts.peer_consensus_task import STRANGER, WINDOW_S, Reverted, Task
 

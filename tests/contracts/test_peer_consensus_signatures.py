@@ -8,7 +8,7 @@ from hashlib import sha256
 
 import pytest
 
-from bcfl.core.domain import Ballot, TypedDataDomain
+from bcfl.consensus.spec.domain import Ballot, TypedDataDomain
 from tests.contracts.peer_consensus_keys import Signing, Words, account
 from tests.contracts.peer_consensus_task import (
     COORDINATOR,

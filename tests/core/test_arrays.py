@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bcfl.core.arrays import decode_model, encode_model, model_digest
 from bcfl.core.errors import CodecError
-from tests.core.deltas import MUTATIONS
+from tests.consensus.spec.deltas import MUTATIONS
 from tests.core.models import FLOATS, INTEGERS, Model, equal, models
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")

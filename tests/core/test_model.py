@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bcfl.core.errors import ModelError
 from bcfl.core.model import ModelSpec, decode_model, encode_model, model_digest
-from tests.core.deltas import frozen
+from tests.consensus.spec.deltas import frozen
 from tests.core.models import FLOATS, INTEGERS, Model, equal, models
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")

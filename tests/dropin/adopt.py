@@ -15,7 +15,7 @@ CHANGES = {
         (
             "from flwr.clientapp import ClientApp",
             "from flwr.clientapp import ClientApp\n"
-            "from bcfl.adapters.flower.mod import peer_consensus_mod",
+            "from bcfl.consensus.member.mod import peer_consensus_mod",
         ),
     ),
     "server_app.py": (

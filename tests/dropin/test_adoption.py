@@ -18,8 +18,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 from flwr.simulation import run_simulation
 
-from bcfl.adapters.flower.grid import InProcessGrid
-from bcfl.adapters.task_folder import TaskFolder
+from bcfl.consensus.task_folder import TaskFolder
+from bcfl.flower.grid import InProcessGrid
 
 HERE = Path(__file__).parent
 

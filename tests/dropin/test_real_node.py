@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from bcfl.adapters.anvil import AnvilChain
-from bcfl.adapters.anvil_program import default_cache, find_anvil
-from bcfl.adapters.flower.grid import InProcessGrid
-from bcfl.adapters.flower.mod import peer_consensus_mod
+from bcfl.chain.anvil import AnvilChain
+from bcfl.chain.anvil_program import default_cache, find_anvil
+from bcfl.consensus.member.mod import peer_consensus_mod
+from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import LedgerError, NobodyLeft
-from bcfl.core.record import RoundRecord
+from bcfl.flower.grid import InProcessGrid
 from bcfl.strategies import PeerConsensus
 from tests import toy
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from flwr.app import Context, Message
 
-from bcfl.adapters.embedded_chain import EmbeddedChain
-from bcfl.adapters.flower.grid import InProcessGrid
-from bcfl.adapters.flower.mod import peer_consensus_mod
-from bcfl.apps.audit.command import HOLDS, audit_command
-from bcfl.core.record import RoundRecord
+from bcfl.audit.command import HOLDS, audit_command
+from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.consensus.member.mod import peer_consensus_mod
+from bcfl.consensus.spec.record import RoundRecord
+from bcfl.flower.grid import InProcessGrid
 from bcfl.strategies import PeerConsensus
 from tests import toy
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from bcfl.adapters.embedded_chain import EmbeddedChain
-from bcfl.adapters.task_folder import TaskFolder
-from bcfl.apps.task import resume_task
-from bcfl.ports.ledger import BallotCast, Committed, Equivocated
+from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.consensus.contract.events import BallotCast, Committed, Equivocated
+from bcfl.consensus.server.task import resume_task
+from bcfl.consensus.task_folder import TaskFolder
 from tests.recovery.player import MEMBERS, ROUNDS, play
 
 POINTS = 50 if os.environ.get("BCFL_FUZZ") else 8

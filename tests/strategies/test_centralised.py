@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from flwr.app import Array, ArrayRecord, MetricRecord
 
-from bcfl.adapters.flower.grid import InProcessGrid
+from bcfl.flower.grid import InProcessGrid
 from bcfl.strategies.centralised import Centralised
 
 

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from flwr.app import Context, Message
 
-from bcfl.adapters.accounts import Account, derive_account
-from bcfl.adapters.embedded_chain import EmbeddedChain
-from bcfl.adapters.flower.grid import InProcessGrid
-from bcfl.adapters.flower.identity import signer_from
-from bcfl.adapters.flower.mod import PeerConsensusMod, peer_consensus_mod
-from bcfl.adapters.local_store import LocalStore
-from bcfl.adapters.sealed_store import SEALED_INDEX, SealedStore
-from bcfl.adapters.task_folder import TaskFolder
+from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.consensus.member.mod import PeerConsensusMod, peer_consensus_mod
+from bcfl.consensus.spec.record import RoundRecord
+from bcfl.consensus.task_folder import TaskFolder
 from bcfl.core.errors import ConfigurationError, NotAReader
-from bcfl.core.record import RoundRecord
+from bcfl.flower.grid import InProcessGrid
+from bcfl.flower.identity import signer_from
+from bcfl.keys.accounts import Account, derive_account
+from bcfl.store.local import LocalStore
+from bcfl.store.sealed import SEALED_INDEX, SealedStore
 from tests import toy
 from tests.strategies.test_peer_consensus import run
 from tests.strategies.test_resume import Killed, play

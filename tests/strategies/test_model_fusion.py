@@ -9,25 +9,25 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Context, Message
 
-from bcfl.adapters.embedded_chain import EmbeddedChain
-from bcfl.adapters.flower.grid import InProcessGrid
-from bcfl.adapters.flower.handlers import to_arrays
-from bcfl.adapters.market_ledger import EthereumMarket
-from bcfl.adapters.sealing import seal_share
-from bcfl.apps.experiment.datasets.digits import load_digits
-from bcfl.apps.experiment.datasets.images import Images
-from bcfl.apps.market.architectures import mlp
-from bcfl.apps.market.fused_arrays import fused_from_arrays
-from bcfl.apps.market.roles.client_app import MARKET_KEY, build_market_app
-from bcfl.apps.market.roles.contributor import Contributor
-from bcfl.apps.market.roles.description import Description
-from bcfl.apps.market.roles.market_record import MarketRecord
-from bcfl.apps.market.simulation import FusionEvaluation
-from bcfl.apps.market.training import ContributorTraining, train_contributor
-from bcfl.apps.market.verification_set import VerificationSet
+from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.core.errors import ConfigurationError, NobodyLeft
-from bcfl.core.market import Conditions, deposit
-from bcfl.core.model_blob import TrainedModel
+from bcfl.experiment.datasets.digits import load_digits
+from bcfl.experiment.datasets.images import Images
+from bcfl.experiment.market.market_simulation import FusionEvaluation
+from bcfl.flower.grid import InProcessGrid
+from bcfl.flower.handlers import to_arrays
+from bcfl.keys.sealing import seal_share
+from bcfl.market.contract.ledger import EthereumMarket
+from bcfl.market.federation.client_app import MARKET_KEY, build_market_app
+from bcfl.market.federation.record import MarketRecord
+from bcfl.market.fusion.fused_arrays import fused_from_arrays
+from bcfl.market.judging.verification_set import VerificationSet
+from bcfl.market.models.architectures import mlp
+from bcfl.market.models.training import ContributorTraining, train_contributor
+from bcfl.market.roles.contributor import Contributor
+from bcfl.market.roles.description import Description
+from bcfl.market.spec.model_blob import TrainedModel
+from bcfl.market.spec.terms import Conditions, deposit
 from bcfl.strategies import ModelFusion, model_fusion
 
 NODES = 4

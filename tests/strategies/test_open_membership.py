@@ -11,18 +11,18 @@ import pytest
 from flwr.app import Context
 from typer.testing import CliRunner
 
-from bcfl.adapters.accounts import Account, derive_account
-from bcfl.adapters.embedded_chain import EmbeddedChain
-from bcfl.adapters.flower.grid import InProcessGrid
-from bcfl.adapters.flower.mod import peer_consensus_mod
-from bcfl.adapters.peer_ledger import PeerLedger
-from bcfl.apps.audit import audit_command
-from bcfl.apps.audit.audit import audit_run
-from bcfl.apps.audit.findings import author
-from bcfl.apps.stake import stake as stake_app
+from bcfl.audit import audit_command
+from bcfl.audit.audit import audit_run
+from bcfl.audit.findings import author
+from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.cli.stake import stake as stake_app
+from bcfl.consensus.contract.events import Equivocated, MemberJoined, MemberLeft
+from bcfl.consensus.contract.ledger import PeerLedger
+from bcfl.consensus.member.mod import peer_consensus_mod
+from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import ConfigurationError, ContractReverted, NobodyLeft
-from bcfl.core.record import RoundRecord
-from bcfl.ports.ledger import Equivocated, MemberJoined, MemberLeft
+from bcfl.flower.grid import InProcessGrid
+from bcfl.keys.accounts import Account, derive_account
 from bcfl.strategies import PeerConsensus
 from tests import toy
 from tests.strategies.two_faced import TwoFaced
@@ -183,7 +183,7 @@ def test_a_development_key_deposits_nothing_on_a_chain_that_matters(
     tmp_path: Path, chain: EmbeddedChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("identity", "enrolment"):
-        monkeypatch.setattr(f"bcfl.adapters.flower.{name}.DEVELOPMENT_CHAINS", ())
+        monkeypatch.setattr(f"bcfl.flower.{name}.DEVELOPMENT_CHAINS", ())
     grid = toy_grid()
     for index, context in enumerate(grid.contexts.values()):
         context.node_config["bcfl-stake-wei"] = STAKE

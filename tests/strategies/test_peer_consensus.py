@@ -12,11 +12,11 @@ from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAdam
 
-from bcfl.adapters.accounts import derive_account
-from bcfl.adapters.flower.grid import InProcessGrid
-from bcfl.adapters.flower.mod import PeerConsensusMod, peer_consensus_mod
+from bcfl.consensus.member.mod import PeerConsensusMod, peer_consensus_mod
+from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import ConfigurationError, ModelError, NobodyLeft, RoundVoid
-from bcfl.core.record import RoundRecord
+from bcfl.flower.grid import InProcessGrid
+from bcfl.keys.accounts import derive_account
 from bcfl.strategies import PeerConsensus
 from tests import toy
 from tests.strategies.two_faced import TwoFaced

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bcfl.adapters.embedded_chain import EmbeddedChain
-from bcfl.adapters.flower.grid import InProcessGrid
-from bcfl.adapters.flower.mod import peer_consensus_mod
-from bcfl.core.record import RoundRecord
+from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.consensus.member.mod import peer_consensus_mod
+from bcfl.consensus.spec.record import RoundRecord
+from bcfl.flower.grid import InProcessGrid
 from bcfl.strategies import PeerConsensus
 from tests import toy
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bcfl.adapters.accounts import Account
-from bcfl.adapters.flower.grid import InProcessGrid
-from bcfl.adapters.flower.mod import peer_consensus_mod
+from bcfl.consensus.member.mod import peer_consensus_mod
+from bcfl.flower.grid import InProcessGrid
+from bcfl.keys.accounts import Account
 from bcfl.strategies import PeerConsensus
 from tests import toy
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from flwr.clientapp import ClientApp
 
-from bcfl.adapters.accounts import derive_account
-from bcfl.adapters.flower.grid import InProcessGrid
-from bcfl.core.domain import Commitment, SignedCommitment
-from bcfl.core.typed_data import commitment_message
+from bcfl.consensus.spec.domain import Commitment, SignedCommitment
+from bcfl.consensus.spec.messages import commitment_message
+from bcfl.flower.grid import InProcessGrid
+from bcfl.keys.accounts import derive_account
 from bcfl.strategies import PeerConsensus
 
 

@@ -1,0 +1,141 @@
+"""The audit of one run: gather, recompute, compare; a line a round and a verdict.
+
+It shares the core's pure functions with the run, the way to the chain and to the blobs, and
+nothing else: nothing that the server did is done here by the server's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bcfl.audit.ballots import check_ballots, check_outcome
+from bcfl.audit.claims import check_rounds_file
+from bcfl.audit.deployment import check_coordinator, check_deployment
+from bcfl.audit.equivocations import check_equivocations
+from bcfl.audit.evidence import Evidence, Task
+from bcfl.audit.findings import CHAIN, Finding
+from bcfl.audit.folder_files import (
+    check_checkpoints,
+    check_complete,
+    check_config,
+    check_task,
+)
+from bcfl.audit.gather import TamperedError, gather, open_chain
+from bcfl.audit.history import History, Round, read_history
+from bcfl.audit.models import check_models
+from bcfl.audit.omissions import check_journal, check_receipts
+from bcfl.audit.papers import read_task
+from bcfl.audit.results import check_model_file, check_results
+from bcfl.audit.signatures import check_signatures, indirect
+from bcfl.store.blob_store import BlobStore
+
+__all__ = ["Audit", "audit_evidence", "audit_run"]
+
+
+@dataclass(slots=True)
+class Audit:
+    """What an audit came to."""
+
+    task: Task
+    rounds: list[Round] = field(default_factory=list)
+    recomputed: frozenset[int] = frozenset()  #: chain rounds whose model was
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  #: what proves nothing, or was not checked
+
+    @property
+    def holds(self) -> bool:
+        """Whether every round was played by the rules, as far as anybody can see."""
+        return not self.findings
+
+
+def audit_run(
+    folder: Path,
+    rpc_url: str | None = None,
+    shown: Sequence[Path] = (),
+    store: BlobStore | None = None,
+) -> Audit:
+    """Audit the run in ``folder``, on its own chain or on the node at ``rpc_url``.
+
+    Parameters
+    ----------
+    folder : Path
+        As a run leaves it; nothing in it is changed.
+    rpc_url : str, optional
+        A node of the chain that the run was on. Whoever serves it is believed in what the
+        transactions were and who sent those that are not signed by members.
+    shown : sequence of Path
+        Receipts and signed commitments that somebody presents; see ``papers.read_shown``.
+    store : BlobStore, optional
+        Where the blobs are; by default in the folder. Blobs that were sealed to the members
+        are opened by a member's own ``SealedStore``.
+
+    Raises
+    ------
+    AuditError
+        It cannot be audited at all.
+    StoreUnreachable
+        A store that is not the folder's does not answer.
+    """
+    task = read_task(folder)
+    try:
+        with open_chain(folder, rpc_url) as connection:
+            evidence, findings = gather(
+                folder,
+                task,
+                connection,
+                live=rpc_url is not None,
+                shown=shown,
+                store=store,
+            )
+    except TamperedError as tampered:
+        return Audit(task, findings=[tampered.finding])
+    audit = audit_evidence(evidence)
+    audit.findings = findings + audit.findings
+    return audit
+
+
+def audit_evidence(evidence: Evidence) -> Audit:
+    """All checks, over evidence that has been gathered."""
+    history = read_history(evidence)
+    audit = Audit(evidence.task, history.rounds)
+    findings, note = audit.findings, audit.notes.append
+    findings += history.findings
+    findings += check_deployment(history, evidence)
+    findings += check_coordinator(evidence)
+    for round_ in history.rounds:
+        # what nobody signed is nobody's fault, and what an ill-formed ballot is worth nobody knows
+        faults = list(check_signatures(round_, history, evidence)) or list(check_ballots(round_))
+        findings += faults or check_outcome(round_, evidence)
+        for number in indirect(round_, evidence):
+            note(
+                f"chain round {round_.chain_round}: transaction {number} reached the contract "
+                "through another contract; what was signed in it is not seen"
+            )
+    findings += check_equivocations(history, evidence)
+    if any(finding.culprit == CHAIN for finding in findings):
+        # whoever contradicts himself is no witness against others, save on how he came to be
+        trusted = [f for f in findings if f.culprit == CHAIN or f.kind == "deployment"]
+        audit.findings = trusted
+        note("the chain's own tale does not hold together: nothing else was held against it")
+        return audit
+    _compare(history, evidence, audit)
+    return audit
+
+
+def _compare(history: History, evidence: Evidence, audit: Audit) -> None:
+    """What members, store, server and folder say, against a chain that is consistent."""
+    findings, note = audit.findings, audit.notes.append
+    findings += check_task(history, evidence)
+    findings += check_receipts(history, evidence, note)
+    findings += check_journal(history, evidence, note)
+    models = check_models(history, evidence, note)
+    audit.recomputed = frozenset(models.recomputed)
+    findings += models.findings
+    findings += check_rounds_file(history, models, evidence, note)
+    findings += check_results(history, models, evidence, note)
+    findings += check_complete(evidence)
+    findings += check_config(evidence)
+    findings += check_checkpoints(evidence)
+    findings += check_model_file(history, models, evidence, note)

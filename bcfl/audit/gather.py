@@ -1,0 +1,214 @@
+"""Gathering the evidence: a folder's papers, and the chain, replayed or live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from bcfl.audit.blobs import open_blobs
+from bcfl.audit.evidence import Evidence, Receipt, Task, Terms
+from bcfl.audit.files import parse_json, read_lines
+from bcfl.audit.findings import KEEPER, Finding
+from bcfl.audit.papers import read_journal, read_shown
+from bcfl.chain.connection import Connection
+from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.consensus.contract.calldata import Call, PeerCalldata
+from bcfl.consensus.contract.events import Event
+from bcfl.consensus.contract.ledger import PeerLedger
+from bcfl.consensus.spec.domain import MAX_MEMBERS, Phase, RoundState, SignedCommitment
+from bcfl.contracts import artifact
+from bcfl.core.errors import (
+    ArtifactError,
+    AuditError,
+    JournalDamaged,
+    LedgerError,
+    TransactionUnknown,
+)
+from bcfl.store.blob_store import BlobStore
+
+__all__ = ["TamperedError", "gather", "open_chain"]
+
+_TRIES: Final = 5
+_SETS: Final = 1 << MAX_MEMBERS
+
+
+class TamperedError(Exception):
+    """The folder's own chain is of no use, which is a finding; there is no more to check."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(str(finding))
+        self.finding = finding
+
+
+@contextmanager
+def open_chain(folder: Path, rpc_url: str | None) -> Iterator[Connection]:
+    """A connection to the chain: to a node's, or to the folder's, executed once more.
+
+    Raises
+    ------
+    AuditError
+        There is neither.
+    TamperedError
+        The folder's chain does not replay.
+    """
+    if rpc_url is not None:
+        with Connection(rpc_url, retry_s=5.0) as connection:
+            yield connection
+        return
+    journal = folder / "chain.jsonl"
+    if not journal.is_file():
+        raise AuditError(
+            f"expected the chain of an embedded run in {journal}; there is none. "
+            "If the run was on another chain, name its node with --rpc URL"
+        )
+    try:
+        for line in read_lines(journal):  # too deep a line would end the process, not the audit
+            parse_json(journal, line)
+        chain = EmbeddedChain.replay(journal)
+    except (JournalDamaged, AuditError) as error:
+        raise TamperedError(_broken(str(error))) from error
+    except Exception as error:  # py-evm raises nearly anything on fields that are nonsense
+        raise TamperedError(_broken(f"{type(error).__name__}: {error}")) from error
+    with chain, chain.connect() as connection:
+        yield connection
+
+
+def gather(
+    folder: Path,
+    task: Task,
+    connection: Connection,
+    *,
+    live: bool,
+    shown: Sequence[Path] = (),
+    store: BlobStore | None = None,
+) -> tuple[Evidence, list[Finding]]:
+    """Read everything that is checked, and what is wrong with the papers themselves.
+
+    Raises
+    ------
+    AuditError
+        The chain cannot be read, or is another one; or what was shown is no evidence.
+    TamperedError
+        The folder's own chain has no such contract.
+    """
+    ledger = _attach(task, connection, live=live)
+    try:
+        terms = _terms(ledger, connection)
+        events, state, members, active = _read_at_rest(ledger)
+        numbers = dict.fromkeys(event.transaction for event in events)
+        calldata = PeerCalldata(connection, terms.domain.contract)
+        calls: dict[str, Call] = {}
+        gas: dict[str, int] = {}
+        for number in numbers:
+            try:
+                calls[number], gas[number] = calldata.call(number), ledger.receipt(number).gas
+            except TransactionUnknown:
+                continue  # found where its events are checked
+    except LedgerError as error:
+        raise AuditError(f"the chain cannot be read: {error}") from error
+    journal, findings = read_journal(folder, terms.domain.contract)
+    papers = list(read_shown(shown))
+    evidence = Evidence(
+        folder=folder,
+        task=task,
+        terms=terms,
+        events=tuple(events),
+        calls=calls,
+        gas=gas,
+        members=members,
+        active=active,
+        state=state,
+        blobs=open_blobs(folder) if store is None else store,
+        journal=tuple(journal),
+        journal_found=(folder / "journal.jsonl").exists(),
+        live=live,
+        receipts=tuple(paper for paper in papers if isinstance(paper, Receipt)),
+        shown=tuple(paper for paper in papers if isinstance(paper, SignedCommitment)),
+    )
+    return evidence, findings
+
+
+def _attach(task: Task, connection: Connection, *, live: bool) -> PeerLedger:
+    try:
+        if live and connection.chain_id != task.chain_id:
+            raise AuditError(
+                f"the run was on chain {task.chain_id}; {connection.url} is on chain "
+                f"{connection.chain_id}: name the right node with --rpc"
+            )
+        return PeerLedger.attach(connection, task.contract)
+    except ArtifactError as error:
+        # another version of bcfl is no crime; another address is, where the chain has the right one
+        if live or not (others := _contracts(connection)):
+            raise AuditError(str(error)) from error
+        expected = f"{' or '.join(others)}, which are on the folder's chain"
+        raise TamperedError(
+            Finding("task.json", KEEPER, None, expected, f"contract {task.contract}")
+        ) from error
+    except LedgerError as error:
+        raise AuditError(f"the chain cannot be read: {error}") from error
+
+
+def _contracts(connection: Connection) -> list[str]:
+    """Where on the chain there are contracts of ours."""
+    found = []
+    for number in range(connection.block_number() + 1):
+        block = connection.request("eth_getBlockByNumber", hex(number), True)
+        for transaction in block["transactions"]:
+            with suppress(ArtifactError, TransactionUnknown):
+                if (address := connection.receipt(transaction["hash"]).contract) is not None:
+                    found.append(connection.attach(address, artifact("PeerConsensus")).address)
+    return found
+
+
+def _terms(ledger: PeerLedger, connection: Connection) -> Terms:
+    contract = connection.contract(ledger.domain.contract, artifact("PeerConsensus").abi)
+
+    def constant(name: str) -> Any:
+        return connection.call(contract, name)
+
+    terms = Terms(
+        domain=ledger.domain,
+        coordinator=ledger.coordinator,
+        rules=ledger.rules,
+        kappa_ppm=int(constant("kappa_ppm")),
+        quorum=int(constant("quorum")),
+        commit_window_s=int(constant("commit_window_s")),
+        ballot_window_s=int(constant("ballot_window_s")),
+        sealed=bool(constant("sealed_ballots")),
+        stake=int(constant("stake")),
+    )
+    if not (0 < terms.kappa_ppm < 10**6 and 0 < terms.quorum <= MAX_MEMBERS):
+        raise AuditError(f"no contract of bcfl's has such terms: {terms}")
+    return terms
+
+
+def _read_at_rest(ledger: PeerLedger) -> tuple[list[Event], RoundState, tuple[str, ...], int]:
+    """Events and views of one moment, although the chain may go on meanwhile."""
+    views = _views(ledger)
+    for _ in range(_TRIES):
+        events, before, views = list(ledger.events()), views, _views(ledger)
+        if before == views:
+            _expect_plausible(events)
+            return events, *views
+    raise AuditError("the task goes on while it is read; audit it when the round is over")
+
+
+def _views(ledger: PeerLedger) -> tuple[RoundState, tuple[str, ...], int]:
+    # the phase is left out: the clock alone may change it, and it follows from the rest
+    return replace(ledger.state(), phase=Phase.IDLE), ledger.members(), ledger.active()
+
+
+def _expect_plausible(events: Sequence[Event]) -> None:
+    """A node may say any 256-bit number; sets of members are bit fields, rounds are signed."""
+    limits = {"member": MAX_MEMBERS, "round": 2**64, "signed_at": 2**64, "expected": _SETS}
+    for event in events:
+        for name, limit in limits.items():
+            if not 0 <= (value := getattr(event, name, 0)) < limit:
+                raise AuditError(f"the node tells of a {type(event).__name__} with {name} {value}")
+
+
+def _broken(found: str) -> Finding:
+    return Finding("chain.jsonl", KEEPER, None, "a chain that replays to its own hashes", found)

@@ -1,0 +1,235 @@
+"""The contract's events as the rounds that they tell of, in order and in the right phases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from bcfl.audit.evidence import Evidence
+from bcfl.audit.findings import CHAIN, Finding
+from bcfl.audit.phases import Progress, phase_at
+from bcfl.consensus.contract.events import (
+    BallotCast,
+    Closed,
+    Committed,
+    Equivocated,
+    Event,
+    MemberJoined,
+    MemberLeft,
+    Opened,
+    Sealed,
+    Selected,
+    Voided,
+)
+from bcfl.consensus.spec.domain import Phase, members_in
+
+__all__ = ["History", "Round", "read_history"]
+
+_PHASES: Final[Mapping[type[Event], tuple[Phase, ...]]] = {
+    MemberJoined: (Phase.IDLE,),
+    MemberLeft: (Phase.IDLE, Phase.SELECTED),
+    Opened: (Phase.IDLE,),
+    Committed: (Phase.COMMIT,),
+    Sealed: (Phase.SEAL,),
+    BallotCast: (Phase.BALLOT,),
+    Selected: (Phase.SELECT,),
+    Voided: (Phase.SELECT,),
+    Closed: (Phase.SELECTED,),
+    Equivocated: tuple(Phase),
+}
+
+
+@dataclass(slots=True)
+class Round:
+    """One round as the events tell it."""
+
+    opened: Opened
+    number: int  #: the server's: void rounds do not count
+    size: int  #: m, the number of members when it was opened
+    commitments: dict[int, Committed] = field(default_factory=dict)  #: by member
+    seals: dict[int, Sealed] = field(default_factory=dict)
+    ballots: dict[int, BallotCast] = field(default_factory=dict)
+    outcome: Selected | Voided | None = None
+    barred: int = 0  #: proven equivocators when the outcome was found
+    closed: Closed | None = None
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def chain_round(self) -> int:
+        """The contract's number."""
+        return self.opened.round
+
+    @property
+    def winners(self) -> tuple[int, ...]:
+        """U^O, as the contract selected it."""
+        return members_in(self.outcome.winners) if isinstance(self.outcome, Selected) else ()
+
+
+@dataclass(slots=True)
+class History:
+    """All rounds, the members by index, and what does not fit together."""
+
+    rounds: list[Round] = field(default_factory=list)
+    members: list[str] = field(default_factory=list)
+    active: int = 0
+    barred: int = 0
+    model: bytes = b""  #: digest of θ_g
+    findings: list[Finding] = field(default_factory=list)
+
+
+def read_history(evidence: Evidence) -> History:
+    """Read the events in order; whatever the contract's code could not have logged is found."""
+    return _Reader(evidence).read()
+
+
+class _Reader:
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._terms = evidence.terms
+        opened = (event.base for event in evidence.events if isinstance(event, Opened))
+        self._history = History(model=next(opened, evidence.state.model))
+        self._progress: Progress | None = None
+        self._transaction = ""
+        self._phase = Phase.IDLE  # before the transaction that is being read
+
+    def read(self) -> History:
+        last = (-1, -1)
+        for event in self._evidence.events:
+            if (at := (event.block, event.log_index)) <= last:
+                self._complain(event, f"an event after block {last[0]}, log {last[1]}", str(at))
+            last = at
+            self._expect_phase(event)
+            self._take(event)
+        self._expect_views()
+        return self._history
+
+    def _expect_phase(self, event: Event) -> None:
+        if event.transaction != self._transaction:
+            self._transaction = event.transaction
+            self._phase = phase_at(self._progress, event.timestamp, self._terms)
+        if self._phase not in _PHASES[type(event)]:
+            wanted = " or ".join(phase.name for phase in _PHASES[type(event)])
+            name, phase = type(event).__name__, self._phase.name
+            self._complain(event, f"{name} in phase {wanted}", f"{name} in phase {phase}")
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case MemberJoined():
+                self._join(event)
+            case MemberLeft():
+                self._leave(event)
+            case Opened():
+                self._open(event)
+            case Equivocated():
+                self._history.barred |= 1 << event.member
+                self._history.active &= ~(1 << event.member)
+                if self._history.rounds:
+                    self._history.rounds[-1].events.append(event)
+            case _:
+                self._take_in_round(event)
+
+    def _take_in_round(self, event: Event) -> None:
+        round_, progress = self._current(event)
+        if round_ is None or progress is None:
+            return
+        round_.events.append(event)
+        match event:
+            case Committed():
+                progress.committed |= self._once(event, event.member, progress.committed)
+                round_.commitments.setdefault(event.member, event)
+            case Sealed():
+                progress.sealed |= self._once(event, event.member, progress.sealed)
+                round_.seals.setdefault(event.member, event)
+            case BallotCast():
+                progress.voted |= self._once(event, event.member, progress.voted)
+                round_.ballots.setdefault(event.member, event)
+            case Selected() | Voided():
+                round_.outcome, round_.barred = event, self._history.barred
+                progress.selected = isinstance(event, Selected)
+                progress.ended = isinstance(event, Voided)
+            case Closed():
+                round_.closed, progress.ended = event, True
+                self._history.model = event.model
+
+    def _join(self, event: MemberJoined) -> None:
+        history, bit = self._history, 1 << event.member
+        known = event.address in history.members
+        index = history.members.index(event.address) if known else len(history.members)
+        if event.member != index or (history.active | history.barred) & bit:
+            self._complain(event, f"{event.address} to join as {index}", f"as {event.member}")
+        if not known:
+            history.members.append(event.address)
+        history.active |= bit
+
+    def _leave(self, event: MemberLeft) -> None:
+        history, bit = self._history, 1 << event.member
+        if not history.active & bit or event.address not in history.members[event.member :][:1]:
+            self._complain(event, "a member to leave", f"{event.member}, {event.address}")
+        history.active &= ~bit
+
+    def _open(self, event: Opened) -> None:
+        history = self._history
+        number = len(history.rounds) + 1
+        done = sum(round_.closed is not None for round_ in history.rounds)
+        self._progress = Progress(event.timestamp, event.expected)
+        history.rounds.append(Round(event, done + 1, history.active.bit_count()))
+        history.rounds[-1].events.append(event)
+        if event.round != number:
+            self._complain(event, f"round {number} to be opened", f"round {event.round}")
+        if event.base != history.model:
+            self._complain(event, f"model {history.model.hex()[:16]}…", event.base.hex()[:16] + "…")
+        if not event.expected or event.expected & ~history.active:
+            self._complain(event, "members to be expected", str(members_in(event.expected)))
+        deadlines = (event.commit_deadline, event.seal_deadline, event.ballot_deadline)
+        if deadlines != (wanted := self._progress.deadlines(self._terms)):
+            self._complain(event, f"deadlines {wanted}", str(deadlines))
+
+    def _current(self, event: Event) -> tuple[Round | None, Progress | None]:
+        number = getattr(event, "round", 0)
+        if not self._history.rounds or self._history.rounds[-1].chain_round != number:
+            self._complain(event, "an event of the round that is open", f"one of round {number}")
+            return None, None
+        return self._history.rounds[-1], self._progress
+
+    def _once(self, event: Event, member: int, done: int) -> int:
+        bit, name = 1 << member, type(event).__name__
+        if done & bit:
+            self._complain(event, f"{name} once for member {member}", "it twice")
+        allowed = self._history.active
+        if self._progress is not None and not isinstance(event, Committed):
+            allowed = self._progress.committed
+            if self._terms.sealed and isinstance(event, BallotCast):
+                allowed = self._progress.sealed
+        if not allowed & bit:
+            self._complain(event, f"{name} of a member who may", f"of member {member}")
+        return bit
+
+    def _expect_views(self) -> None:
+        """What the contract says of itself now follows from its events, or some are missing."""
+        history, state, evidence = self._history, self._evidence.state, self._evidence
+        last = history.rounds[-1] if history.rounds else None
+        told: dict[str, tuple[object, object]] = {
+            "members": (tuple(history.members), evidence.members),
+            "active members": (members_in(history.active), members_in(evidence.active)),
+            "equivocators": (members_in(history.barred), members_in(state.equivocators)),
+            "round": (last.chain_round if last else 0, state.round),
+            "model": (history.model.hex(), state.model.hex()),
+        }
+        if last is not None:
+            told["committed"] = (tuple(sorted(last.commitments)), members_in(state.committed))
+            told["sealed"] = (tuple(sorted(last.seals)), members_in(state.sealed))
+            told["voted"] = (tuple(sorted(last.ballots)), members_in(state.voted))
+            told["expected"] = (last.opened.expected, state.expected)
+        if last is not None and last.outcome is not None:
+            told["winners"] = (last.winners, members_in(state.winners))
+        for name, (by_events, by_contract) in told.items():
+            if by_events != by_contract:
+                found = f"{by_contract} by its own word"
+                self._history.findings.append(
+                    Finding("events", CHAIN, None, f"{name} {by_events} by its events", found)
+                )
+
+    def _complain(self, event: Event, expected: str, found: str) -> None:
+        number = getattr(event, "round", None)
+        self._history.findings.append(Finding("events", CHAIN, number, expected, found))

@@ -1,0 +1,145 @@
+"""Every global model from the first to the last, bit for bit.
+
+PROTOCOL, System A, S4 (claim 5), with the core's own functions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bcfl.audit.deltas import RoundDeltas, first_model, read_deltas
+from bcfl.audit.evidence import Evidence
+from bcfl.audit.findings import SERVER, Finding
+from bcfl.audit.history import History, Round
+from bcfl.consensus.spec.aggregation import aggregate
+from bcfl.consensus.spec.clipping import clip
+from bcfl.consensus.spec.delta import Delta
+from bcfl.consensus.spec.rules import Rules
+from bcfl.core.errors import CodecError, ModelError, NobodyLeft
+from bcfl.core.model import Arrays, ModelSpec, decode_model, model_digest
+
+__all__ = ["Models", "check_models", "load_checkpoint"]
+
+_MANY = 16  # with more members than this, a wrong model is not explained, only found
+
+
+@dataclass(slots=True)
+class Models:
+    """What came of recomputing the models."""
+
+    spec: ModelSpec | None = None
+    recomputed: dict[int, bytes] = field(default_factory=dict)  #: digest, by chain round
+    findings: list[Finding] = field(default_factory=list)
+
+
+def check_models(history: History, evidence: Evidence, note: Callable[[str], None]) -> Models:
+    """Fetch every blob, decode every delta, aggregate every round's winners."""
+    models, rules = Models(), evidence.task.rules
+    if rules is None or rules.digest() != evidence.terms.rules:
+        note("the contract's rules are not known: no delta and no model was checked")
+        return models
+    first = first_model(history, rules, evidence)
+    if isinstance(first, Finding):
+        models.findings.append(first)
+        note("there is no first model: no delta and no model was checked")
+        return models
+    arrays: Arrays | None
+    arrays, models.spec = first
+    if rules.inner:
+        note(
+            f"{rules.inner} made the models of the winners' deltas: by the rules alone they "
+            "cannot be recomputed; everything else was checked"
+        )
+    for round_ in history.rounds:
+        read = read_deltas(round_, history, rules, models.spec, evidence)
+        models.findings += read.findings
+        if round_.closed is None:
+            continue
+        base = arrays or load_checkpoint(evidence.folder, round_.opened.base)
+        arrays = None
+        if base is not None and not rules.inner:
+            arrays = _recompute(round_, base, read, rules, models)
+        if round_.chain_round not in models.recomputed and not rules.inner:
+            note(f"chain round {round_.chain_round}: the model could not be recomputed")
+        if arrays is None:
+            arrays = load_checkpoint(evidence.folder, round_.closed.model)
+    return models
+
+
+def load_checkpoint(folder: Path, digest: bytes) -> Arrays | None:
+    """The model of that digest, if a checkpoint holds it."""
+    try:
+        content = (folder / f"checkpoint-{digest.hex()[:32]}.model").read_bytes()
+        return decode_model(content) if hashlib.sha256(content).digest() == digest else None
+    except (OSError, CodecError):
+        return None
+
+
+def _recompute(
+    round_: Round, base: Arrays, read: RoundDeltas, rules: Rules, models: Models
+) -> Arrays | None:
+    """The next θ_g, if it is the one that the server closed the round with."""
+    assert models.spec is not None
+    assert round_.closed is not None
+    said = round_.closed.model
+    attempt = _Attempt(base, read.deltas, rules, models.spec)
+    new = attempt.model(round_.winners)
+    if new is not None and model_digest(new) == said:
+        models.recomputed[round_.chain_round] = said
+        return new
+    if read.missing:
+        return None  # whether the server had them, and what they say, nobody knows
+    expected = f"no model, as the winners {round_.winners} give none"
+    if new is not None:
+        models.recomputed[round_.chain_round] = model_digest(new)
+        expected = f"model {model_digest(new).hex()}, made of the winners {round_.winners}"
+    found = f"{said.hex()}{attempt.explain(said, round_.winners)}"
+    models.findings.append(Finding("model", SERVER, round_.chain_round, expected, found))
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One round's aggregation, by the rules or not."""
+
+    base: Arrays
+    deltas: Mapping[int, Delta]
+    rules: Rules
+    spec: ModelSpec
+
+    def model(self, winners: tuple[int, ...], *, clipped: bool = True) -> Arrays | None:
+        """θ_g + η·combine(winners); None if there is nothing to combine."""
+        deltas = clip(self.deltas, self.rules.clip if clipped else "none")
+        chosen = {member: deltas[member] for member in winners if member in deltas}
+        flat: NDArray[Any] = self.spec.flatten(self.base)
+        try:
+            new = aggregate(flat, chosen, self.rules.combine, self.rules.server_learning_rate)
+        except (ModelError, NobodyLeft):
+            return None
+        return self.spec.unflatten(new, self.base)
+
+    def explain(self, said: bytes, winners: tuple[int, ...]) -> str:
+        """Which other deltas give the model that the server closed with, if any do."""
+        for words, arrays in self._others(winners):
+            if arrays is not None and model_digest(arrays) == said:
+                return f", which is {words}"
+        return ""
+
+    def _others(self, winners: tuple[int, ...]) -> Iterator[tuple[str, Arrays | None]]:
+        yield "the model as it was", self.base
+        yield "made of all that were committed", self.model(tuple(self.deltas))
+        yield "made of the winners, not clipped", self.model(winners, clipped=False)
+        if len(self.deltas) > _MANY:
+            return
+        losers = tuple(member for member in self.deltas if member not in winners)
+        yield f"made of the losers {losers}", self.model(losers)
+        for one in self.deltas:
+            yield f"made of member {one} alone", self.model((one,))
+            changed = tuple(sorted({*winners} ^ {one}))
+            yield f"made of {changed}", self.model(changed)

@@ -1,0 +1,259 @@
+"""Chains in real time: an anvil of our own, and a node that somebody else runs."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from bcfl.chain.anvil_program import AnvilProcess, default_cache, find_anvil
+from bcfl.chain.chain import BaseChain, wait_for_time
+from bcfl.core.errors import LedgerError, NodeUnreachable
+from bcfl.keys.accounts import Account, derive_account
+
+__all__ = ["AnvilChain", "NodeChain", "RpcChain"]
+
+_RICHES_WEI: Final = 10**24
+_GAS_LIMIT: Final = 60_000_000
+_START_TRIES: Final = 3
+_START_TIMEOUT_S: Final = 30.0
+_START_POLL_S: Final = 0.05
+#: A wrong URL should be an answer, not a wait.
+_FIRST_CONTACT_S: Final = 3.0
+#: Ethereum's slots take 12 s.
+_GRACE_S: Final = 15.0
+
+
+class AnvilChain(BaseChain):
+    """A real node, started and stopped with the run. FOR SIMULATIONS ONLY: see ``seed``.
+
+    Parameters
+    ----------
+    state : Path, optional
+        A file to keep the chain in when the node stops, and to start from if it is there.
+        Left out: the chain is gone with the node.
+    seed : int
+        Which development accounts are rich.
+    cache : Path, optional
+        Where npm's anvil is, or is installed; by default ``~/.cache/bcfl/anvil``.
+    sleep, clock : callable
+        Seconds to wait, and the seconds since 1970; exchanged in tests.
+
+    Raises
+    ------
+    LedgerError
+        From ``start``: there is no anvil and no npm, or it does not start.
+    """
+
+    def __init__(
+        self,
+        state: Path | None = None,
+        seed: int = 0,
+        *,
+        cache: Path | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._state = state
+        self._cache = cache or default_cache()
+        self._coordinator = derive_account(seed, "coordinator", 0)
+        self._faucet = derive_account(seed, "faucet", 0)
+        self._sleep = sleep
+        self._clock = clock
+        self._process: AnvilProcess | None = None
+        self._port: int | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it answers, while it is started; the same after a restart."""
+        if self._process is None:
+            raise LedgerError("anvil is not running: start it, or use `with`")
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def coordinator(self) -> Account:
+        """The account that deploys tasks here."""
+        return self._coordinator
+
+    def start(self) -> None:
+        """Start the node and wait until it answers."""
+        if self._process is not None:
+            return
+        program = find_anvil(self._cache)
+        for _ in range(_START_TRIES):
+            port = self._port or _free_port()
+            self._process = AnvilProcess(program, self._arguments(port))
+            self._port = port
+            if self._answers():
+                break
+            words = self._process.last_words()
+            self.stop()
+            self._port = None  # somebody else may have taken it in the meantime
+        else:
+            raise LedgerError(f"{program} does not start: {words}")
+        self._make_rich()
+
+    def stop(self) -> None:
+        """Stop the node; with ``state``, its chain is on disk then."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+    def wait_until(self, timestamp: int) -> None:
+        """Wait in real time; see ``Chain.wait_until``."""
+        with self.connect() as connection:
+            wait_for_time(
+                connection.now,
+                timestamp,
+                # without transactions anvil mines nothing
+                nudge=lambda: connection.request("evm_mine"),
+                grace_s=0.0,
+                sleep=self._sleep,
+                clock=self._clock,
+            )
+
+    @property
+    def _treasury(self) -> Account:
+        # not the coordinator: its nonces belong to the run
+        return self._faucet
+
+    def _arguments(self, port: int) -> list[str]:
+        arguments = ["--host", "127.0.0.1", "--port", str(port), "--silent"]
+        # no accounts of the node's own: it would sign for anybody
+        arguments += ["--accounts", "0", "--gas-limit", str(_GAS_LIMIT)]
+        if self._state is not None:
+            self._state.parent.mkdir(parents=True, exist_ok=True)
+            arguments += ["--state", str(self._state)]
+        return arguments
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        with self.connect(retry_s=0.0) as connection:
+            for _ in range(int(_START_TIMEOUT_S / _START_POLL_S)):
+                if not self._process.running:
+                    return False
+                try:
+                    return connection.chain_id > 0
+                except NodeUnreachable:
+                    time.sleep(_START_POLL_S)
+        return False
+
+    def _make_rich(self) -> None:
+        with self.connect() as connection:
+            for account in (self._coordinator, self._faucet):
+                if connection.balance(account.address) == 0:
+                    connection.request("anvil_setBalance", account.address, hex(_RICHES_WEI))
+
+
+class NodeChain(BaseChain):
+    """A node that runs elsewhere, and an account that pays there.
+
+    Parameters
+    ----------
+    url : str
+        The node's JSON-RPC over HTTP.
+    account : Account
+        Who deploys, and pays.
+    sleep, clock : callable
+        Seconds to wait, and the seconds since 1970; exchanged in tests.
+
+    Raises
+    ------
+    NodeUnreachable
+        From ``start``: no node answers.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        account: Account,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._url = url
+        self._coordinator = account
+        self._sleep = sleep
+        self._clock = clock
+
+    @property
+    def url(self) -> str:
+        """Where the node answers."""
+        return self._url
+
+    @property
+    def coordinator(self) -> Account:
+        """The account that pays."""
+        return self._coordinator
+
+    def start(self) -> None:
+        """Ask the node for its chain, once, so that a wrong URL is found out first."""
+        with self.connect(
+            retry_s=_FIRST_CONTACT_S, sleep=self._sleep, clock=self._clock
+        ) as connection:
+            _ = connection.chain_id
+
+    def stop(self) -> None:
+        """Leave the node alone: it is not ours."""
+
+    def wait_until(self, timestamp: int) -> None:
+        """Wait in real time; see ``Chain.wait_until``.
+
+        Where no block comes by itself, the coordinator sends itself nothing, for 21,000 gas.
+        """
+        with self.connect(self._coordinator) as connection:
+            wait_for_time(
+                connection.now,
+                timestamp,
+                nudge=lambda: _discard(connection.transfer(self._coordinator.address, 0)),
+                grace_s=_GRACE_S,
+                sleep=self._sleep,
+                clock=self._clock,
+            )
+
+
+class RpcChain(NodeChain):
+    """A node that runs elsewhere, and the key file of who pays there.
+
+    Parameters
+    ----------
+    url : str
+        The node's JSON-RPC over HTTP.
+    key_file : Path
+        The coordinator's encrypted key.
+    password : str, optional
+        Left out: from the environment, see ``Account.from_key_file``.
+    sleep, clock : callable
+        As ``NodeChain``'s.
+
+    Raises
+    ------
+    AccountError
+        The key file, or its password, cannot be used.
+    NodeUnreachable
+        From ``start``: no node answers.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key_file: Path,
+        password: str | None = None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        account = Account.from_key_file(key_file, password)
+        super().__init__(url, account, sleep=sleep, clock=clock)
+
+
+def _discard(_: object) -> None:
+    return None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

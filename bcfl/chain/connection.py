@@ -1,0 +1,277 @@
+"""Ethereum through a node's JSON-RPC: calls, signed transactions, events.
+
+The only file of bcfl that imports web3, which knows contracts and their ABI. The way to the
+node and back is ``json_rpc``'s, its plain answers are ``node``'s, and what becomes of a
+transaction is ``transactions``'. Whatever a node answers, callers see ``LedgerError`` only.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Final, Self
+
+from hexbytes import HexBytes
+from web3 import Web3
+from web3.providers import BaseProvider
+
+from bcfl.chain.chain_port import Wallet
+from bcfl.chain.contract import Contract, Log, believing
+from bcfl.chain.delivery import Delivery, revert_reason
+from bcfl.chain.json_rpc import JsonRpc
+from bcfl.chain.node import Node, RawLog, Receipt
+from bcfl.chain.sender import Sender
+from bcfl.consensus.contract.events import Transaction
+from bcfl.contracts import Artifact
+from bcfl.core.errors import (
+    AccountError,
+    ArtifactError,
+    ContractReverted,
+    NodeRefused,
+    ReplyMalformed,
+    TransactionUnknown,
+)
+from bcfl.keys.accounts import checksummed
+
+__all__ = ["Connection", "Contract", "Log"]
+
+_WORD_BYTES: Final = 32
+_HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
+
+
+class Connection:
+    """A node, and optionally the account whose transactions are sent to it.
+
+    Safe to share between threads. Contacts nobody before it is first used.
+
+    Parameters
+    ----------
+    url : str
+        The node's JSON-RPC over HTTP.
+    signer : Wallet, optional
+        Signs transactions, here and not in the node. Left out: read only.
+    timeout_s, retry_s, max_reply_bytes, sleep, clock
+        As in ``JsonRpc``.
+    mining_s : float
+        How long a sent transaction may take to be mined.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        signer: Wallet | None = None,
+        *,
+        timeout_s: float = 10.0,
+        retry_s: float = 30.0,
+        mining_s: float = 180.0,
+        max_reply_bytes: int = 32 * 1024 * 1024,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.url = url
+        self.signer = signer
+        self._rpc = JsonRpc(
+            url,
+            timeout_s=timeout_s,
+            retry_s=retry_s,
+            max_reply_bytes=max_reply_bytes,
+            sleep=sleep,
+            clock=clock,
+        )
+        self._node = Node(self._rpc)
+        self._delivery = Delivery(
+            self._node, retry_s=retry_s, mining_s=mining_s, sleep=sleep, clock=clock
+        )
+        # no middleware: what it would look after (fees, gas, names) is not web3's here
+        self._web3 = Web3(_Provider(self._rpc), middleware=[])
+
+    @property
+    def address(self) -> str:
+        """Who sends from here; AccountError on a connection that only reads."""
+        if self.signer is None:
+            raise AccountError("this connection only reads: give it a signer to send from")
+        return self.signer.address
+
+    @cached_property
+    def chain_id(self) -> int:
+        """EIP-155 chain id."""
+        return self._node.chain_id()
+
+    def now(self) -> int:
+        """The newest block's timestamp, seconds."""
+        return self._node.head().timestamp
+
+    def block_number(self) -> int:
+        """The newest block's number."""
+        return self._node.head().number
+
+    def balance(self, address: str) -> int:
+        """Wei."""
+        return self._node.balance(checksummed(address))
+
+    def code(self, address: str) -> bytes:
+        """The code at an address; empty where there is no contract."""
+        return self._node.code(checksummed(address))
+
+    def request(self, method: str, *parameters: Any) -> Any:
+        """A JSON-RPC method of a test node's own, such as ``evm_mine``."""
+        return self._rpc.request(method, parameters)
+
+    def contract(self, address: str, abi: Sequence[Mapping[str, Any]]) -> Contract:
+        """Bind a contract's interface to its address; asks the node nothing."""
+        return Contract.bind(self._web3, address, abi)
+
+    def attach(self, address: str, artifact: Artifact) -> Contract:
+        """Bind a contract that is there already, once its code was compared.
+
+        The code at the address is the compiled one followed by the immutables, which differ
+        from task to task. What the contract stores is not proven by that: whoever deploys can
+        begin with any storage, so an audit starts from the events.
+
+        Raises
+        ------
+        ArtifactError
+            There is no contract, or another one.
+        """
+        found, expected = self.code(address), artifact.runtime_code
+        if not found.startswith(expected) or (len(found) - len(expected)) % _WORD_BYTES:
+            what = f"{len(found)} bytes of other code" if found else "no contract"
+            raise ArtifactError(
+                f"expected {artifact.name} at {address} on chain {self.chain_id}; found {what}. "
+                "Is it the right address and chain, and the same version of bcfl?"
+            )
+        return self.contract(address, artifact.abi)
+
+    def call(self, contract: Contract, function: str, *arguments: Any) -> Any:
+        """What a view returns, decoded.
+
+        Raises
+        ------
+        ContractReverted
+            The contract refused.
+        ArtifactError
+            There is no contract at the address.
+        """
+        bound = contract.web3.functions[function](*arguments)
+        try:
+            with believing(function):
+                return bound.call()
+        except NodeRefused as refusal:
+            if (reason := revert_reason(refusal)) is None:
+                raise
+            raise ContractReverted(reason, function) from refusal
+        except ReplyMalformed as error:
+            if self.code(contract.address):
+                raise
+            raise ArtifactError(f"there is no contract at {contract.address}") from error
+
+    def transact(
+        self, contract: Contract, function: str, *arguments: Any, value: int = 0
+    ) -> Transaction:
+        """Call a function in a signed transaction; return once it is mined.
+
+        Raises
+        ------
+        ContractReverted
+            The contract refused, before anything was sent or when it was mined.
+        AccountError
+            There is no signer, or its account cannot pay.
+        TransactionLost, NodeUnreachable
+            Nobody knows whether it will be mined.
+        """
+        data = contract.encode(function, arguments)
+        return _mined(self._send(contract.address, data, value, function))
+
+    def deploy(self, artifact: Artifact, *arguments: Any) -> tuple[str, Transaction]:
+        """Deploy a compiled contract; return its address and the transaction."""
+        factory = self._web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
+        data = HexBytes(factory.constructor(*arguments).data_in_transaction)
+        receipt = self._send(None, data, 0, "deploy")
+        if receipt.contract is None:
+            raise ReplyMalformed("the receipt of a deployment names no contract")
+        return receipt.contract, _mined(receipt)
+
+    def transfer(self, address: str, wei: int) -> Transaction:
+        """Send ether."""
+        return _mined(self._send(checksummed(address), b"", wei, "transfer"))
+
+    def receipt(self, transaction: str) -> Receipt:
+        """The receipt of a mined and successful transaction, looked up by its number.
+
+        Raises
+        ------
+        TransactionUnknown
+            It is no transaction number, the chain has no such transaction, or it reverted.
+        """
+        if not _HASH.fullmatch(transaction):
+            raise TransactionUnknown(
+                f"a transaction number is 0x and 64 hexadecimal digits; found {transaction!r:.80}"
+            )
+        receipt = self._node.find_receipt(transaction)
+        if receipt is None:
+            raise TransactionUnknown(f"the chain has no transaction {transaction}")
+        if not receipt.succeeded:
+            raise TransactionUnknown(f"transaction {transaction} was mined, but it reverted")
+        return receipt
+
+    def events(
+        self, contract: Contract, names: Sequence[str] = (), from_block: int = 0
+    ) -> list[Log]:
+        """A contract's events in the chain's order.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Which; empty for all that its interface knows.
+        from_block : int
+            The first block to look at.
+        """
+        logs = self._node.logs_since(from_block, contract.address, contract.topics(names))
+        return self._decode(contract, logs)
+
+    def events_of(self, contract: Contract, transaction: str) -> list[Log]:
+        """A contract's events, and nobody else's, in one transaction (see ``receipt``)."""
+        logs = self.receipt(transaction).logs
+        return self._decode(contract, [log for log in logs if log.address == contract.address])
+
+    def close(self) -> None:
+        """Close the kept-alive connections to the node."""
+        self._rpc.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _send(self, to: str | None, data: bytes, value: int, call: str) -> Receipt:
+        if self.signer is None:
+            raise AccountError(f"{call}: this connection only reads; give it a signer")
+        sender = Sender(self._node, self._delivery, self.signer, self.chain_id)
+        return sender.send(to, bytes(data), value, call)
+
+    def _decode(self, contract: Contract, logs: Sequence[RawLog]) -> list[Log]:
+        times = {log.block: log.timestamp for log in logs if log.timestamp is not None}
+        for block in {log.block for log in logs} - times.keys():
+            times[block] = self._node.head(block).timestamp
+        return [contract.decode(log, times[log.block]) for log in logs]
+
+
+class _Provider(BaseProvider):
+    """Hands web3's requests to ``JsonRpc``, whose errors pass through web3 untouched."""
+
+    #: EIP-3668 lets a contract name URLs that its caller then fetches. Not from here.
+    global_ccip_read_enabled = False
+
+    def __init__(self, rpc: JsonRpc) -> None:
+        super().__init__()
+        self._rpc = rpc
+
+    def make_request(self, method: Any, params: Any) -> Any:
+        return {"jsonrpc": "2.0", "id": 0, "result": self._rpc.request(method, params)}
+
+
+def _mined(receipt: Receipt) -> Transaction:
+    return Transaction(receipt.number, receipt.block, receipt.gas)

@@ -1,0 +1,204 @@
+"""What becomes of a signed transaction: sent, dropped, sent again, mined, or lost.
+
+A transaction whose fate is unknown is sent again as the very same bytes: the same nonce and
+the same hash, so that it can be mined once at most. Nothing is ever signed anew unless the
+node has said, at the first attempt, that it never took the first one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
+
+from bcfl.chain.node import Receipt, transaction_number
+from bcfl.core.errors import (
+    AccountError,
+    ContractReverted,
+    NodeRefused,
+    NodeUnreachable,
+    ReplyMalformed,
+    TransactionLost,
+)
+
+__all__ = ["Delivery", "NonceTakenError", "cannot_pay", "revert_reason"]
+
+_ERROR_SELECTOR: Final = "0x08c379a0"  # Error(string)
+_PANIC_SELECTOR: Final = "0x4e487b71"  # Panic(uint256)
+#: The words of geth, anvil, Nethermind, Besu and Erigon for the same three things.
+_ALREADY_KNOWN: Final = (
+    "already known",
+    "alreadyknown",
+    "known transaction",
+    "already imported",
+)
+_NONCE_TAKEN: Final = ("nonce too low", "nonce is too low", "oldnonce", "replacement")
+_CANNOT_PAY: Final = ("insufficient funds", "insufficient balance", "upfront cost")
+
+_FIRST_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 2.0
+#: How often a node may say that the nonce is used up before a missing receipt is believed:
+#: nodes behind one URL learn of a block at different times.
+_USED_UP: Final = 5
+
+
+class NonceTakenError(Exception):
+    """The node never took this transaction: another one has its nonce. Sign a new one."""
+
+
+class Mempool(Protocol):
+    """What the delivery of a transaction needs of a node."""
+
+    def send(self, raw: bytes) -> None: ...
+
+    def find_receipt(self, number: str) -> Receipt | None: ...
+
+    def knows(self, number: str) -> bool: ...
+
+
+class Delivery:
+    """Carries signed transactions to a node and waits for what becomes of them.
+
+    Parameters
+    ----------
+    node : Mempool
+        Where to.
+    retry_s : float
+        For how long a transaction that nobody acknowledges is sent again.
+    mining_s : float
+        For how long an acknowledged one is waited for.
+    sleep, clock : callable
+        Seconds to wait, and seconds since some start; exchanged in tests.
+    """
+
+    def __init__(
+        self,
+        node: Mempool,
+        *,
+        retry_s: float,
+        mining_s: float,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._node = node
+        self._retry_s = retry_s
+        self._mining_s = mining_s
+        self._sleep = sleep
+        self._clock = clock
+
+    def submit(self, raw: bytes, call: str) -> None:
+        """Send until the node acknowledges.
+
+        Raises
+        ------
+        NonceTakenError
+            Its first answer was that the nonce belongs to another transaction.
+        ContractReverted, AccountError, NodeRefused
+            It refused for good.
+        NodeUnreachable, TransactionLost
+            It did not say within ``retry_s``; the transaction may or may not be mined.
+        """
+        number = transaction_number(raw)
+        give_up = self._clock() + self._retry_s
+        pause, uncertain = _FIRST_PAUSE_S, False
+        failure: Exception | None = None
+        while True:
+            try:
+                if self._send(raw, call) or self._node.knows(number):
+                    return
+                if not uncertain:
+                    raise NonceTakenError
+                failure = None
+            except (NodeUnreachable, ReplyMalformed) as error:
+                uncertain, failure = True, error
+            if self._clock() + pause > give_up:
+                break
+            self._sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+        if isinstance(failure, NodeUnreachable):
+            raise NodeUnreachable(
+                f"{failure} Transaction {number} ({call}) may or may not be mined."
+            ) from failure
+        raise _lost(
+            number, call, "the node did not say that it took it", self._retry_s
+        ) from failure
+
+    def settle(self, raw: bytes, call: str) -> Receipt:
+        """Wait for the receipt; what the node has dropped is sent again, unchanged.
+
+        Raises
+        ------
+        TransactionLost
+            It was not mined within ``mining_s``, or another one with its nonce was.
+        NodeUnreachable
+            The node went away and stayed away.
+        """
+        number = transaction_number(raw)
+        give_up = self._clock() + self._mining_s
+        pause, used_up = _FIRST_PAUSE_S, 0
+        while (receipt := self._node.find_receipt(number)) is None:
+            if not self._node.knows(number):
+                used_up += not self._send(raw, call)
+            if used_up >= _USED_UP:
+                raise _lost(number, call, "its nonce was used by another one", self._mining_s)
+            if self._clock() + pause > give_up:
+                raise _lost(number, call, "it was not mined", self._mining_s)
+            self._sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+        return receipt
+
+    def _send(self, raw: bytes, call: str) -> bool:
+        """One attempt: True if the node has it, False if it says that the nonce is gone."""
+        try:
+            self._node.send(raw)
+        except NodeRefused as refusal:
+            words = refusal.message.lower()
+            if any(known in words for known in _ALREADY_KNOWN):
+                return True
+            if any(taken in words for taken in _NONCE_TAKEN):
+                return False
+            if (reason := revert_reason(refusal)) is not None:
+                raise ContractReverted(reason, call) from refusal
+            if cannot_pay(refusal):
+                raise AccountError(
+                    f"the account cannot pay for {call}: {refusal.message}"
+                ) from refusal
+            raise
+        return True
+
+
+def cannot_pay(refusal: NodeRefused) -> bool:
+    """Whether the node refused because the sender has too little ether."""
+    return any(poor in refusal.message.lower() for poor in _CANNOT_PAY)
+
+
+def revert_reason(refusal: NodeRefused) -> str | None:
+    """The contract's own word for why it reverted; None if it was not the contract.
+
+    Empty where it gave none, as Vyper's range checks do.
+    """
+    data, words = refusal.data.lower(), refusal.message
+    if data.startswith(_ERROR_SELECTOR):
+        try:
+            (reason,) = decode(["string"], bytes.fromhex(data[len(_ERROR_SELECTOR) :]))
+        except (DecodingError, ValueError, OverflowError) as error:
+            raise ReplyMalformed(f"{refusal.method}: a revert reason that is no string") from error
+        return str(reason)
+    if data.startswith(_PANIC_SELECTOR):
+        return f"panic 0x{data[-2:]}"
+    if refusal.code != 3 and "revert" not in words.lower():
+        return None
+    if len(data) > 2:
+        return f"error {data[:10]}"
+    _, found, reason = words.partition("reverted: ")
+    return reason.strip() if found else ""
+
+
+def _lost(number: str, call: str, what: str, seconds: float) -> TransactionLost:
+    return TransactionLost(
+        f"transaction {number} ({call}) was sent, and {what} within {seconds:g} s; "
+        "it may still be mined, so look it up before doing the same again"
+    )

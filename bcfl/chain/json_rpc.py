@@ -1,0 +1,262 @@
+"""JSON-RPC over HTTP to a node that may be slow, gone, restarting, or lying.
+
+One request in, one result out. Every reply is bounded before it is read and checked before it
+is believed; what may be a passing failure is tried again, with back-off and jitter, until the
+budget is used up.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import time
+from collections.abc import Callable
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+import tenacity
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from bcfl.core.bounded_json import parse_json
+from bcfl.core.errors import (
+    ConfigurationError,
+    LedgerError,
+    NodeRefused,
+    NodeUnreachable,
+    ReplyMalformed,
+)
+
+__all__ = ["JsonRpc", "ReplyTooLong"]
+
+logger = logging.getLogger(__name__)
+
+_CHUNK_BYTES: Final = 64 * 1024
+#: Too many requests, time-outs and the server's own trouble: the same request may pass later.
+_PASSING_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: JSON-RPC's "limit exceeded" (EIP-1474): hosted nodes use it where others answer HTTP 429.
+_LIMIT_EXCEEDED: Final = -32005
+
+
+class ReplyTooLong(ReplyMalformed):
+    """The reply is longer than what is read; asking for less may help."""
+
+
+class _PassingError(Exception):
+    """A failure that may not happen again; carries the error to raise if it does."""
+
+    def __init__(self, error: LedgerError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class JsonRpc:
+    """A node's JSON-RPC interface. Safe to share between threads.
+
+    Parameters
+    ----------
+    url : str
+        ``http://`` or ``https://``.
+    timeout_s : float
+        The longest that one attempt may take, from sending to the reply's last byte.
+    retry_s : float
+        For how long a request is tried again. 0: one attempt only.
+    max_reply_bytes : int
+        The longest reply that is read; a longer one is refused at the limit.
+    sleep, clock : callable
+        Seconds to wait, and seconds since some start; exchanged in tests.
+
+    Raises
+    ------
+    ConfigurationError
+        The URL is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 10.0,
+        retry_s: float = 30.0,
+        max_reply_bytes: int = 32 * 1024 * 1024,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        host = _host(url)
+        self.url = url
+        self.retry_s = retry_s
+        self.sleep = sleep
+        self.clock = clock
+        self._timeout_s = timeout_s
+        self._max_reply_bytes = max_reply_bytes
+        self._ids = itertools.count(1)
+        self._session = requests.Session()
+        # a proxy has no business between two processes of one machine
+        self._session.trust_env = host not in ("127.0.0.1", "localhost", "::1")
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # compressed replies could be bombs, and their length says nothing
+        self._session.headers.update(
+            {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        )
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=32))
+
+    def request(self, method: str, params: Any, *, retry: bool = True) -> Any:
+        """What the node answers to ``method``.
+
+        Parameters
+        ----------
+        method : str
+            Such as ``eth_getCode``.
+        params : sequence
+            JSON-serialisable.
+        retry : bool
+            Whether a passing failure is tried again.
+
+        Raises
+        ------
+        NodeUnreachable
+            Nobody answered, or something that is no node did.
+        ReplyMalformed
+            The answer is no JSON-RPC reply to this request, or too long.
+        NodeRefused
+            The node answered with an error.
+        """
+        start = self.clock()
+        attempts = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_PassingError),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=5.0, jitter=0.2),
+            stop=lambda state: (
+                not retry or self.clock() - start + state.upcoming_sleep > self.retry_s
+            ),
+            sleep=self.sleep,
+            before_sleep=lambda state: logger.warning(
+                "%s: attempt %d failed (%s); trying again",
+                method,
+                state.attempt_number,
+                state.outcome.exception() if state.outcome else None,
+            ),
+            reraise=True,
+        )
+        try:
+            return attempts(self._attempt, method, params)
+        except _PassingError as failure:
+            raise failure.error from failure.__cause__
+
+    def close(self) -> None:
+        """Close the kept-alive connections."""
+        self._session.close()
+
+    def _attempt(self, method: str, params: Any) -> Any:
+        number = next(self._ids)
+        body = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+        deadline = self.clock() + self._timeout_s
+        try:
+            with self._session.post(
+                self.url,
+                data=body.encode(),
+                timeout=self._timeout_s,
+                stream=True,
+                allow_redirects=False,
+            ) as response:
+                reply = self._read(response, method, deadline)
+                status = response.status_code
+        except (
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+        ) as error:
+            raise _PassingError(self._unreachable(_cause(error))) from error
+        if status in _PASSING_STATUS:
+            raise _PassingError(self._unreachable(f"HTTP status {status}"))
+        if status != 200 and not _is_error_reply(reply):
+            raise self._unreachable(f"HTTP status {status}: no JSON-RPC is served there")
+        return _result(reply, number, method)
+
+    def _read(self, response: requests.Response, method: str, deadline: float) -> bytes:
+        reply = bytearray()
+        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+            reply += chunk
+            if len(reply) > self._max_reply_bytes:
+                # not passing: what is too long now is too long at the next attempt
+                raise ReplyTooLong(
+                    f"{method}: expected a reply of at most {self._max_reply_bytes} bytes; "
+                    f"{self.url} sends more"
+                )
+            if self.clock() > deadline:
+                raise _PassingError(self._unreachable(f"no whole reply within {self._timeout_s} s"))
+        return bytes(reply)
+
+    def _unreachable(self, reason: str) -> NodeUnreachable:
+        return NodeUnreachable(
+            f"no Ethereum node answers at {self.url} ({reason}); "
+            "is the URL right, and the node running?"
+        )
+
+
+def _host(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
+        raise ConfigurationError(
+            f"expected a node's URL such as http://127.0.0.1:8545; found {url!r}"
+        )
+    return host
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason, such as ``Connection refused``, without the layers around it."""
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
+        return "timed out"
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return str(error) or type(error).__name__
+
+
+def _is_error_reply(reply: bytes) -> bool:
+    """Whether a reply is a JSON-RPC error, which some nodes send with a status of 400."""
+    try:
+        decoded = parse_json(reply)
+    except ValueError:
+        return False
+    return isinstance(decoded, dict) and isinstance(decoded.get("error"), dict)
+
+
+def _result(reply: bytes, number: int, method: str) -> Any:
+    try:
+        decoded = parse_json(reply)
+    except ValueError as failure:
+        raise _malformed(method, "is no JSON") from failure
+    if not isinstance(decoded, dict):
+        raise _malformed(method, "is no JSON object")
+    if (error := decoded.get("error")) is not None:
+        raise _refusal(method, error)
+    if decoded.get("id") != number:
+        raise _malformed(method, f"answers request {decoded.get('id')!r:.40}, not {number}")
+    if "result" not in decoded:
+        raise _malformed(method, "has neither result nor error")
+    return decoded["result"]
+
+
+def _malformed(method: str, what: str) -> _PassingError:
+    return _PassingError(
+        ReplyMalformed(f"{method}: expected a JSON-RPC reply; what the node sent {what}")
+    )
+
+
+def _refusal(method: str, error: Any) -> Exception:
+    if not isinstance(error, dict):
+        return _malformed(method, "has an error that is no object")
+    code, message, data = error.get("code"), error.get("message"), error.get("data")
+    if isinstance(code, bool) or not isinstance(code, int) or not isinstance(message, str):
+        return _malformed(method, "has an error without code and message")
+    if isinstance(data, dict):  # some nodes wrap the revert data
+        data = data.get("data")
+    refusal = NodeRefused(method, code, message, data if isinstance(data, str) else "")
+    return _PassingError(refusal) if code == _LIMIT_EXCEEDED else refusal

@@ -1,0 +1,12 @@
+"""The ``bcfl`` command.
+
+===================  ==============================================================
+``main``             ``bcfl run``, ``resume``, ``audit`` and what follows
+``key``              ``bcfl key``: a key file, encrypted
+``stake``            ``bcfl stake``: join, leave, withdraw
+``market``           ``bcfl market``: the roles as programs
+``market_programs``  what those programs do
+``market_status``    what a market shows of its tasks
+``samples``          labelled samples from a file
+===================  ==============================================================
+"""

@@ -1,0 +1,91 @@
+"""The ``bcfl`` command. Each sub-command lives in a module of its own, imported when called."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bcfl.cli.market import market
+from bcfl.cli.stake import stake
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Federated learning in which an Ethereum contract decides whose updates count.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+app.add_typer(market, name="market")
+app.add_typer(stake, name="stake")
+
+
+@app.callback()
+def bcfl() -> None:
+    """Keep ``bcfl`` a group of commands, however few there are."""
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,  # Hydra's help lists every knob
+)
+def run(context: typer.Context) -> None:
+    """Train together: bcfl run [-m] [NAME=VALUE …]; bcfl run --help lists every knob."""
+    from bcfl.experiment.hydra_entry import run_with_hydra  # noqa: PLC0415 - torch, Flower: seconds
+
+    raise typer.Exit(run_with_hydra(context.args))
+
+
+@app.command()
+def resume(
+    run_dir: Annotated[Path, typer.Argument(help="The folder of a run that was cut off.")],
+) -> None:
+    """Go on with a run whose server died; what the chain says is where it stands."""
+    from bcfl.experiment.resume import resume_run  # noqa: PLC0415
+
+    raise typer.Exit(resume_run(run_dir))
+
+
+@app.command()
+def audit(
+    run_dir: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    rpc: Annotated[str | None, typer.Option(help="Audit against the node at this URL.")] = None,
+    receipt: Annotated[
+        list[Path] | None, typer.Option(help="A receipt, or a signed commitment, to hold up.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
+    ipfs: Annotated[str | None, typer.Option(help="Fetch blobs from this IPFS node.")] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(help="Of a member, or the server, to open sealed blobs with.")
+    ] = None,
+) -> None:
+    """Recompute every round from chain and blobs. Exit status: 0 it holds, 1 not, 2 cannot say."""
+    from bcfl.audit.command import audit_command  # noqa: PLC0415
+
+    raise typer.Exit(audit_command(run_dir, rpc, receipt or (), report, ipfs, key_file))
+
+
+@app.command()
+def key(
+    path: Annotated[Path, typer.Argument(help="Where the new file goes.")],
+    password: Annotated[
+        str,
+        typer.Option(
+            envvar="BCFL_KEY_PASSWORD", prompt=True, hide_input=True, confirmation_prompt=True
+        ),
+    ],
+) -> None:
+    """Make an account in an encrypted key file; print its address, which may need ether."""
+    from bcfl.cli.key import make_key_file  # noqa: PLC0415
+
+    raise typer.Exit(make_key_file(path, password))
+
+
+def main() -> None:
+    """Entry point of the ``bcfl`` script."""
+    app(sys.argv[1:], prog_name="bcfl")

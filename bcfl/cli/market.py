@@ -1,0 +1,271 @@
+"""``bcfl market …``: the command line of the marketplace's roles.
+
+Exit status: 0 done, 1 it failed, 2 something given was wrong, 130 interrupted. Whatever the
+status, the same words once more go on from what the chain says.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from decimal import Decimal, DecimalException
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from bcfl.market.roles.access import Access
+
+__all__ = ["market"]
+
+FAILED, MISTAKEN, INTERRUPTED = 1, 2, 130
+
+market = typer.Typer(
+    help="Buy and sell models: deposit, contribute, verify, be paid by the contract.",
+    no_args_is_help=True,
+)
+
+Rpc = Annotated[
+    str, typer.Option(envvar="BCFL_RPC", help="A node's JSON-RPC, such as http://127.0.0.1:8545.")
+]
+Market = Annotated[
+    str | None, typer.Option("--market", envvar="BCFL_MARKET", help="The marketplace's address.")
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="BCFL_KEY_FILE",
+        help="One's encrypted key file; password in BCFL_KEY_PASSWORD or BCFL_KEY_PASSWORD_FILE.",
+    ),
+]
+Store = Annotated[
+    str, typer.Option(envvar="BCFL_STORE", help="A shared folder, or the URL of a Kubo node.")
+]
+Folder = Annotated[
+    Path | None, typer.Option(help="What this role remembers; by default bcfl-market/….")
+]
+Task = Annotated[int, typer.Option(min=1, help="The task's number.")]
+
+_NODE = "http://127.0.0.1:8545"
+_BLOBS = "bcfl-blobs"
+
+
+@market.command("open")
+def open_(
+    rpc: Rpc = _NODE,
+    key_file: KeyFile = None,
+    bond: Annotated[str, typer.Option(help="Ether that a verifier deposits.")] = "0.01",
+    draw_delay: Annotated[int, typer.Option(help="Blocks to the one that draws a panel.")] = 1,
+) -> None:
+    """Deploy a marketplace; whoever does has no power over it."""
+    from bcfl.cli.market_programs import open_market  # noqa: PLC0415
+
+    access = _access(rpc, None, key_file, _BLOBS, None)
+    _run(lambda: open_market(access, _wei(bond), draw_delay, typer.echo))
+
+
+@market.command()
+def launch(
+    verification: Annotated[Path, typer.Option(help=".npz with samples and labels.")],
+    rpc: Rpc = _NODE,
+    address: Market = None,
+    key_file: KeyFile = None,
+    store: Store = _BLOBS,
+    folder: Folder = None,
+    name: Annotated[str, typer.Option(help="What people call the task.")] = "",
+    reward: Annotated[str, typer.Option(help="Ether for each accepted model.")] = "0.1",
+    fee: Annotated[str, typer.Option(help="Ether for each verifier's report.")] = "0.001",
+    mafr: Annotated[float, typer.Option(min=0, max=1, help="Fitness to exceed.")] = 0.8,
+    least_gain: Annotated[
+        float, typer.Option(help="Accuracy a model must add; below 0 forgives noise.")
+    ] = -0.01,
+    submissions: Annotated[int, typer.Option(help="Models judged at most.")] = 5,
+    seats: Annotated[int, typer.Option(help="Verifiers on a panel, 1 to 10.")] = 5,
+    quorum: Annotated[int, typer.Option(help="Reports that make a verdict.")] = 3,
+    redraws: Annotated[int, typer.Option(help="How often vanished ones are replaced.")] = 2,
+    stake: Annotated[str, typer.Option(help="Ether a contributor risks by vanishing.")] = "0.001",
+    open_hours: Annotated[float, typer.Option(help="For how long models are taken.")] = 24,
+    window_minutes: Annotated[float, typer.Option(help="For each step of a submission.")] = 60,
+    recommend: Annotated[str, typer.Option(help="cnn, deep_cnn, mlp, or a JSON file.")] = "",
+    members_only: Annotated[
+        bool, typer.Option(help="Only the buyer may open what it buys.")
+    ] = False,
+) -> None:
+    """Ask for models and deposit their price."""
+    from bcfl.cli.market_programs import Request  # noqa: PLC0415
+    from bcfl.cli.market_programs import launch as program  # noqa: PLC0415
+    from bcfl.market.judging.fitness import FitnessRules  # noqa: PLC0415
+    from bcfl.market.spec.report import to_ppm  # noqa: PLC0415
+    from bcfl.market.spec.terms import Rules  # noqa: PLC0415
+
+    def play() -> None:
+        rules = Rules(_wei(reward), _wei(fee), to_ppm(mafr), seats, quorum, redraws, members_only)
+        request = Request(
+            name or verification.stem,
+            verification,
+            rules,
+            FitnessRules(least_gain_ppm=_whole("least-gain", least_gain * 1_000_000)),
+            submissions,
+            _wei(stake),
+            _whole("open-hours", open_hours * 3600),
+            _whole("window-minutes", window_minutes * 60),
+            recommend,
+        )
+        program(_access(rpc, address, key_file, store, folder), request, typer.echo)
+
+    _run(play)
+
+
+@market.command()
+def contribute(
+    task: Task,
+    data: Annotated[Path, typer.Option(help=".npz with samples and labels of one's own.")],
+    rpc: Rpc = _NODE,
+    address: Market = None,
+    key_file: KeyFile = None,
+    store: Store = _BLOBS,
+    folder: Folder = None,
+    architecture: Annotated[
+        str, typer.Option(help="cnn, deep_cnn, mlp, or a JSON file; default: the recommended.")
+    ] = "",
+    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 10,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the training; by default the account decides.")
+    ] = None,
+    anew: Annotated[bool, typer.Option(help="Submit once more what came to nothing.")] = False,
+) -> None:
+    """Train a model, submit it, and be paid for it if its panel accepts it."""
+    from bcfl.cli.market_programs import contribute as program  # noqa: PLC0415
+    from bcfl.market.models.training import ContributorTraining  # noqa: PLC0415
+
+    _run(
+        lambda: program(
+            _access(rpc, address, key_file, store, folder),
+            task,
+            data,
+            architecture,
+            ContributorTraining(epochs=epochs),
+            seed,
+            typer.echo,
+            anew=anew,
+        )
+    )
+
+
+@market.command()
+def verify(
+    rpc: Rpc = _NODE,
+    address: Market = None,
+    key_file: KeyFile = None,
+    store: Store = _BLOBS,
+    folder: Folder = None,
+    task: Annotated[int | None, typer.Option(min=1, help="Stop when this task is over.")] = None,
+    leave: Annotated[bool, typer.Option(help="In the end, leave and take the bond.")] = False,
+) -> None:
+    """Lend hardware: judge the models one is drawn for, for a fee each."""
+    from bcfl.cli.market_programs import verify as program  # noqa: PLC0415
+
+    access = _access(rpc, address, key_file, store, folder)
+    _run(lambda: program(access, typer.echo, task=task, leave=leave))
+
+
+@market.command()
+def status(
+    rpc: Rpc = _NODE,
+    address: Market = None,
+    task: Annotated[int | None, typer.Option(min=1, help="This task alone.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+) -> None:
+    """Show tasks, submissions and what was reported of them; needs no key."""
+    from bcfl.cli.market_status import print_status  # noqa: PLC0415
+
+    _run(lambda: print_status(_access(rpc, address, None, _BLOBS, None), task, as_json=as_json))
+
+
+@market.command()
+def collect(
+    task: Task,
+    rpc: Rpc = _NODE,
+    address: Market = None,
+    key_file: KeyFile = None,
+    store: Store = _BLOBS,
+    folder: Folder = None,
+    out: Annotated[Path, typer.Option(help="Where the fused model goes.")] = Path(
+        "fused.safetensors"
+    ),
+) -> None:
+    """Open what was bought, fuse it into one model, and take back what is left."""
+    from bcfl.cli.market_programs import collect as program  # noqa: PLC0415
+
+    access = _access(rpc, address, key_file, store, folder)
+    _run(lambda: program(access, task, out, typer.echo))
+
+
+@market.command()
+def data(
+    out: Annotated[Path, typer.Option(help="Folder for the .npz files.")],
+    dataset: Annotated[str, typer.Option(help="digits, or mnist_test.")] = "digits",
+    data_folder: Annotated[
+        Path | None, typer.Option(help="Of mnist_test: holds the two t10k-*.gz files.")
+    ] = None,
+    parts: Annotated[int, typer.Option(min=2, help="How many contributors.")] = 5,
+    seed: Annotated[int, typer.Option(help="Decides who gets what.")] = 0,
+) -> None:
+    """Write example data: a verification set, and a part for each contributor."""
+    from bcfl.cli.samples import write_example  # noqa: PLC0415
+
+    _run(lambda: write_example(dataset, data_folder, parts, seed, out))
+
+
+def _access(
+    rpc: str, address: str | None, key_file: Path | None, store: str, folder: Path | None
+) -> Access:
+    from bcfl.market.roles.access import Access  # noqa: PLC0415
+
+    return Access(rpc, address, key_file, store, folder)
+
+
+def _wei(ether: str) -> int:
+    from bcfl.core.errors import ConfigurationError  # noqa: PLC0415
+
+    try:
+        wei = Decimal(ether) * 10**18
+    except DecimalException:
+        wei = Decimal(-1)
+    if not wei.is_finite() or not 0 <= wei < 2**256 or wei != int(wei):
+        raise ConfigurationError(f"expected an amount of ether such as 0.01; found {ether!r}")
+    return int(wei)
+
+
+def _whole(name: str, number: float) -> int:
+    from bcfl.core.errors import ConfigurationError  # noqa: PLC0415
+
+    if not math.isfinite(number):
+        raise ConfigurationError(f"--{name} is a finite number; found {number}")
+    return round(number)
+
+
+def _run(program: Callable[[], Any]) -> None:
+    """Run, and say in one line what went wrong."""
+    from bcfl.core.errors import (  # noqa: PLC0415
+        AccountError,
+        BcflError,
+        ConfigurationError,
+        DatasetUnavailable,
+    )
+    from bcfl.experiment.mistakes import explain  # noqa: PLC0415
+
+    try:
+        program()
+    except BcflError as error:
+        print(f"bcfl: {explain(error)}", file=sys.stderr)
+        mistaken = isinstance(error, ConfigurationError | DatasetUnavailable | AccountError)
+        raise typer.Exit(MISTAKEN if mistaken else FAILED) from None
+    except OSError as error:
+        print(f"bcfl: {explain(ConfigurationError(str(error)))}", file=sys.stderr)
+        raise typer.Exit(MISTAKEN) from None
+    except KeyboardInterrupt:
+        print("bcfl: interrupted; the same command once more goes on", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None

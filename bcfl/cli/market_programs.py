@@ -1,0 +1,266 @@
+"""What ``bcfl market …`` does, a function each; ``command`` reads the command line.
+
+Every one of them may be killed at any moment and started again with the same words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bcfl.cli.samples import load_samples
+from bcfl.core.errors import ConfigurationError
+from bcfl.market.contract.ledger import EthereumMarket
+from bcfl.market.fusion.fused_arrays import save_fused
+from bcfl.market.judging.fitness import FitnessRules
+from bcfl.market.judging.verification_set import VerificationSet
+from bcfl.market.models.architectures import ARCHITECTURES, shipped_architecture
+from bcfl.market.models.training import ContributorTraining, train_contributor
+from bcfl.market.roles.access import Access, Desk
+from bcfl.market.roles.contributor import Contributor
+from bcfl.market.roles.description import (
+    Description,
+    expect_classes,
+    fetch_description,
+    publish_description,
+)
+from bcfl.market.roles.history import expect_task, read_history
+from bcfl.market.roles.initiator import Initiator
+from bcfl.market.roles.play import play
+from bcfl.market.roles.turn import short
+from bcfl.market.roles.verifier import Verifier
+from bcfl.market.spec.architecture import Architecture
+from bcfl.market.spec.model_blob import TrainedModel
+from bcfl.market.spec.terms import Conditions, MarketPhase, Rules
+
+__all__ = [
+    "Request",
+    "collect",
+    "contribute",
+    "launch",
+    "open_market",
+    "verify",
+]
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an initiator asks for, as files and numbers."""
+
+    name: str
+    verification: Path
+    rules: Rules
+    fitness: FitnessRules
+    submissions: int
+    stake: int  #: wei
+    open_s: int  #: seconds, from now, for which models are taken
+    window_s: int  #: seconds for each step of a submission
+    recommended: str  #: name of a shipped architecture, a JSON file, or empty
+
+
+def open_market(access: Access, bond: int, draw_delay: int, tell: Tell) -> str:
+    """Deploy a marketplace, over which nobody has power; its address."""
+    with access.chain() as chain, chain.connect(chain.coordinator) as connection:
+        market = EthereumMarket.deploy(
+            connection, chain.wait_until, bond=bond, draw_delay=draw_delay
+        )
+        tell(f"opened the marketplace {market.address}")
+        return market.address
+
+
+def launch(access: Access, request: Request, tell: Tell) -> int:
+    """Ask for models, and stay to grant where the task is for members only; the task's number.
+
+    A task of the same description that is open already is gone on with.
+    """
+    with access.open() as desk:
+        task = _launched(desk, request, tell)
+        if request.rules.members_only:
+            tell("a task for members only needs its initiator at each submission: waiting")
+            play(Initiator(desk.ledger, desk.store, desk.account, task), desk.chain, tell)
+        return task
+
+
+def contribute(
+    access: Access,
+    task: int,
+    data: Path,
+    architecture: str,
+    training: ContributorTraining,
+    seed: int | None,
+    tell: Tell,
+    *,
+    anew: bool = False,
+) -> MarketPhase:
+    """Train a model, submit it, see it through to its outcome, and withdraw what it earned.
+
+    Without a seed the account is one: models that began with the same random weights resemble
+    each other as copies do.
+    """
+    with access.open() as desk:
+        contributor = Contributor(desk.ledger, desk.store, desk.account, desk.folder)
+        description = fetch_description(desk.store, expect_task(desk.ledger, task).description)
+        own = int(desk.account.address[2:10], 16) if seed is None else seed
+        model = _train(description, data, architecture, training, own, tell)
+        submission = contributor.submit(task, model, anew=anew)
+        tell(f"submitted {short(submission)} to task {task}")
+        play(contributor, desk.chain, tell)
+        story = read_history(desk.ledger).stories[submission]
+        assert story.outcome is not None
+        tell(_outcome(story.outcome, story.cause))
+        return story.outcome
+
+
+def verify(access: Access, tell: Tell, *, task: int | None, leave: bool) -> None:
+    """Register, and judge what one is drawn for: until ``task`` is over, or for ever."""
+    with access.open() as desk:
+        verifier = Verifier(desk.ledger, desk.store, desk.account, desk.folder)
+        if not desk.ledger.account_of(desk.account.address).is_registered:
+            _expect_shared_store(desk, task, tell)
+        if verifier.register():
+            tell(f"registered as a verifier, with a bond of {desk.ledger.bond} wei")
+        play(verifier, desk.chain, tell, enough=lambda: task is not None and _is_free(desk, task))
+        registered = desk.ledger.account_of(desk.account.address).is_registered
+        if registered and leave:
+            verifier.leave()
+            tell("left; bond and fees are paid out")
+            return
+        if earned := verifier.withdraw():
+            tell(f"withdrew {earned} wei")
+        if registered:
+            tell("still registered: who is drawn and not there loses the bond; --leave leaves")
+        else:
+            tell("struck off: a report was due and did not come, and the bond is lost")
+
+
+def collect(access: Access, task: int, out: Path, tell: Tell) -> None:
+    """Open and fuse what was bought so far, and take what is left of the deposit if it may."""
+    with access.open() as desk:
+        initiator = Initiator(desk.ledger, desk.store, desk.account, task)
+        turn = initiator.turn()
+        for line in (*turn.deeds, *turn.troubles):
+            tell(line)
+        fused = initiator.fused()
+        for digest, why in initiator.lost.items():
+            tell(f"{short(digest)} was bought, and is left out: {why}")
+        if fused.layers is None:
+            tell("no model has been bought yet")
+            return
+        save_fused(fused, out)
+        tell(
+            f"{len(fused.models)} models fused into {out}: accuracy {fused.accuracy:.4f} on the "
+            "measuring part of the verification set"
+        )
+
+
+def _launched(desk: Desk, request: Request, tell: Tell) -> int:
+    samples = load_samples(request.verification)
+    classes = int(samples.labels.max(initial=0)) + 1
+    expect_classes(classes)
+    verification = VerificationSet(samples.samples, samples.labels, classes)
+    recommended = (
+        read_architecture(request.recommended, verification.input_shape, verification.classes)
+        if request.recommended
+        else None
+    )
+    digest = publish_description(
+        desk.store,
+        request.name,
+        desk.account.public_key,
+        verification,
+        request.fitness,
+        recommended,
+    )
+    for task, launched in read_history(desk.ledger).launched.items():
+        mine = (launched.initiator, launched.description) == (desk.account.address, digest)
+        if mine and not _is_over(desk, task):
+            tell(f"task {task} asks for just this already: going on with it")
+            return task
+    window = request.window_s
+    conditions = Conditions(
+        request.submissions,
+        request.stake,
+        desk.ledger.now() + request.open_s,
+        window,
+        window,
+        window,
+    )
+    launched = desk.ledger.launch(digest, request.rules, conditions)
+    tell(f"launched task {launched.task}; models are taken until {conditions.deadline}")
+    return launched.task
+
+
+def _expect_shared_store(desk: Desk, task: int | None, tell: Tell) -> None:
+    """A verifier that finds no blob calls every model unopenable: say so before it deposits."""
+    for number, launched in read_history(desk.ledger).launched.items():
+        if number == task:
+            fetch_description(desk.store, launched.description)
+        elif (
+            task is None and not _is_over(desk, number) and not desk.store.has(launched.description)
+        ):
+            tell(f"this store has no description of task {number}: is it the one that others use?")
+
+
+def _is_free(desk: Desk, task: int) -> bool:
+    """Whether a task is over, and no panel of another one waits for this verifier."""
+    return _is_over(desk, task) and not desk.ledger.account_of(desk.account.address).busy
+
+
+def _is_over(desk: Desk, task: int) -> bool:
+    """Whether nothing will happen to a task any more; one that is yet to come is not over."""
+    terms = desk.ledger.task(task)
+    return terms is not None and terms.is_over(desk.ledger.now())
+
+
+def read_architecture(name: str, input_shape: tuple[int, ...], classes: int) -> Architecture:
+    """A shipped architecture by its name, or one of one's own from a JSON file.
+
+    Raises
+    ------
+    ArchitectureError, ConfigurationError
+        There is neither, or it is none, or it does not fit the input.
+    """
+    if name in ARCHITECTURES:
+        return shipped_architecture(name, input_shape, classes)
+    try:
+        return Architecture.from_mapping(json.loads(Path(name).read_bytes()))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"architecture: expected one of {', '.join(ARCHITECTURES)}, or a JSON file with "
+            f"input_shape and layers; found {name!r} ({error})"
+        ) from error
+
+
+def _train(
+    description: Description,
+    data: Path,
+    architecture: str,
+    training: ContributorTraining,
+    seed: int,
+    tell: Tell,
+) -> TrainedModel:
+    samples = load_samples(data)
+    chosen = (
+        read_architecture(architecture, description.input_shape, description.classes)
+        if architecture
+        else description.recommendation()
+    )
+    if chosen is None:
+        raise ConfigurationError(
+            "this task recommends no architecture: choose one with --architecture "
+            f"({', '.join(ARCHITECTURES)}, or a JSON file)"
+        )
+    tell(f"training on {len(samples.labels)} samples")
+    return train_contributor(
+        chosen, samples.samples, samples.labels, training, seed, description.limits
+    )
+
+
+def _outcome(outcome: MarketPhase, cause: MarketPhase) -> str:
+    if outcome is MarketPhase.VOID:
+        return f"void: {cause.name.lower()} did not happen in time; --anew submits it once more"
+    return outcome.name.lower()

@@ -1,0 +1,160 @@
+"""``bcfl market status``: how a market stands, for a person or as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bcfl.experiment.terminal import make_console
+from bcfl.market.contract.ledger_port import MarketLedger
+from bcfl.market.roles.access import Access
+from bcfl.market.roles.history import History, Story, expect_task, read_history, state_of
+from bcfl.market.roles.turn import short
+from bcfl.market.spec.terms import MarketPhase
+
+__all__ = ["market_status", "print_status"]
+
+
+def market_status(ledger: MarketLedger, task: int | None = None) -> dict[str, Any]:
+    """Tasks, submissions and verifiers, as plain values.
+
+    Parameters
+    ----------
+    ledger : MarketLedger
+    task : int, optional
+        That one alone.
+
+    Returns
+    -------
+    dict
+        ``market``, ``time`` (chain, seconds), ``tasks``, ``submissions``, ``verifiers``.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such task.
+    """
+    history = read_history(ledger)
+    if task is not None:
+        expect_task(ledger, task)
+    tasks = [number for number in history.launched if task in (None, number)]
+    stories = [story for number in tasks for story in history.of_task(number)]
+    return {
+        "market": ledger.address,
+        "time": ledger.now(),
+        "bond_wei": ledger.bond,
+        "tasks": [_task(ledger, history, number) for number in tasks],
+        "submissions": [_submission(ledger, story) for story in stories],
+        "verifiers": list(ledger.verifiers()),
+    }
+
+
+def print_status(access: Access, task: int | None, *, as_json: bool) -> None:
+    """``bcfl market status``."""
+    with access.read() as ledger:
+        status = market_status(ledger, task)
+    if as_json:
+        print(json.dumps(status, indent=2))
+    else:
+        _show(status, make_console())
+
+
+def _show(status: dict[str, Any], console: Console) -> None:
+    """Print what :func:`market_status` gave."""
+    console.print(
+        f"market {status['market']}, chain time {status['time']}, "
+        f"{len(status['verifiers'])} verifiers",
+        soft_wrap=True,
+    )
+    _print(
+        console,
+        ["task", "reward wei", "MAFR", "seats", "submitted", "bought", "pending", "closes"],
+        [
+            [
+                str(task["task"]),
+                f"{task['reward_wei']:,}",
+                f"{task['mafr']:.3f}",
+                str(task["seats"]),
+                f"{task['taken']} of {task['submissions']}",
+                str(task["paid"]),
+                str(task["pending"]),
+                "closed" if task["closed"] else f"in {task['closes_in_s']:,} s",
+            ]
+            for task in status["tasks"]
+        ],
+    )
+    _print(
+        console,
+        ["submission", "task", "contributor", "phase", "until", "fitness reported"],
+        [
+            [
+                entry["submission"][:8],
+                str(entry["task"]),
+                entry["contributor"],
+                entry["phase"],
+                "" if entry["left_s"] is None else f"{entry['left_s']:,} s left",
+                " ".join(_report(report) for report in entry["reports"].values()),
+            ]
+            for entry in status["submissions"]
+        ],
+    )
+
+
+def _task(ledger: MarketLedger, history: History, number: int) -> dict[str, Any]:
+    task = expect_task(ledger, number)
+    now = ledger.now()
+    return {
+        "task": number,
+        "initiator": task.initiator,
+        "description": history.launched[number].description.hex(),
+        "reward_wei": task.rules.reward,
+        "fee_wei": task.rules.fee,
+        "mafr": task.rules.mafr / 1e6,
+        "seats": task.rules.seats,
+        "members_only": task.rules.members_only,
+        "submissions": task.conditions.submissions,
+        "taken": task.taken,
+        "pending": task.pending,
+        "paid": task.paid,
+        "free_wei": task.free,
+        "closes_in_s": task.conditions.deadline - now,
+        "closed": task.is_closed(now),
+    }
+
+
+def _submission(ledger: MarketLedger, story: Story) -> dict[str, Any]:
+    found = state_of(ledger, story)
+    return {
+        "submission": story.submission.hex(),
+        "name": short(story.submission),
+        "task": story.task,
+        "contributor": story.contributor,
+        "phase": found.phase.name.lower(),
+        "cause": found.cause.name.lower() if found.cause is not MarketPhase.NONE else None,
+        "left_s": None if found.phase.is_final else found.deadline - ledger.now(),
+        "panel": list(found.panel),
+        "reports": {
+            verifier: {"fitness": report.fitness / 1e6, "reason": report.reason.name.lower()}
+            for verifier, report in story.reports.items()
+        },
+    }
+
+
+def _report(report: dict[str, Any]) -> str:
+    measured = report["reason"] == "measured"
+    return f"{report['fitness']:.3f}" if measured else str(report["reason"])
+
+
+def _print(console: Console, headings: list[str], rows: list[list[str]]) -> None:
+    if not rows:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console.print()
+    console.print(table)

@@ -1,0 +1,226 @@
+"""A node, a SuperLink and its SuperNodes as processes; three rounds; the audit of them.
+
+On several hosts one types the same commands, with other addresses: ``_start_superlink``,
+``_start_supernode`` and ``_run_app`` hold them.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from bcfl.audit import audit_command
+from bcfl.chain.anvil import AnvilChain
+from bcfl.cluster.processes import Programs, free_port
+from bcfl.consensus.member.enrolment import MOST_STAKE_WEI
+from bcfl.consensus.member.task import RPC_URL
+from bcfl.core.errors import ConfigurationError, ProgramFailed
+from bcfl.flower.identity import KEY_FILE
+from bcfl.keys.accounts import PASSWORD_VARIABLE, Account
+
+__all__ = ["ClusterSettings", "run_cluster"]
+
+_APP = Path(__file__).parent / "app"
+_ETHER_WEI = 10**18
+_SUPERLINK = "cluster"  # the connection's name in Flower's config.toml
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """How large it is, and how patient.
+
+    Parameters
+    ----------
+    nodes : int
+        SuperNodes, at least 2.
+    rounds : int
+    timeout_s : float
+        For all rounds together.
+    transactions : {"relayed", "direct"}
+        Direct: each SuperNode sends its own, from an account that has ether.
+    stake_wei : int
+        Above 0: each SuperNode becomes a member by its own deposit of so much.
+    """
+
+    nodes: int = 4
+    rounds: int = 3
+    timeout_s: float = 900.0
+    transactions: str = "relayed"
+    stake_wei: int = 0
+
+    @property
+    def ether_wei(self) -> int:
+        """What each SuperNode's account needs to have."""
+        pays = self.transactions == "direct" or self.stake_wei
+        return self.stake_wei + _ETHER_WEI if pays else 0
+
+
+def run_cluster(folder: Path, settings: ClusterSettings) -> int:
+    """Run it in ``folder``; every process has ended when this returns, however it returns.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets ``run/`` (the task's folder), ``keys/``, ``logs/``, and Flower's own files.
+    settings : ClusterSettings
+
+    Returns
+    -------
+    int
+        The audit's exit status: 0, every round holds.
+
+    Raises
+    ------
+    ConfigurationError
+        There is a cluster's folder already.
+    LedgerError
+        There is no anvil and no npm to install it.
+    ProgramFailed
+        One of the processes ended, or the rounds took too long.
+    """
+    folder = folder.absolute()
+    if (folder / "keys").exists():
+        raise ConfigurationError(f"{folder} holds a cluster's files already; name another folder")
+    password = secrets.token_urlsafe()
+    with AnvilChain(seed=secrets.randbits(62)) as chain:
+        _say(f"node: anvil at {chain.url}, pid of its own")
+        keys = _make_keys(folder / "keys", settings, chain, password)
+        environment = _environment(folder, password)
+        with Programs(folder / "logs", environment) as programs:
+            port = _start_superlink(programs)
+            for index in range(settings.nodes):
+                _start_supernode(programs, index, settings, port, chain.url, keys[index])
+            _run_app(programs, folder, settings, port, chain.url)
+            _expect_closed(programs, folder)
+        _say("every Flower process has ended; auditing against the node")
+        return audit_command(folder / "run", rpc_url=chain.url)
+
+
+def _make_keys(
+    folder: Path, settings: ClusterSettings, chain: AnvilChain, password: str
+) -> list[Path]:
+    """One key file a member, and ``coordinator.json``: on several hosts, each makes its own.
+
+    Who is to pay for anything gets ether first, as its owner would see to on a real chain.
+    """
+    folder.mkdir(parents=True)
+    chain.coordinator.create_key_file(folder / "coordinator.json", password)
+    paths = [folder / f"member-{index}.json" for index in range(settings.nodes)]
+    for path in paths:
+        account = Account(secrets.token_bytes(32))
+        account.create_key_file(path, password)
+        if settings.ether_wei:
+            chain.fund(account.address, settings.ether_wei)
+    return paths
+
+
+def _environment(folder: Path, password: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        # SuperLink and SuperNode find each other's helpers by name.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        PASSWORD_VARIABLE: password,
+        "FLWR_HOME": str(folder / "flwr"),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _start_superlink(programs: Programs) -> int:
+    port = free_port()
+    programs.start(
+        "superlink",
+        [
+            "flower-superlink",
+            "--insecure",
+            "--host=127.0.0.1",
+            f"--port={port}",
+            "--disable-runtime-dependency-installation",
+        ],
+    )
+    programs.wait_until(lambda: _answers(port), "the SuperLink", 120.0)
+    _say(f"SuperLink: 127.0.0.1:{port}")
+    return port
+
+
+def _start_supernode(
+    programs: Programs,
+    index: int,
+    settings: ClusterSettings,
+    superlink: int,
+    rpc_url: str,
+    key: Path,
+) -> None:
+    config = {
+        KEY_FILE: f'"{key}"',
+        RPC_URL: f'"{rpc_url}"',
+        "partition-id": str(index),
+        "num-partitions": str(settings.nodes),
+    }
+    if settings.stake_wei:
+        config[MOST_STAKE_WEI] = str(settings.stake_wei)
+    programs.start(
+        f"supernode-{index}",
+        [
+            "flower-supernode",
+            "--insecure",
+            f"--superlink=127.0.0.1:{superlink}",
+            f"--port={free_port()}",
+            "--node-config",
+            " ".join(f"{name}={value}" for name, value in config.items()),
+        ],
+    )
+    _say(f"SuperNode {index}: key file {key.name}")
+
+
+def _run_app(
+    programs: Programs, folder: Path, settings: ClusterSettings, superlink: int, rpc_url: str
+) -> None:
+    home = folder / "flwr"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "config.toml").write_text(
+        f'[superlink]\ndefault = "{_SUPERLINK}"\n\n[superlink.{_SUPERLINK}]\n'
+        f'address = "127.0.0.1:{superlink}"\ninsecure = true\n'
+    )
+    app = folder / "cluster-app"
+    shutil.copytree(_APP, app, ignore=shutil.ignore_patterns("__pycache__"))
+    config = {
+        "num-server-rounds": str(settings.rounds),
+        "num-nodes": str(settings.nodes),
+        "rpc-url": f'"{rpc_url}"',
+        "key-file": f'"{folder / "keys" / "coordinator.json"}"',
+        "run-dir": f'"{folder / "run"}"',
+        "transactions": f'"{settings.transactions}"',
+        "stake-wei": str(settings.stake_wei),
+    }
+    override = " ".join(f"{name}={value}" for name, value in config.items())
+    command = ["flwr", "run", str(app), _SUPERLINK, "--stream", "--run-config", override]
+    _say(f"flwr run: {settings.rounds} rounds")
+    programs.start("flwr-run", command)
+    programs.wait("flwr-run", settings.timeout_s)
+
+
+def _expect_closed(programs: Programs, folder: Path) -> None:
+    """``flwr run --stream`` ends well whatever became of the run."""
+    if not (folder / "run" / "final.npz").exists():
+        words = "\n".join(programs.log("flwr-run").splitlines()[-30:])
+        raise ProgramFailed(f"the run came to nothing:\n{words}")
+
+
+def _answers(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/health", timeout=1.0).ok
+    except requests.RequestException:
+        return False
+
+
+def _say(words: str) -> None:
+    print(words, flush=True)

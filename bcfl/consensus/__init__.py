@@ -1,0 +1,11 @@
+"""System A, peer consensus (CN110197285A / US11954592B2).
+
+===============  ==================================================================
+``spec``         the protocol, pure
+``contract``     the contract as a ledger: its calls, its events
+``member``       the client's side: ``peer_consensus_mod`` and what it checks
+``server``       the server's side: rounds, and whom they are played with
+``records``      what server and clients say to each other
+``task_folder``  what a task leaves on disk
+===============  ==================================================================
+"""

@@ -1,0 +1,9 @@
+"""``contracts/PeerConsensus.vy`` as Python sees it.
+
+============  =====================================================================
+``ledger``    what can be asked of it and done to it
+``events``    what it says
+``words``     its words from ours and back
+``calldata``  what a transaction said, read again for an audit
+============  =====================================================================
+"""

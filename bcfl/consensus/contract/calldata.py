@@ -1,0 +1,243 @@
+"""What was sent to ``PeerConsensus.vy``: signatures and seals stand there, not in its events.
+
+An event says that the contract accepted something; the transaction that it came from says who
+signed what. Whoever does not want to take the contract's word decodes the one beside the other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
+from eth_utils.abi import collapse_if_tuple, function_abi_to_4byte_selector
+
+from bcfl.chain.connection import Connection
+from bcfl.contracts import artifact
+from bcfl.core.errors import ReplyMalformed, TransactionUnknown
+from bcfl.keys.accounts import checksummed
+
+__all__ = [
+    "Call",
+    "Deployment",
+    "PeerCalldata",
+    "SentBallot",
+    "SentCommitment",
+    "SentSeal",
+    "decode_call",
+    "decode_deployment",
+]
+
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
+_DATA: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
+_CONTRACT: Final = "PeerConsensus"
+_LOW_255_BITS: Final = 2**255 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class SentCommitment:
+    """A commitment as it was sent. A direct one has no signature: its sender is its author."""
+
+    member: int | None  #: None: the sender
+    digest: bytes
+    timestamp: int
+    signature: bytes  #: r ‖ s ‖ v; empty where it was sent directly
+    base: bytes = b""  #: only in a proof of equivocation; else the round's
+
+
+@dataclass(frozen=True, slots=True)
+class SentSeal:
+    """The hash of a ballot as it was sent."""
+
+    member: int | None
+    seal: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SentBallot:
+    """A ballot as it was sent: signed, or opening a seal."""
+
+    member: int | None
+    entries: bytes
+    signature: bytes  #: meaningless where ballots are sealed
+    salt: bytes  #: meaningless where they are open
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the contract was deployed with: the arguments of its constructor."""
+
+    members: tuple[str, ...]  #: checksummed
+    genesis: bytes
+    rules: bytes
+    kappa_ppm: int
+    quorum: int
+    commit_window_s: int
+    ballot_window_s: int
+    sealed: bool
+    stake: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One transaction, as far as it was a call of the contract's.
+
+    A transaction that reached the contract through another one has no ``function``.
+    """
+
+    sender: str  #: checksummed
+    function: str = ""
+    round: int = 0
+    commitments: tuple[SentCommitment, ...] = ()
+    seals: tuple[SentSeal, ...] = ()
+    ballots: tuple[SentBallot, ...] = ()
+    deployment: Deployment | None = None
+
+
+class PeerCalldata:
+    """The transactions of one task's contract, decoded, by number.
+
+    Parameters
+    ----------
+    connection : Connection
+    contract : str
+        Checksummed address.
+    """
+
+    def __init__(self, connection: Connection, contract: str) -> None:
+        self._connection = connection
+        self._contract = contract
+
+    def call(self, transaction: str) -> Call:
+        """The call in a mined transaction.
+
+        Raises
+        ------
+        TransactionUnknown
+            The chain has no such transaction.
+        LedgerError
+            It cannot be read.
+        """
+        found = self._connection.request("eth_getTransactionByHash", transaction)
+        if found is None:
+            raise TransactionUnknown(f"the chain has no transaction {transaction}")
+        try:
+            number, sender, data = (str(found[name]) for name in ("hash", "from", "input"))
+            to = str(found["to"] or "")
+        except (KeyError, TypeError) as error:
+            raise ReplyMalformed(f"transaction {transaction}: {error!r} is missing") from error
+        if number.lower() != transaction.lower() or not _ADDRESS.fullmatch(sender):
+            raise ReplyMalformed(
+                f"asked for {transaction}; the node sent another one, or no sender"
+            )
+        if not _DATA.fullmatch(data):
+            raise ReplyMalformed(f"transaction {transaction}: its input is not hexadecimal")
+        if not to:
+            return decode_deployment(checksummed(sender), bytes.fromhex(data[2:]))
+        if to.lower() != self._contract.lower():
+            return Call(checksummed(sender))
+        return decode_call(checksummed(sender), bytes.fromhex(data[2:]))
+
+
+def decode_call(sender: str, data: bytes) -> Call:
+    """Decode a call of the contract; one that is none has no ``function``."""
+    name, types = _selectors().get(data[:4], ("", []))
+    if not name:
+        return Call(sender)
+    try:
+        arguments = decode(types, data[4:])
+    except (DecodingError, ValueError, OverflowError):
+        return Call(sender)
+    read = _READERS.get(name)
+    return Call(sender, name) if read is None else read(sender, name, *arguments)
+
+
+def decode_deployment(sender: str, data: bytes) -> Call:
+    """Decode a deployment of the contract; of other code than the shipped one it says nothing."""
+    compiled = artifact(_CONTRACT)
+    if not data.startswith(compiled.bytecode):
+        return Call(sender)
+    (constructor,) = (entry for entry in compiled.abi if entry["type"] == "constructor")
+    types = [collapse_if_tuple(argument) for argument in constructor["inputs"]]
+    try:
+        members, *terms = decode(types, data[len(compiled.bytecode) :])
+    except (DecodingError, ValueError, OverflowError):
+        return Call(sender)
+    deployment = Deployment(tuple(checksummed(member) for member in members), *terms)
+    return Call(sender, "__init__", deployment=deployment)
+
+
+def _commit(sender: str, name: str, round_: int, batch: Sequence[Any]) -> Call:
+    sent = tuple(
+        SentCommitment(member, digest, timestamp, _signature(r, vs))
+        for member, timestamp, digest, r, vs in batch
+    )
+    return Call(sender, name, round_, commitments=sent)
+
+
+def _commit_direct(sender: str, name: str, round_: int, digest: bytes, timestamp: int) -> Call:
+    return Call(sender, name, round_, commitments=(SentCommitment(None, digest, timestamp, b""),))
+
+
+def _seal(sender: str, name: str, round_: int, batch: Sequence[Any]) -> Call:
+    sent = tuple(SentSeal(member, seal, _signature(r, vs)) for member, seal, r, vs in batch)
+    return Call(sender, name, round_, seals=sent)
+
+
+def _seal_direct(sender: str, name: str, round_: int, seal: bytes) -> Call:
+    return Call(sender, name, round_, seals=(SentSeal(None, seal, b""),))
+
+
+def _cast(sender: str, name: str, round_: int, batch: Sequence[Any]) -> Call:
+    sent = tuple(
+        SentBallot(member, entries, _signature(word, vs), word.to_bytes(32, "big"))
+        for member, word, vs, entries in batch
+    )
+    return Call(sender, name, round_, ballots=sent)
+
+
+def _cast_direct(sender: str, name: str, round_: int, entries: bytes, salt: bytes) -> Call:
+    return Call(sender, name, round_, ballots=(SentBallot(None, entries, b"", salt),))
+
+
+def _prove(sender: str, name: str, member: int, round_: int, *claims: Sequence[Any]) -> Call:
+    sent = tuple(
+        SentCommitment(member, digest, timestamp, _signature(r, vs), base)
+        for base, digest, timestamp, r, vs in claims
+    )
+    return Call(sender, name, round_, commitments=sent)
+
+
+_READERS: Final[Mapping[str, Callable[..., Call]]] = {
+    "commit": _commit,
+    "commit_direct": _commit_direct,
+    "seal": _seal,
+    "seal_direct": _seal_direct,
+    "cast_ballots": _cast,
+    "cast_ballot_direct": _cast_direct,
+    "prove_equivocation": _prove,
+}
+
+
+@cache
+def _selectors() -> Mapping[bytes, tuple[str, list[str]]]:
+    """By the first four bytes of a call: the function's name and its arguments' types."""
+    return {
+        bytes(function_abi_to_4byte_selector(entry)): (  # type: ignore[arg-type]
+            entry["name"],
+            [collapse_if_tuple(argument) for argument in entry["inputs"]],
+        )
+        for entry in artifact(_CONTRACT).abi
+        if entry["type"] == "function"
+    }
+
+
+def _signature(r: int, vs: int) -> bytes:
+    """The 65 bytes r ‖ s ‖ v of the two words of EIP-2098."""
+    s, v = vs & _LOW_255_BITS, 27 + (vs >> 255)
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([v])

@@ -1,0 +1,312 @@
+"""System A's ledger on Ethereum: ``contracts/PeerConsensus.vy`` behind ``bcfl.consensus.contract.events``.
+
+What each call may do, when and for whom is the contract's to say; here it is only put into the
+contract's words, and its events back into ours (``peer_wire``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, Final, Self
+
+from bcfl.chain.connection import Connection
+from bcfl.chain.contract import Contract, Log
+from bcfl.consensus.contract.events import Committed, Event, Transaction
+from bcfl.consensus.contract.words import EVENTS, compact, event_of, evidence, one_round, proof
+from bcfl.consensus.spec.domain import (
+    Phase,
+    RoundState,
+    SignedBallot,
+    SignedCommitment,
+    SignedSeal,
+    TypedDataDomain,
+)
+from bcfl.contracts import artifact
+from bcfl.core.errors import LedgerError, ReplyMalformed
+from bcfl.keys.accounts import checksummed
+
+__all__ = ["PeerLedger"]
+
+_CONTRACT: Final = "PeerConsensus"
+#: ``PeerConsensus.BALLOT_BATCH``: how many ballots one transaction can relay.
+_BALLOT_BATCH: Final = 32
+_NO_SALT: Final = bytes(32)
+
+
+class PeerLedger:
+    """One task's contract, seen from one account. Implements ``bcfl.consensus.contract.events.Ledger``.
+
+    Made by :meth:`deploy` or :meth:`attach`. Every method that writes raises
+    ``ContractReverted`` with the contract's own reason where the contract refuses.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        contract: Contract,
+        wait_until: Callable[[int], None] | None,
+        deployed_at: int,
+    ) -> None:
+        self._connection = connection
+        self._contract = contract
+        self._wait_until = wait_until
+        self._deployed_at = deployed_at
+        self._last_asked: tuple[str, tuple[Event, ...]] = ("", ())
+
+    @classmethod
+    def deploy(
+        cls,
+        connection: Connection,
+        wait_until: Callable[[int], None] | None,
+        *,
+        members: Sequence[str],
+        genesis: bytes,
+        rules: bytes,
+        kappa_ppm: int,
+        quorum: int,
+        commit_window_s: int,
+        ballot_window_s: int,
+        sealed: bool,
+        stake: int,
+    ) -> Self:
+        """Begin a task: deploy its contract, whose coordinator is the connection's account.
+
+        Parameters
+        ----------
+        connection : Connection
+            With a signer.
+        wait_until : callable
+            How time passes on this chain: its ``wait_until``.
+        members : sequence of str
+            Addresses, by member index; none where there is a stake.
+        genesis : bytes
+            Digest of the first θ_g.
+        rules : bytes
+            ``Rules.digest``.
+        kappa_ppm : int
+            κ in parts per million.
+        quorum : int
+            The fewest commitments, and ballots, of a round that counts.
+        commit_window_s, ballot_window_s : int
+            For how long each is taken, seconds.
+        sealed : bool
+            Whether ballots are sealed before they are shown.
+        stake : int
+            Wei that a member deposits; 0 where the coordinator says who is a member.
+        """
+        compiled = artifact(_CONTRACT)
+        address, sent = connection.deploy(
+            compiled,
+            [checksummed(member) for member in members],
+            genesis,
+            rules,
+            kappa_ppm,
+            quorum,
+            commit_window_s,
+            ballot_window_s,
+            sealed,
+            stake,
+        )
+        contract = connection.contract(address, compiled.abi)
+        return cls(connection, contract, wait_until, sent.block)
+
+    @classmethod
+    def attach(
+        cls,
+        connection: Connection,
+        address: str,
+        wait_until: Callable[[int], None] | None = None,
+        deployed_at: int = 0,
+    ) -> Self:
+        """Come to a task that exists.
+
+        Parameters
+        ----------
+        connection : Connection
+            With a signer if anything is to be written.
+        address : str
+            The contract's.
+        wait_until : callable, optional
+            As in :meth:`deploy`; needed by who waits for deadlines.
+        deployed_at : int
+            The block from which on there can be events; 0 is always right, and on a long
+            chain slower.
+
+        Raises
+        ------
+        ArtifactError
+            What is there is not the contract that bcfl ships.
+        """
+        contract = connection.attach(address, artifact(_CONTRACT))
+        return cls(connection, contract, wait_until, deployed_at)
+
+    @cached_property
+    def domain(self) -> TypedDataDomain:
+        """Chain id and contract."""
+        return TypedDataDomain(self._connection.chain_id, self._contract.address)
+
+    @cached_property
+    def coordinator(self) -> str:
+        """The account that deployed the contract."""
+        return str(self._read("coordinator"))
+
+    @cached_property
+    def rules(self) -> bytes:
+        """``Rules.digest`` of the rules that the task was deployed with."""
+        return bytes(self._read("rules"))
+
+    @property
+    def stake(self) -> int:
+        """What a member deposits, wei; 0 where the coordinator says who is a member."""
+        return int(self._read("stake"))
+
+    def now(self) -> int:
+        """The newest block's timestamp, seconds."""
+        return self._connection.now()
+
+    def wait_until(self, timestamp: int) -> None:
+        """Return once the newest block, and so the next, is later than ``timestamp``."""
+        if self.now() <= timestamp:
+            if self._wait_until is None:
+                raise LedgerError("this ledger cannot wait: attach it with a chain's wait_until")
+            self._wait_until(timestamp)
+
+    def members(self) -> tuple[str, ...]:
+        """Every address ever registered, by member index."""
+        return tuple(self._read("members"))
+
+    def active(self) -> int:
+        """Bit field of the members that are registered now."""
+        return int(self._read("active"))
+
+    def state(self) -> RoundState:
+        """The current round, in one call."""
+        round_, phase, *rest = self._read("state")
+        try:
+            return RoundState(round_, Phase(phase), *rest)
+        except ValueError as error:
+            raise ReplyMalformed(f"state: {error}") from error
+
+    def add_member(self, address: str) -> Transaction:
+        """Coordinator, where there is no stake: a member from the next round on."""
+        return self._write("add_member", checksummed(address))
+
+    def remove_member(self, member: int) -> Transaction:
+        """Coordinator, where there is no stake, between rounds."""
+        return self._write("remove_member", member)
+
+    def join(self) -> Transaction:
+        """Where there is a stake: deposit it and become a member, from the next round on."""
+        return self._connection.transact(self._contract, "join", value=self.stake)
+
+    def leave(self) -> Transaction:
+        """Where there is a stake: end the membership; :meth:`withdraw` gives the stake back."""
+        return self._write("leave")
+
+    def withdraw(self) -> Transaction:
+        """Fetch what the contract owes this account."""
+        return self._write("withdraw")
+
+    def open_round(self, base: bytes, expected: int) -> Transaction:
+        """Coordinator: announce the model to train from, and whom to wait for (a bit field)."""
+        return self._write("open_round", base, expected)
+
+    def commit(self, commitments: Sequence[SignedCommitment]) -> Transaction:
+        """Relay: one transaction for all; who has committed already is passed over."""
+        rows = [
+            (one.member, one.commitment.timestamp, one.commitment.digest, *compact(one.signature))
+            for one in commitments
+        ]
+        return self._write("commit", one_round(x.commitment.round for x in commitments), rows)
+
+    def commit_direct(self, commitment: SignedCommitment) -> Transaction:
+        """From this ledger's own account, which pays."""
+        said = commitment.commitment
+        return self._write("commit_direct", said.round, said.digest, said.timestamp)
+
+    def seal(self, seals: Sequence[SignedSeal]) -> Transaction:
+        """Relay: one transaction for all; who has sealed already is passed over."""
+        rows = [(one.member, one.seal, *compact(one.signature)) for one in seals]
+        return self._write("seal", one_round(one.round for one in seals), rows)
+
+    def seal_direct(self, seal: SignedSeal) -> Transaction:
+        """From this ledger's own account, which pays."""
+        return self._write("seal_direct", seal.round, seal.seal)
+
+    def cast_ballots(self, ballots: Sequence[SignedBallot]) -> Transaction:
+        """Relay: a transaction for every 32; the last one is returned.
+
+        Broken off in between, it can be called again: who has voted already is passed over.
+        """
+        round_ = one_round(one.ballot.round for one in ballots)
+        rows = [(one.member, *proof(one), one.ballot.encode()) for one in ballots]
+        batches = [rows[at : at + _BALLOT_BATCH] for at in range(0, len(rows), _BALLOT_BATCH)]
+        return [self._write("cast_ballots", round_, batch) for batch in batches][-1]
+
+    def cast_ballot_direct(self, ballot: SignedBallot) -> Transaction:
+        """From this ledger's own account, which pays."""
+        said, salt = ballot.ballot, ballot.salt or _NO_SALT
+        return self._write("cast_ballot_direct", said.round, said.encode(), salt)
+
+    def select(self) -> Transaction:
+        """Let the contract choose the winners, or void the round. Anyone may call it.
+
+        The contract asks for the round's digests only where equal points are on both sides of
+        the line, and checks that these are the ones that were committed, in their order.
+        """
+        return self._write("select", self._digests() if self._read("tied") else [])
+
+    def close_round(self, round: int, model: bytes) -> Transaction:
+        """Coordinator: the digest of the new θ_g."""
+        return self._write("close_round", round, model)
+
+    def prove_equivocation(self, one: SignedCommitment, other: SignedCommitment) -> Transaction:
+        """Show two commitments that one member signed for one round."""
+        round_ = one_round(x.commitment.round for x in (one, other))
+        if one.member != other.member:
+            raise LedgerError("two members may commit to two deltas; that is no equivocation")
+        pair = evidence(one), evidence(other)
+        return self._write("prove_equivocation", one.member, round_, *pair)
+
+    def events(self, from_block: int = 0) -> Sequence[Event]:
+        """Every event of this contract, in the chain's order."""
+        first = max(from_block, self._deployed_at)
+        return self._said(self._connection.events(self._contract, EVENTS, first))
+
+    def events_of(self, transaction: str) -> Sequence[Event]:
+        """The events of this contract in one transaction, looked up by its number.
+
+        Relayed commitments share a transaction: asked for the same one again, it is not
+        fetched again.
+        """
+        asked, events = self._last_asked
+        if asked != transaction:
+            events = tuple(self._said(self._connection.events_of(self._contract, transaction)))
+            self._last_asked = transaction, events
+        return events
+
+    def receipt(self, transaction: str) -> Transaction:
+        """A mined transaction by its number."""
+        receipt = self._connection.receipt(transaction)
+        return Transaction(receipt.number, receipt.block, receipt.gas)
+
+    def _read(self, function: str) -> Any:
+        return self._connection.call(self._contract, function)
+
+    def _write(self, function: str, *arguments: Any) -> Transaction:
+        return self._connection.transact(self._contract, function, *arguments)
+
+    def _said(self, logs: Sequence[Log]) -> list[Event]:
+        known = [log for log in logs if log.name in EVENTS]
+        count = len(self.members()) if any(log.name == "Selected" for log in known) else 0
+        return [event_of(log, count) for log in known]
+
+    def _digests(self) -> list[tuple[int, bytes]]:
+        """(member, digest) of every commitment of this round, in the order of their events."""
+        round_ = self.state().round
+        return [
+            (event.member, event.digest)
+            for event in self.events()
+            if isinstance(event, Committed) and event.round == round_
+        ]

@@ -1,0 +1,99 @@
+"""The words of ``PeerConsensus.vy``: what its calls take, and its events as the ledger's values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from bcfl.chain.contract import Log
+from bcfl.consensus.contract.events import (
+    BallotCast,
+    Closed,
+    Committed,
+    Equivocated,
+    Event,
+    MemberJoined,
+    MemberLeft,
+    Opened,
+    Sealed,
+    Selected,
+    Voided,
+)
+from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment
+from bcfl.core.errors import LedgerError
+
+__all__ = ["EVENTS", "compact", "event_of", "evidence", "one_round", "proof"]
+
+_LANES: Final = 16
+_LANE_BITS: Final = 16
+
+#: How the ledger names what the contract names otherwise; all other fields agree.
+_FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Committed": {"timestamp": "signed_at"},
+    "Equivocated": {"digest_a": "digest", "digest_b": "other_digest"},
+    "MemberJoined": {"account": "address"},
+    "MemberLeft": {"account": "address"},
+}
+
+_KINDS: Final[Mapping[str, Callable[..., Event]]] = {
+    kind.__name__: kind
+    for kind in (
+        BallotCast,
+        Closed,
+        Committed,
+        Equivocated,
+        MemberJoined,
+        MemberLeft,
+        Opened,
+        Sealed,
+        Selected,
+        Voided,
+    )
+}
+
+#: Their names. ``Withdrawn``, which is about money only, is none of the ledger's.
+EVENTS: Final = tuple(_KINDS)
+
+
+def event_of(log: Log, members: int) -> Event:
+    """The ledger's event; ``log.name`` is one of ``EVENTS``, ``members`` how many there are."""
+    names = _FIELDS.get(log.name, {})
+    fields = {names.get(name, name): value for name, value in log.arguments.items()}
+    if log.name == "Selected":
+        fields["scores"] = _unpacked(fields["scores"])[:members]
+    return _KINDS[log.name](log.transaction, log.block, log.log_index, log.timestamp, **fields)
+
+
+def _unpacked(words: Sequence[Any]) -> tuple[int, ...]:
+    """Points by member index: sixteen lanes of 16 bits a word, member 0 in the lowest."""
+    mask = (1 << _LANE_BITS) - 1
+    return tuple(word >> _LANE_BITS * lane & mask for word in words for lane in range(_LANES))
+
+
+def one_round(rounds: Iterable[int]) -> int:
+    """The round that all of them are of; raises LedgerError where there is none, or several."""
+    distinct = sorted(set(rounds))
+    if len(distinct) != 1:
+        raise LedgerError(f"a transaction relays what is of one round; found rounds {distinct}")
+    return distinct[0]
+
+
+def compact(signature: bytes) -> tuple[int, int]:
+    """EIP-2098: r, and s with v − 27 in its highest bit, as ``typed_data.vy`` takes them."""
+    r, s, v = signature[:32], signature[32:64], signature[64]
+    if v not in (27, 28) or s[0] >> 7:
+        raise LedgerError("expected a signature with v 27 or 28 and a low s; no contract takes it")
+    return int.from_bytes(r, "big"), (v - 27) << 255 | int.from_bytes(s, "big")
+
+
+def proof(ballot: SignedBallot) -> tuple[int, int]:
+    """What proves a ballot: its signature; where ballots are sealed, the salt of the seal."""
+    if ballot.salt:
+        return int.from_bytes(ballot.salt, "big"), 0
+    return compact(ballot.signature)
+
+
+def evidence(one: SignedCommitment) -> tuple[bytes, bytes, int, int, int]:
+    """One half of a proof of equivocation."""
+    said = one.commitment
+    return said.base, said.digest, said.timestamp, *compact(one.signature)

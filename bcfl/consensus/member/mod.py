@@ -1,0 +1,196 @@
+"""The client's side of a round, as a Flower mod around whatever app there is.
+
+``ClientApp(mods=[peer_consensus_mod])`` is all that an app changes. On a message to train
+the mod lets the app train, and commits (S2, S3); on a message to review it checks what the
+others committed, lets the app evaluate each, and signs a ballot (S3). Every other message
+passes through.
+
+Order of mods: ours first. What stands after it (clipping, local differential privacy) works
+on the update before it is committed; what stands before it sees a reply without arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
+from flwr.clientapp.typing import ClientAppCallable
+
+from bcfl.chain.chain_port import Wallet
+from bcfl.consensus.member.enrolment import enrol
+from bcfl.consensus.member.membership import Membership
+from bcfl.consensus.member.memory import Memory
+from bcfl.consensus.member.parcels import Parcels, store_from
+from bcfl.consensus.records import (
+    RECORD_KEY,
+    EnrolOrder,
+    EnrolReply,
+    JoinOrder,
+    JoinReply,
+    ReviewOrder,
+    ReviewReply,
+    RoundOrder,
+    TrainReply,
+    order_in,
+)
+from bcfl.consensus.spec.clipping import clip
+from bcfl.consensus.spec.delta import apply_delta, difference, top_gamma
+from bcfl.consensus.spec.domain import Ballot
+from bcfl.consensus.spec.fixed_point import to_value
+from bcfl.consensus.spec.messages import join_message
+from bcfl.consensus.spec.metric import choose_quality
+from bcfl.core.errors import ProtocolError
+from bcfl.core.model import ModelSpec
+from bcfl.flower import handlers
+from bcfl.flower.identity import refuse_development_key, signer_from
+
+__all__ = ["PeerConsensusMod", "peer_consensus_mod"]
+
+
+class PeerConsensusMod:
+    """A Flower mod that makes any app a member of a peer-consensus task.
+
+    Parameters
+    ----------
+    signer_of : callable, optional
+        Gives the node's account. By default the key file that the node's configuration
+        names, see ``bcfl.flower.identity``.
+    """
+
+    def __init__(self, signer_of: Callable[[Context], Wallet] | None = None) -> None:
+        self._signer_of = signer_of
+
+    def __call__(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        """Handle one message; see the module."""
+        order = order_in(message.content)
+        if isinstance(order, JoinOrder):
+            return self._join(order, message, context)
+        if isinstance(order, EnrolOrder):
+            signer_of = self._signer_of or partial(signer_from, seed=order.seed)
+            simulated = self._signer_of is None
+            reply = enrol(order, context, signer_of(context), simulated=simulated)
+            return _reply(reply, message)
+        if isinstance(order, RoundOrder):
+            return self._train(order, message, context, call_next)
+        if isinstance(order, ReviewOrder):
+            return self._review(order, message, context, call_next)
+        if message.metadata.message_type == MessageType.EVALUATE:
+            metrics = handlers.call_evaluate(message, context, call_next)
+            return Message(RecordDict({"metrics": metrics}), reply_to=message)
+        return call_next(message, context)
+
+    def rate(self, qualities: dict[int, float], context: Context) -> Mapping[int, float]:
+        """The ratings that go into the ballot: member to quality, larger is better.
+
+        An honest client reports what it measured.
+        """
+        return qualities
+
+    def _join(self, order: JoinOrder, message: Message, context: Context) -> Message:
+        signer = (self._signer_of or partial(signer_from, seed=order.seed))(context)
+        signature = signer.sign(join_message(order.chain_id, order.challenge))
+        partition = context.node_config.get("partition-id", -1)
+        fetches = store_from(context) is not None
+        reply = JoinReply(signer.address, signature, int(partition), fetches)
+        return _reply(reply, message)
+
+    def _train(
+        self, order: RoundOrder, message: Message, context: Context, call_next: ClientAppCallable
+    ) -> Message:
+        membership = self._membership(order, context)
+        key, record, config_key, config = handlers.plain_content(message.content)
+        base_arrays = handlers.to_arrays(record)
+        membership.expect_base(base_arrays)
+        memory = Memory.of(context, membership)
+        if (reply := memory.commitment()) is None:
+            spec = ModelSpec.of(base_arrays, membership.rules.integer_arrays)
+            base = spec.flatten(base_arrays)
+            message.content = RecordDict({key: record, config_key: config})
+            arrays, metrics = handlers.call_train(message, context, call_next)
+            change = difference(spec.flatten(arrays), base)
+            reply = membership.sign_commitment(top_gamma(change, membership.rules.kept(spec.n)))
+            membership.expect_readers(order.readers)
+            parcels = Parcels.of(context, membership.signer, sealed=bool(order.readers))
+            blob, locator = parcels.pack(reply.blob, order.readers, publish=order.publish)
+            reply = replace(reply, blob=blob, locator=locator)
+            memory.keep_commitment(reply, metrics)
+        if order.direct and not reply.transaction:
+            reply = membership.commit_direct(reply)
+            memory.keep_commitment(reply, memory.metrics())
+        return _reply(reply, message, memory.metrics())
+
+    def _review(
+        self, order: ReviewOrder, message: Message, context: Context, call_next: ClientAppCallable
+    ) -> Message:
+        membership = self._membership(order, context)
+        memory = Memory.of(context, membership)
+        if order.receipt and (commitment := memory.commitment()):
+            membership.expect_receipt(order.receipt, commitment)
+            memory.keep_receipt(order.receipt)
+        if (kept := memory.ballot()) is None:
+            kept = self._fill_in_ballot(order, membership, message, context, call_next)
+            memory.keep_ballot(*kept)
+        ballot, rejected = kept
+        reply = membership.sign_ballot(ballot, rejected, reveal=order.reveal)
+        if order.direct:
+            reply = membership.cast_direct(reply)
+        return _reply(reply, message)
+
+    def _fill_in_ballot(
+        self,
+        order: ReviewOrder,
+        membership: Membership,
+        message: Message,
+        context: Context,
+        call_next: ClientAppCallable,
+    ) -> tuple[Ballot, dict[int, str]]:
+        key, record, config_key, config = handlers.plain_content(message.content)
+        base_arrays = handlers.to_arrays(record)
+        membership.expect_base(base_arrays)
+        spec = ModelSpec.of(base_arrays, membership.rules.integer_arrays)
+        base = spec.flatten(base_arrays)
+        parcels = Parcels.of(context, membership.signer, sealed=order.sealed)
+        deltas, rejected = membership.verify(order, spec, parcels)
+        qualities: dict[int, float] = {}
+        for member, delta in clip(deltas, membership.rules.clip).items():
+            if member == membership.index:
+                continue
+            candidate = spec.unflatten(apply_delta(base, delta), base_arrays)
+            message.content = RecordDict(
+                {key: handlers.to_array_record(candidate), config_key: ConfigRecord(dict(config))}
+            )
+            try:
+                metrics = handlers.call_evaluate(message, context, call_next)
+            except Exception as error:  # noqa: BLE001 - whatever a stranger's delta does to the app
+                rejected[member] = f"evaluate failed on it: {error}"
+                continue
+            _, qualities[member] = choose_quality(metrics, membership.rules.metric)
+        if deltas.keys() - {membership.index} and not qualities:
+            raise ProtocolError(f"evaluate failed on every delta of the round: {rejected}")
+        ratings = self.rate(qualities, context)
+        values = {member: to_value(quality) for member, quality in ratings.items()}
+        return Ballot.from_values(order.round, values), rejected
+
+    def _membership(self, order: RoundOrder | ReviewOrder, context: Context) -> Membership:
+        signer_of = self._signer_of or partial(signer_from, seed=order.seed)
+        membership = Membership.of(order, context, signer_of)
+        if self._signer_of is None:
+            refuse_development_key(context, membership.ledger.domain.chain_id)
+        return membership
+
+
+def _reply(
+    reply: JoinReply | EnrolReply | TrainReply | ReviewReply,
+    message: Message,
+    metrics: MetricRecord | None = None,
+) -> Message:
+    content = RecordDict({RECORD_KEY: reply.to_record()})
+    if metrics is not None:
+        content["metrics"] = metrics
+    return Message(content, reply_to=message)
+
+
+#: The mod for every app whose node is configured with a key file, and for simulations.
+peer_consensus_mod = PeerConsensusMod()

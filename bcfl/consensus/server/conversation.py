@@ -1,0 +1,221 @@
+"""The server's conversation with the members, in Flower's messages.
+
+Flower's node ids are random and its replies come in any order; here everything goes by
+member index. Whoever fails, is late, or says something else than was asked, is left out of
+that step, and why is kept.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from logging import WARNING
+from typing import TypeVar
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
+from flwr.common.logger import log
+from flwr.serverapp import Grid
+
+from bcfl.consensus.records import (
+    RECORD_KEY,
+    EnrolOrder,
+    EnrolReply,
+    JoinOrder,
+    JoinReply,
+    Order,
+    ReviewOrder,
+    ReviewReply,
+    RoundOrder,
+    TrainReply,
+)
+from bcfl.consensus.spec.messages import join_message
+from bcfl.core.errors import ProtocolError
+from bcfl.keys.accounts import DEVELOPMENT_CHAINS, signed_by
+from bcfl.keys.public_keys import PublicKeys, recover_public_key
+
+__all__ = ["Conversation"]
+
+_Reply = TypeVar("_Reply", JoinReply, EnrolReply, TrainReply, ReviewReply)
+
+
+class Conversation:
+    """Who is at which node, and what they answer.
+
+    Parameters
+    ----------
+    grid : Grid
+    chain_id, seed : int
+        For the proof of an address, and the development keys of simulations.
+    timeout_s : float
+        How long to wait for the replies to one step.
+    arrays_key, config_key : str
+        Under which an app expects its ArrayRecord and its ConfigRecord.
+    keys : PublicKeys, optional
+        Learns the public key of everybody who is met.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        chain_id: int,
+        seed: int,
+        timeout_s: float,
+        arrays_key: str,
+        config_key: str,
+        keys: PublicKeys | None = None,
+    ) -> None:
+        self._grid = grid
+        self._chain_id = chain_id
+        self._seed = seed
+        self._timeout_s = timeout_s
+        self._arrays_key = arrays_key
+        self._config_key = config_key
+        self._keys = keys
+        self._addresses: dict[int, str] = {}  # by node id
+        self._fetching: set[int] = set()  # node ids
+        self.refused: dict[int, str] = {}  #: nodes that did not join, and why
+
+    def greet(self) -> list[str]:
+        """Ask every node not met before for its address; the newly met, in a stable order.
+
+        In simulations that is the order of the partitions, else that of the addresses. A node
+        whose proof fails, or whose address another connected node has, is not met.
+        """
+        nodes = list(self._grid.get_node_ids())
+        self._addresses = {n: a for n, a in self._addresses.items() if n in nodes}
+        order = JoinOrder(secrets.token_bytes(32), self._chain_id, self._seed)
+        strangers = [node for node in nodes if node not in self._addresses]
+        contents = {node: RecordDict({RECORD_KEY: order.to_record()}) for node in strangers}
+        replies, failures = self._ask(contents, MessageType.EVALUATE, JoinReply)
+        words = join_message(self._chain_id, order.challenge)
+        met: list[tuple[int, str, int]] = []
+        for node, (reply, _) in replies.items():
+            if not signed_by(words, reply.signature, reply.address):
+                failures[node] = f"its signature is not that of {reply.address}"
+            else:
+                met.append((reply.partition, reply.address, node))
+                if self._keys is not None:
+                    self._keys.add(recover_public_key(words, reply.signature))
+                if reply.fetches:
+                    self._fetching.add(node)
+        for _, address, node in sorted(met):
+            if address in self._addresses.values():
+                failures[node] = f"{address} is at another node already"
+            else:
+                self._addresses[node] = address
+        for node, reason in failures.items():
+            log(WARNING, "node %s did not join: %s", node, reason)
+        self.refused = failures
+        known = set(self._addresses.values())
+        return [address for _, address, _ in sorted(met) if address in known]
+
+    def connected(self) -> list[str]:
+        """Everybody who has been met and is here, in the order of meeting."""
+        return list(self._addresses.values())
+
+    def enrol(self, order: EnrolOrder, addresses: Sequence[str]) -> dict[str, str]:
+        """Ask these to join by their own deposit; by address, why some did not.
+
+        On development chains one after the other: there, a seed decides who has which index.
+        """
+        one_by_one = self._chain_id in DEVELOPMENT_CHAINS
+        nodes = [node for node, address in self._addresses.items() if address in addresses]
+        reasons: dict[int, str] = {}
+        for asked in ([node] for node in nodes) if one_by_one else [nodes]:
+            contents = {node: RecordDict({RECORD_KEY: order.to_record()}) for node in asked}
+            replies, failures = self._ask(contents, MessageType.EVALUATE, EnrolReply)
+            said = {node: reply.reason for node, (reply, _) in replies.items() if reply.reason}
+            reasons |= failures | said
+        return {self._addresses[node]: reason for node, reason in reasons.items()}
+
+    def present(self, members: tuple[str, ...]) -> dict[int, int]:
+        """Member index to node id, of the members that are connected and have been met."""
+        return {
+            members.index(address): node
+            for node, address in self._addresses.items()
+            if address in members
+        }
+
+    def fetches(self, node: int) -> bool:
+        """Whether this node has a store of its own."""
+        return node in self._fetching
+
+    def train(
+        self, order: RoundOrder, nodes: Mapping[int, int], arrays: ArrayRecord, config: ConfigRecord
+    ) -> list[Message]:
+        """The messages that ask these members (index to node id) to train and commit."""
+        content = self._content(order, arrays, config)
+        return [Message(content, node, MessageType.TRAIN) for node in nodes.values()]
+
+    def trained(
+        self, replies: list[Message], nodes: Mapping[int, int]
+    ) -> tuple[dict[int, tuple[TrainReply, RecordDict]], dict[int, str]]:
+        """What the members answered, and why the others are left out."""
+        members = {node: member for member, node in nodes.items()}
+        read, failures = _read(replies, members, TrainReply)
+        for member in nodes.keys() - read.keys() - failures.keys():
+            failures[member] = "no reply in time"
+        return read, failures
+
+    def review(
+        self,
+        order: ReviewOrder,
+        nodes: Mapping[int, int],
+        arrays: ArrayRecord,
+        config: ConfigRecord,
+        receipt_of: Callable[[int], bytes],
+    ) -> tuple[dict[int, tuple[ReviewReply, RecordDict]], dict[int, str]]:
+        """Ask these members to review what ``order`` lists; locators go to who fetches."""
+        without = replace(order, blobs=[]), replace(order, locators=[])
+        contents = {}
+        for member, node in nodes.items():
+            fitting = without[0] if order.locators and self.fetches(node) else without[1]
+            fitting = replace(fitting, receipt=receipt_of(member))
+            contents[node] = self._content(fitting, arrays, config)
+        by_node, failures = self._ask(contents, MessageType.EVALUATE, ReviewReply)
+        members = {node: member for member, node in nodes.items()}
+        return (
+            {members[node]: reply for node, reply in by_node.items()},
+            {members[node]: reason for node, reason in failures.items()},
+        )
+
+    def send(self, messages: list[Message]) -> list[Message]:
+        """Flower's ``send_and_receive``, with this conversation's timeout."""
+        if not messages:
+            return []
+        return list(self._grid.send_and_receive(messages, timeout=self._timeout_s))
+
+    def _ask(
+        self, contents: Mapping[int, RecordDict], message_type: str, kind: type[_Reply]
+    ) -> tuple[dict[int, tuple[_Reply, RecordDict]], dict[int, str]]:
+        messages = [Message(content, node, message_type) for node, content in contents.items()]
+        read, failures = _read(self.send(messages), {node: node for node in contents}, kind)
+        for node in contents.keys() - read.keys() - failures.keys():
+            failures[node] = "no reply in time"
+        return read, failures
+
+    def _content(self, order: Order, arrays: ArrayRecord, config: ConfigRecord) -> RecordDict:
+        return RecordDict(
+            {self._arrays_key: arrays, self._config_key: config, RECORD_KEY: order.to_record()}
+        )
+
+
+def _read(
+    replies: list[Message], names: Mapping[int, int], kind: type[_Reply]
+) -> tuple[dict[int, tuple[_Reply, RecordDict]], dict[int, str]]:
+    """Replies by name (``names``: node id to name), in the order of the names."""
+    read: dict[int, tuple[_Reply, RecordDict]] = {}
+    failures: dict[int, str] = {}
+    for message in replies:
+        name = names.get(message.metadata.src_node_id)
+        if name is None:
+            continue
+        if message.has_error():
+            failures[name] = message.error.reason or f"error {message.error.code}"
+            continue
+        try:
+            read[name] = kind.read(message.content), message.content
+        except ProtocolError as error:
+            failures[name] = str(error)
+    return dict(sorted(read.items())), failures

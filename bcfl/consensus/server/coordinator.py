@@ -1,0 +1,285 @@
+"""The server's side of a round, over the ports: no Flower, no web3.
+
+The contract says in which phase the round is; the coordinator only ever does what that
+phase still lacks. So a round that was cut off anywhere is finished by the same code that
+plays it: what the chain says is the truth, and the journal holds what was signed and had
+not reached the chain. PROTOCOL, System A, S1 to S4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from bcfl.consensus.contract.events import Committed, Event, Ledger, Opened, Sealed, Transaction
+from bcfl.consensus.member.membership import seal_of
+from bcfl.consensus.server.signed_round import SignedRound
+from bcfl.consensus.spec.aggregation import aggregate
+from bcfl.consensus.spec.clipping import clip
+from bcfl.consensus.spec.codec import Heading, blob_size, decode_delta, digest_of
+from bcfl.consensus.spec.delta import Delta, apply_delta
+from bcfl.consensus.spec.domain import (
+    SignedBallot,
+    SignedCommitment,
+    SignedSeal,
+    members_in,
+)
+from bcfl.consensus.spec.messages import (
+    ballot_message,
+    commitment_message,
+    receipt_message,
+    seal_message,
+)
+from bcfl.consensus.spec.rules import Rules
+from bcfl.consensus.task_folder import TaskFolder
+from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, ProtocolError
+from bcfl.core.model import Arrays, ModelSpec, model_digest
+from bcfl.keys.accounts import signed_by
+from bcfl.keys.signer import Signer
+from bcfl.store.blob_store import BlobStore, LocatingStore
+from bcfl.store.sealed import SealedStore, travels
+
+__all__ = ["Coordinator"]
+
+_E = TypeVar("_E", bound=Event)
+
+
+class Coordinator:
+    """Opens and closes rounds, and relays what members sign.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    store : BlobStore
+        A ``SealedStore`` where blobs are for members only.
+    folder : TaskFolder
+        Journal and checkpoints.
+    rules : Rules
+    signer : Signer
+        The account that deployed the contract; it signs the receipts.
+    spec : ModelSpec
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: BlobStore,
+        folder: TaskFolder,
+        rules: Rules,
+        signer: Signer,
+        spec: ModelSpec,
+    ) -> None:
+        self.ledger = ledger
+        self.store = store
+        self.rules = rules
+        self._folder = folder
+        self._signer = signer
+        self.spec = spec
+        self._enter_round()
+        opened = [event for event in ledger.events() if isinstance(event, Opened)]
+        self._opening_block = opened[-1].block if opened else 0
+
+    def open(self, arrays: Arrays, expected: int) -> Transaction:
+        """S1: open a round for θ_g. The checkpoint comes first, the chain second."""
+        self._folder.save_checkpoint(arrays)
+        sent = self.ledger.open_round(model_digest(arrays), expected)
+        self._opening_block = sent.block
+        self._enter_round()
+        return sent
+
+    def accept(self, signed: SignedCommitment, blob: bytes, metrics: Mapping[str, Any]) -> None:
+        """Check a member's commitment, keep its blob, and remember it for relaying.
+
+        Raises
+        ------
+        CommitmentRejected
+            The signature is not the member's, the timestamp not of this round, the digest not
+            the blob's, or the blob not a delta of this round. Such a member is left out: what
+            the contract refuses would take the whole batch with it.
+        """
+        commitment, member = signed.commitment, signed.member
+        if (commitment.round, commitment.base) != (self.signed.round, self._base):
+            raise CommitmentRejected("the commitment is for another round or model")
+        message = commitment_message(self.ledger.domain, commitment)
+        self._expect_signature(message, signed.signature, member)
+        if not self._opened_at <= commitment.timestamp <= (now := self.ledger.now()):
+            raise CommitmentRejected(
+                f"expected a timestamp in [{self._opened_at}, {now}]; found {commitment.timestamp}"
+            )
+        if digest_of(blob) != commitment.digest:
+            raise CommitmentRejected("the blob is not the one whose digest was signed")
+        try:
+            self._decode(member, blob)
+        except CodecError as error:
+            raise CommitmentRejected(str(error)) from error
+        earlier = self.signed.commitments.get(member)
+        if earlier and earlier.commitment.digest != commitment.digest:
+            self.ledger.prove_equivocation(earlier, signed)
+            raise CommitmentRejected(f"member {member} signed two different deltas for one round")
+        self.store.put(blob)
+        self.signed.keep_commitment(signed, metrics)
+
+    def commit(self) -> Transaction | None:
+        """S3: the hashes of all accepted deltas go on chain, in one transaction."""
+        state = self.ledger.state()
+        # An equivocator's commitment would take the whole batch with it.
+        done = state.committed | state.equivocators
+        return self._relay(self.signed.commitments, done, self.ledger.commit)
+
+    def receipt(self, member: int) -> bytes:
+        """The coordinator's signed word that it holds the member's commitment; or nothing."""
+        if (signed := self.signed.commitments.get(member)) is None:
+            return b""
+        digest = signed.commitment.digest
+        return self._signer.sign(
+            receipt_message(self.ledger.domain, self.signed.round, member, digest)
+        )
+
+    def accept_seal(self, seal: SignedSeal) -> None:
+        """Remember the promise of a ballot. Raises ProtocolError if the member's is not."""
+        message = seal_message(self.ledger.domain, seal.round, seal.seal)
+        self._expect_signature(message, seal.signature, seal.member)
+        self.signed.keep_seal(seal)
+
+    def seal(self) -> Transaction | None:
+        """Sealed ballots only: the promises of all ballots go on chain."""
+        return self._relay(self.signed.seals, self.ledger.state().sealed, self.ledger.seal)
+
+    def accept_ballot(self, signed: SignedBallot, rejected: Mapping[int, str]) -> None:
+        """Remember a ballot.
+
+        Raises
+        ------
+        ProtocolError
+            The signature is not the member's, the ballot not the one that was sealed, or it
+            rates its author, or somebody who has not committed.
+        """
+        rated = {rating.member for rating in signed.ballot.ratings}
+        if not rated <= set(members_in(self.ledger.state().committed)) - {signed.member}:
+            raise ProtocolError(f"a ballot rates the others that committed; found {sorted(rated)}")
+        if self.rules.ballots == "open":
+            message = ballot_message(self.ledger.domain, signed.ballot)
+            self._expect_signature(message, signed.signature, signed.member)
+        elif (seal_of(signed.ballot.encode(), signed.salt), signed.member) not in {
+            (event.seal, event.member) for event in self.events(Sealed)
+        }:
+            raise ProtocolError("the ballot is not the one that was sealed")
+        self.signed.keep_ballot(signed, rejected)
+
+    def cast(self) -> Transaction | None:
+        """S3: the evaluation matrix goes on chain, in one transaction."""
+        return self._relay(self.signed.ballots, self.ledger.state().voted, self.ledger.cast_ballots)
+
+    def blobs(self) -> dict[int, bytes]:
+        """By member: the bytes of the delta that it committed."""
+        return {member: blob for member, (_, blob) in self._collect(self.store.get).items()}
+
+    def parcels(self) -> dict[int, tuple[str, bytes]]:
+        """By member: the transaction that commits its delta, and the bytes as members get them."""
+        store = self.store
+        return self._collect(store.get_sealed if isinstance(store, SealedStore) else store.get)
+
+    def readers(self) -> list[bytes]:
+        """The public keys that blobs are sealed to; none where everybody may read them."""
+        return self.store.readers() if isinstance(self.store, SealedStore) else []
+
+    @property
+    def publishes(self) -> bool:
+        """Whether members may leave blobs in the store, and fetch them there, by themselves."""
+        return travels(self.store)
+
+    def locators(self) -> dict[int, str]:
+        """By member: what leads others to its delta; empty where the store is only ours."""
+        store = self.store
+        if not (travels(store) and isinstance(store, LocatingStore)):
+            return {}
+        return {event.member: store.locator(event.digest) for event in self.events(Committed)}
+
+    def receive(self, digest: bytes, sent: bytes, locator: str) -> bytes:
+        """A delta that its member has sent, or published; opened where blobs are sealed.
+
+        Raises as ``bcfl.store.blob_store`` says. Whether it is the one that was signed,
+        :meth:`accept` finds out.
+        """
+        if sent:
+            return self.store.unseal(sent) if isinstance(self.store, SealedStore) else sent
+        if not (self.publishes and isinstance(self.store, LocatingStore)):
+            raise ProtocolError("the reply holds no delta, and nobody was asked to publish one")
+        self.store.learn(digest, locator)
+        return self.store.get(digest, self._delta_bytes)
+
+    def winners(self) -> dict[int, Delta]:
+        """The deltas of U^O, as the contract selected it, clipped as all reviewers clipped them."""
+        deltas = {}
+        for member, blob in self.blobs().items():
+            try:
+                deltas[member] = self._decode(member, blob)
+            except CodecError as error:
+                self.unusable[member] = str(error)
+        clipped = clip(deltas, self.rules.clip)
+        return {m: clipped[m] for m in members_in(self.ledger.state().winners) if m in clipped}
+
+    def aggregate(self, arrays: Arrays) -> Arrays:
+        """S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O})."""
+        base, rules = self.spec.flatten(arrays), self.rules
+        new = aggregate(base, self.winners(), rules.combine, rules.server_learning_rate)
+        return self.spec.unflatten(new, arrays)
+
+    def updated(self, arrays: Arrays) -> dict[int, Arrays]:
+        """θ_g + Δθ_j of every winner j, dense: what another strategy may aggregate."""
+        base = self.spec.flatten(arrays)
+        return {
+            member: self.spec.unflatten(apply_delta(base, delta), arrays)
+            for member, delta in self.winners().items()
+        }
+
+    def close(self, arrays: Arrays) -> Transaction:
+        """The digest of the new θ_g goes on chain. The checkpoint is on disk before."""
+        self._folder.save_checkpoint(arrays)
+        return self.ledger.close_round(self.signed.round, model_digest(arrays))
+
+    def events(self, kind: type[_E]) -> list[_E]:
+        """The round's events of one kind, in the chain's order."""
+        return [
+            event
+            for event in self.ledger.events(self._opening_block)
+            if isinstance(event, kind) and getattr(event, "round", None) == self.signed.round
+        ]
+
+    def _collect(self, get: Callable[[bytes, int], bytes]) -> dict[int, tuple[str, bytes]]:
+        limit = self._delta_bytes
+        found = {}
+        for event in self.events(Committed):
+            try:
+                found[event.member] = event.transaction, get(event.digest, limit)
+            except (BlobError, CodecError) as error:
+                self.unusable[event.member] = str(error)
+        return found
+
+    @property
+    def _delta_bytes(self) -> int:
+        return blob_size(self.spec.n, self.rules.kept(self.spec.n), self.spec.dtype)
+
+    def _relay(self, signed: Mapping[int, Any], done: int, send: Any) -> Transaction | None:
+        batch = [signed[member] for member in sorted(signed) if not done >> member & 1]
+        return send(batch) if batch else None
+
+    def _enter_round(self) -> None:
+        """Read once what does not change while a round is open."""
+        state = self.ledger.state()
+        self.members = self.ledger.members()
+        self._base = state.model
+        self._opened_at = state.opened_at
+        contract = self.ledger.domain.contract
+        self.signed = SignedRound(self._folder.journal, contract, state.round)
+        self.unusable: dict[int, str] = {}  #: committed deltas that nobody can decode, and why
+
+    def _decode(self, member: int, blob: bytes) -> Delta:
+        author = bytes.fromhex(self.members[member].removeprefix("0x"))
+        n = self.spec.n
+        heading = Heading(author, self.signed.round, self._base)
+        return decode_delta(blob, n, self.rules.kept(n), self.spec.dtype, heading)
+
+    def _expect_signature(self, message: dict[str, Any], signature: bytes, member: int) -> None:
+        if not signed_by(message, signature, self.members[member]):
+            raise ProtocolError(f"the signature is not member {member}'s")

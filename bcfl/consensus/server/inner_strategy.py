@@ -1,0 +1,66 @@
+"""Another of Flower's strategies around, or within, peer consensus: what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flwr.app import Message, MessageType, MetricRecord, RecordDict
+from flwr.serverapp.strategy import FedAvg, Result, Strategy
+
+from bcfl.consensus.server.coordinator import Coordinator
+from bcfl.core.errors import NobodyLeft
+from bcfl.core.model import Arrays
+from bcfl.flower.handlers import to_array_record, to_arrays
+
+__all__ = ["count_from", "hand_over_winners", "train_metrics"]
+
+
+def hand_over_winners(
+    inner: Strategy, coordinator: Coordinator, number: int
+) -> Callable[[Arrays], Arrays]:
+    """S4 by another strategy: θ_g to the next one, made of the winners' models alone.
+
+    Raises, when called
+    -------------------
+    NobodyLeft
+        The strategy made nothing of them.
+    """
+
+    def combine(arrays: Arrays) -> Arrays:
+        replies = []
+        for member, updated in coordinator.updated(arrays).items():
+            metrics = MetricRecord(coordinator.signed.metrics[member])
+            content = RecordDict({"arrays": to_array_record(updated), "metrics": metrics})
+            asked = Message(RecordDict(), dst_node_id=member, message_type=MessageType.TRAIN)
+            replies.append(Message(content, reply_to=asked))
+        record, _ = inner.aggregate_train(number, replies)
+        if record is None:
+            name = type(inner).__name__
+            raise NobodyLeft(f"{name} made nothing of {len(replies)} winners")
+        return coordinator.spec.conform(to_arrays(record), arrays)
+
+    return combine
+
+
+def train_metrics(fedavg: FedAvg, coordinator: Coordinator) -> MetricRecord | None:
+    """Over the members that committed; None where their apps report no weights."""
+    key = fedavg.weighted_by_key
+    contents = [
+        RecordDict({"metrics": MetricRecord(metrics)})
+        for _, metrics in sorted(coordinator.signed.metrics.items())
+        if key in metrics
+    ]
+    return fedavg.train_metrics_aggr_fn(contents, key) if contents else None
+
+
+def count_from(result: Result, done: int) -> Result:
+    """The result of a task that was gone on with: its rounds counted from the task's first."""
+    for history in (
+        result.train_metrics_clientapp,
+        result.evaluate_metrics_clientapp,
+        result.evaluate_metrics_serverapp,
+    ):
+        shifted = {number + done: metrics for number, metrics in history.items()}
+        history.clear()
+        history.update(shifted)
+    return result

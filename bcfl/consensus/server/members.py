@@ -1,0 +1,227 @@
+"""Who takes part: nodes are met, become members, are given what they need, and are sampled."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from logging import INFO, WARNING
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+from flwr.common.logger import log
+from flwr.serverapp import Grid
+
+from bcfl.chain.chain_port import Chain
+from bcfl.consensus.records import EnrolOrder
+from bcfl.consensus.server.conversation import Conversation
+from bcfl.consensus.server.task import Task
+from bcfl.consensus.spec.domain import Phase
+from bcfl.core.errors import ConfigurationError, NobodyLeft
+from bcfl.keys.accounts import checksummed
+from bcfl.keys.public_keys import PublicKeys
+from bcfl.store.blob_store import BlobStore
+from bcfl.store.sealed import SEALED_INDEX, Reader, SealedStore
+
+__all__ = ["PUBLIC_KEYS", "Admission", "Admit", "Members"]
+
+Admit: TypeAlias = Literal["allow_list", "open"]
+PUBLIC_KEYS = "public-keys.json"  #: in a task's folder
+_LOOK_AGAIN_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """How a node becomes a member, and what ether it is given.
+
+    Parameters
+    ----------
+    membership : {"allow_list", "open"}
+        Allow list: the coordinator takes in whoever connects. Open: each joins by its own
+        deposit, leaves when it likes, and forfeits the deposit by signing two deltas for one
+        round.
+    stake_wei : int
+        The deposit; 0 with an allow list, above 0 without.
+    allowance_wei : int
+        Ether that the coordinator gives each node once, before it joins.
+    allowed : tuple of str
+        The addresses on the allow list; none: whoever connects is on it.
+
+    Raises
+    ------
+    AccountError
+        What is allowed is no address.
+    ConfigurationError
+        A value out of range, or two that contradict each other.
+    """
+
+    membership: Admit = "allow_list"
+    stake_wei: int = 0
+    allowance_wei: int = 0
+    allowed: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "allowed", tuple(map(checksummed, self.allowed)))
+        if self.membership not in get_args(Admit):
+            raise ConfigurationError(
+                f"membership is one of {get_args(Admit)}; found {self.membership!r}"
+            )
+        if self.membership == "open" and not 0 < self.stake_wei < 2**128:
+            raise ConfigurationError(
+                f"with membership='open', stake_wei is at least 1; found {self.stake_wei}"
+            )
+        if self.membership == "allow_list" and self.stake_wei:
+            raise ConfigurationError(
+                f"stake_wei={self.stake_wei} needs membership='open': with an allow list nobody "
+                "deposits anything"
+            )
+        if self.membership == "open" and self.allowed:
+            raise ConfigurationError(
+                "with membership='open' nobody can be kept out: give no list of who is allowed"
+            )
+        if self.allowance_wei < 0:
+            raise ConfigurationError(f"allowance_wei is at least 0; found {self.allowance_wei}")
+
+
+class Members:
+    """The nodes of one task, as its members.
+
+    Parameters
+    ----------
+    conversation : Conversation
+    chain : Chain
+    admission : Admission
+    seed : int
+        Of the sampling, and of the development keys in simulations.
+    keys : PublicKeys, optional
+        The same that ``conversation`` fills; needed by :meth:`sealing` alone.
+    """
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        chain: Chain,
+        admission: Admission,
+        seed: int,
+        keys: PublicKeys | None = None,
+    ) -> None:
+        self._conversation = conversation
+        self._chain = chain
+        self._admission = admission
+        self._seed = seed
+        self._keys = keys
+        self._readers: list[bytes] = []
+        self._given: set[str] = set()
+        self.refused: dict[str, str] = {}  #: by address: why it is no member
+
+    def gather(self, grid: Grid, least: int) -> list[str]:
+        """Flower samples before it waits, and nodes come one by one: wait until no more come.
+
+        Returns
+        -------
+        list of str
+            The addresses of who came, in a stable order.
+
+        Raises
+        ------
+        NobodyLeft
+            No node has the mod.
+        """
+        seen = -1
+        while (found := len(list(grid.get_node_ids()))) < least or found != seen:
+            if found < least and found != seen:
+                log(INFO, "%s of at least %s nodes are connected", found, least)
+            seen = found
+            time.sleep(_LOOK_AGAIN_S)
+        addresses = self._on_the_list(self._conversation.greet())
+        if not addresses:
+            raise NobodyLeft(f"no node joined: {self._conversation.refused or self.refused}")
+        if self._admission.membership == "allow_list":
+            self._may_read(addresses)
+        return addresses
+
+    def welcome(self, task: Task) -> bool:
+        """Between rounds, make members of the nodes that have come since; whether any did.
+
+        Raises
+        ------
+        NobodyLeft
+            There are fewer than two members.
+        """
+        self._conversation.greet()
+        ledger = task.ledger
+        before = ledger.members()
+        if ledger.state().phase == Phase.IDLE:
+            strangers = [a for a in self._conversation.connected() if a not in before]
+            if self._admission.membership == "open":
+                self._enrol(strangers, task)
+            else:
+                for address in self._on_the_list(strangers):
+                    ledger.add_member(address)
+                    self.give_allowance([address])
+        members, active = ledger.members(), ledger.active()
+        if active.bit_count() < 2:
+            raise NobodyLeft(
+                f"expected at least 2 members; found {active.bit_count()}: {self.refused}"
+            )
+        self._may_read(member for i, member in enumerate(members) if active >> i & 1)
+        return members != before
+
+    def give_allowance(self, addresses: Iterable[str]) -> None:
+        """Give each of these its ether, once."""
+        for address in addresses if self._admission.allowance_wei else ():
+            if address not in self._given:
+                self._chain.fund(address, self._admission.allowance_wei)
+                self._given.add(address)
+
+    def sample(self, task: Task, number: int, fraction: float, least: int) -> list[int]:
+        """The members that are asked to train in this round, by index.
+
+        Raises
+        ------
+        NobodyLeft
+            None is connected.
+        """
+        active = task.ledger.active()
+        present = self._conversation.present(task.ledger.members())
+        members = sorted(member for member in present if active >> member & 1)
+        size = min(max(int(len(members) * fraction), least), len(members))
+        if size == 0:
+            raise NobodyLeft(f"round {number}: no member is connected")
+        return sorted(random.Random(f"{self._seed}/{number}").sample(members, size))
+
+    def sealing(self, store: BlobStore, folder: Path) -> SealedStore:
+        """``store``, as one whose blobs the coordinator and the members of now can read.
+
+        Raises
+        ------
+        ConfigurationError
+            The coordinator's account can sign and not open what is sealed to it.
+        """
+        coordinator = self._chain.coordinator
+        if not isinstance(coordinator, Reader):
+            raise ConfigurationError("encrypt=True needs a coordinator whose key is in a key file")
+        return SealedStore(store, coordinator, lambda: self._readers, index=folder / SEALED_INDEX)
+
+    def _on_the_list(self, addresses: list[str]) -> list[str]:
+        allowed = self._admission.allowed or addresses
+        kept_out = [address for address in addresses if address not in allowed]
+        self.refused = dict.fromkeys(kept_out, "it is not on the coordinator's allow list")
+        for address in kept_out:
+            log(WARNING, "%s did not become a member: %s", address, self.refused[address])
+        return [address for address in addresses if address in allowed]
+
+    def _enrol(self, strangers: list[str], task: Task) -> None:
+        self.give_allowance(strangers)
+        rules = json.dumps(task.rules.to_json())
+        contract = task.ledger.domain.contract
+        order = EnrolOrder(self._chain.url, contract, rules, self._seed)
+        self.refused = self._conversation.enrol(order, strangers)
+        for address, reason in self.refused.items():
+            log(WARNING, "%s did not become a member: %s", address, reason)
+
+    def _may_read(self, addresses: Iterable[str]) -> None:
+        if self._keys is not None:
+            self._readers = self._keys.of(addresses)

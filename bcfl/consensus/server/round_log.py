@@ -1,0 +1,159 @@
+"""A round as it happened: the chain's side read from the chain, ours timed and counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from bcfl.consensus.contract.events import (
+    BallotCast,
+    Closed,
+    Committed,
+    Event,
+    Ledger,
+    Opened,
+    Sealed,
+    Selected,
+    Voided,
+)
+from bcfl.consensus.server.coordinator import Coordinator
+from bcfl.consensus.server.signed_round import SignedRound
+from bcfl.consensus.spec.domain import Ballot, members_in
+from bcfl.consensus.spec.record import RoundRecord
+from bcfl.files import Journal
+
+__all__ = ["RoundLog", "past_records", "read_record"]
+
+_PHASES: dict[type[Event], str] = {
+    Opened: "open",
+    Committed: "commit",
+    Sealed: "seal",
+    BallotCast: "ballot",
+    Selected: "select",
+    Voided: "select",
+    Closed: "close",
+}
+
+
+class RoundLog:
+    """Times phases, counts bytes, and at the end reads the rest from the chain.
+
+    Parameters
+    ----------
+    number : int
+        Flower's server round.
+    on_phase : callable
+        Told (round, phase) whenever a phase begins.
+    """
+
+    def __init__(self, number: int, on_phase: Callable[[int, str], None]) -> None:
+        self.number = number
+        self.left_out: dict[int, str] = {}
+        self.bytes_up = self.bytes_up_dense = self.bytes_down = self.bytes_down_dense = 0
+        self.seconds: dict[str, float] = {}
+        self._phase, self._began = "", 0.0
+        self._on_phase = on_phase
+
+    def enter(self, phase: str) -> None:
+        """A phase begins, and the one before it ends; a phase may be entered again."""
+        self._stop()
+        self._phase, self._began = phase, time.perf_counter()
+        self._on_phase(self.number, phase)
+
+    def _stop(self) -> None:
+        if self._phase:
+            spent = time.perf_counter() - self._began
+            self.seconds[self._phase] = self.seconds.get(self._phase, 0.0) + spent
+            self._phase = ""
+
+    def record(self, coordinator: Coordinator) -> RoundRecord:
+        """The round that has just ended, closed or void."""
+        self._stop()
+        events = coordinator.events(Event)
+        record = read_record(self.number, events, coordinator.ledger, coordinator.signed.rejected)
+        return replace(
+            record,
+            left_out={**self.left_out, **coordinator.unusable},
+            seconds=self.seconds,
+            bytes_up=self.bytes_up,
+            bytes_up_dense=self.bytes_up_dense,
+            bytes_down=self.bytes_down,
+            bytes_down_dense=self.bytes_down_dense,
+        )
+
+
+def past_records(ledger: Ledger, journal: Journal) -> Iterator[RoundRecord]:
+    """Every round that has ended, as the chain tells it: nothing of ours is in there."""
+    by_round: dict[int, list[Event]] = {}
+    for event in ledger.events():
+        if (round_ := getattr(event, "round", None)) is not None:
+            by_round.setdefault(round_, []).append(event)
+    number = 1
+    for round_, events in sorted(by_round.items()):
+        ended = [event for event in events if isinstance(event, (Closed, Voided))]
+        if ended:
+            signed = SignedRound(journal, ledger.domain.contract, round_)
+            yield read_record(number, events, ledger, signed.rejected)
+            number += isinstance(ended[0], Closed)
+
+
+def read_record(
+    number: int,
+    events: Sequence[Event],
+    ledger: Ledger,
+    rejected: Mapping[int, Mapping[int, str]],
+) -> RoundRecord:
+    """A round that has ended, read from its events.
+
+    Parameters
+    ----------
+    number : int
+        Flower's server round.
+    events : sequence of Event
+        Of that round, in the chain's order.
+    ledger : Ledger
+        Knows what each transaction cost.
+    rejected : mapping
+        By reviewer: member to reason.
+    """
+    (opened,) = (event for event in events if isinstance(event, Opened))
+    selected = next((event for event in events if isinstance(event, Selected)), None)
+    closed = next((event for event in events if isinstance(event, Closed)), None)
+    ballots = {event.member: event for event in events if isinstance(event, BallotCast)}
+    transactions = _by_phase(events)
+    return RoundRecord(
+        round=number,
+        chain_round=opened.round,
+        void=closed is None,
+        base=opened.base.hex(),
+        model=(closed.model if closed else opened.base).hex(),
+        expected=members_in(opened.expected),
+        committed=tuple(sorted(e.member for e in events if isinstance(e, Committed))),
+        voted=tuple(sorted(ballots)),
+        winners=members_in(selected.winners) if selected else (),
+        scores=dict(enumerate(selected.scores)) if selected else {},
+        ballots={
+            member: {
+                rating.member: rating.value
+                for rating in Ballot.decode(event.round, event.entries).ratings
+            }
+            for member, event in sorted(ballots.items())
+        },
+        rejected={i: dict(reasons) for i, reasons in sorted(rejected.items()) if reasons},
+        transactions=transactions,
+        gas={
+            phase: sum(ledger.receipt(number).gas for number in numbers)
+            for phase, numbers in transactions.items()
+        },
+    )
+
+
+def _by_phase(events: Sequence[Event]) -> dict[str, list[str]]:
+    transactions: dict[str, list[str]] = {}
+    for event in events:
+        if (phase := _PHASES.get(type(event))) is not None:
+            numbers = transactions.setdefault(phase, [])
+            if event.transaction not in numbers:
+                numbers.append(event.transaction)
+    return transactions

@@ -1,0 +1,98 @@
+"""What members signed in one round, on disk before it is relayed: nothing signed is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bcfl.consensus.spec.domain import (
+    Ballot,
+    Commitment,
+    SignedBallot,
+    SignedCommitment,
+    SignedSeal,
+)
+from bcfl.files import Journal
+
+__all__ = ["SignedRound"]
+
+
+class SignedRound:
+    """The signed commitments, seals and ballots of one round, by member index.
+
+    Parameters
+    ----------
+    journal : Journal
+        Holds every round of the task; what it has of this round is recalled at once.
+    contract : str
+    number : int
+        Of the round, the contract's.
+    """
+
+    def __init__(self, journal: Journal, contract: str, number: int) -> None:
+        self.round = number
+        self.commitments: dict[int, SignedCommitment] = {}
+        self.seals: dict[int, SignedSeal] = {}
+        self.ballots: dict[int, SignedBallot] = {}
+        self.metrics: dict[int, dict[str, Any]] = {}  #: of the training, as the app reported them
+        self.rejected: dict[int, dict[int, str]] = {}  #: by reviewer: member → reason
+        self._journal = journal
+        self._contract = contract
+        for entry in journal:
+            if (entry["contract"], entry["round"]) == (contract, number):
+                self._recall(entry)
+
+    def keep_commitment(self, signed: SignedCommitment, metrics: Mapping[str, Any]) -> None:
+        """Remember a commitment, and the metrics that came with it."""
+        commitment = signed.commitment
+        self._append(
+            "commitment",
+            signed.member,
+            signed.signature,
+            base=commitment.base.hex(),
+            digest=commitment.digest.hex(),
+            timestamp=commitment.timestamp,
+            metrics=dict(metrics),
+        )
+        self.metrics[signed.member] = dict(metrics)
+        self.commitments[signed.member] = signed
+
+    def keep_seal(self, seal: SignedSeal) -> None:
+        """Remember the promise of a ballot."""
+        self._append("seal", seal.member, seal.signature, seal=seal.seal.hex())
+        self.seals[seal.member] = seal
+
+    def keep_ballot(self, signed: SignedBallot, rejected: Mapping[int, str]) -> None:
+        """Remember a ballot, and why it leaves out whom it leaves out."""
+        self._append(
+            "ballot",
+            signed.member,
+            signed.signature,
+            entries=signed.ballot.encode().hex(),
+            salt=signed.salt.hex(),
+            rejected={str(member): reason for member, reason in rejected.items()},
+        )
+        self.ballots[signed.member] = signed
+        self.rejected[signed.member] = dict(rejected)
+
+    def _append(self, kind: str, member: int, signature: bytes, **fields: Any) -> None:
+        head = {"kind": kind, "contract": self._contract, "round": self.round, "member": member}
+        self._journal.append({**head, "signature": signature.hex(), **fields})
+
+    def _recall(self, entry: Mapping[str, Any]) -> None:
+        member, signature = entry["member"], bytes.fromhex(entry["signature"])
+        match entry["kind"]:
+            case "commitment":
+                base, digest = bytes.fromhex(entry["base"]), bytes.fromhex(entry["digest"])
+                commitment = Commitment(self.round, base, digest, entry["timestamp"])
+                self.metrics[member] = entry["metrics"]
+                self.commitments[member] = SignedCommitment(member, commitment, signature)
+            case "seal":
+                seal = bytes.fromhex(entry["seal"])
+                self.seals[member] = SignedSeal(member, self.round, seal, signature)
+            case "ballot":
+                ballot = Ballot.decode(self.round, bytes.fromhex(entry["entries"]))
+                salt = bytes.fromhex(entry["salt"])
+                self.ballots[member] = SignedBallot(member, ballot, signature, salt)
+                rejected = entry["rejected"].items()
+                self.rejected[member] = {int(other): reason for other, reason in rejected}

@@ -1,0 +1,105 @@
+"""Beginning a task, or coming back to one: S1.
+
+A new task deploys the contract with the members and the rules. A folder that holds a task
+already is attached to, and the chain says how far it got.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bcfl.chain.chain_port import Chain
+from bcfl.consensus.contract.events import Closed, Ledger
+from bcfl.consensus.contract.ledger import PeerLedger
+from bcfl.consensus.spec.rules import Rules
+from bcfl.consensus.task_folder import TaskDescription, TaskFolder
+from bcfl.core.errors import ConfigurationError
+from bcfl.core.model import Arrays, ModelSpec, encode_model
+from bcfl.store.blob_store import BlobStore
+
+__all__ = ["Task", "begin_task", "resume_task"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A contract on a chain, and how far it has come."""
+
+    ledger: Ledger
+    rules: Rules
+    spec: ModelSpec
+    arrays: Arrays  #: θ_g
+    rounds_done: int  #: rounds closed; void ones do not count
+
+
+def begin_task(
+    chain: Chain,
+    store: BlobStore,
+    folder: TaskFolder,
+    rules: Rules,
+    seed: int,
+    members: list[str],
+    arrays: Arrays,
+    stake_wei: int = 0,
+) -> Task:
+    """Deploy the contract for ``members`` (addresses, in the order of their indices).
+
+    Where there is a stake they are no members yet: everybody joins by an own deposit.
+
+    Raises
+    ------
+    ConfigurationError
+        Fewer than two members, or fewer than the quorum; or the folder holds a task.
+    """
+    if folder.description() is not None:
+        raise ConfigurationError(f"{folder.path} holds a task already; resume it, or name another")
+    least = max(2, rules.quorum)
+    if len(members) < least:
+        raise ConfigurationError(
+            f"expected at least {least} members (two, and the quorum); found {len(members)}"
+        )
+    spec = ModelSpec.of(arrays, rules.integer_arrays)
+    spec.flatten(arrays)
+    genesis = store.put(encode_model(arrays))
+    folder.save_checkpoint(arrays)
+    ledger = PeerLedger.deploy(
+        chain.connect(chain.coordinator),
+        chain.wait_until,
+        members=[] if stake_wei else members,
+        genesis=genesis,
+        rules=rules.digest(),
+        kappa_ppm=rules.kappa_ppm,
+        quorum=rules.quorum,
+        commit_window_s=rules.commit_window_s,
+        ballot_window_s=rules.ballot_window_s,
+        sealed=rules.ballots == "sealed",
+        stake=stake_wei,
+    )
+    domain = ledger.domain
+    folder.describe(
+        TaskDescription(
+            domain.chain_id, domain.contract, ledger.coordinator, genesis.hex(), rules, seed
+        )
+    )
+    return Task(ledger, rules, spec, arrays, 0)
+
+
+def resume_task(chain: Chain, folder: TaskFolder) -> Task | None:
+    """The task of ``folder``, as the chain has it; None where none was begun.
+
+    Raises
+    ------
+    LedgerError
+        The contract is not on this chain.
+    AuditError
+        The folder lacks the model that the chain names.
+    """
+    description = folder.description()
+    if description is None:
+        return None
+    ledger = PeerLedger.attach(
+        chain.connect(chain.coordinator), description.contract, chain.wait_until
+    )
+    arrays = folder.load_checkpoint(ledger.state().model)
+    done = sum(isinstance(event, Closed) for event in ledger.events())
+    spec = ModelSpec.of(arrays, description.rules.integer_arrays)
+    return Task(ledger, description.rules, spec, arrays, done)

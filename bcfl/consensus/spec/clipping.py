@@ -1,0 +1,87 @@
+"""No delta longer than the round's median: bounds what one poisoned winner can do.
+
+PROTOCOL, System A, S4 **[beyond]**, and "Why loss, why clipping". Everybody can recompute
+it: sums are rounded once (``math.fsum``), whatever their order, so that no two machines
+differ in a bit.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bcfl.consensus.spec.delta import Delta
+from bcfl.core.errors import ConfigurationError
+
+__all__ = ["Clip", "clip", "norm"]
+
+Clip: TypeAlias = Literal["median_norm", "none"]
+
+
+def norm(delta: Delta) -> float:
+    """The Euclidean norm of a delta, the same on every machine.
+
+    Within two units in the last place of the exact one; infinite where that is beyond the
+    largest double.
+    """
+    scale, _, length = _in_units(delta)
+    return scale * length
+
+
+def clip(deltas: Mapping[int, Delta], rule: Clip) -> dict[int, Delta]:
+    """Scale every delta whose norm exceeds the median norm of ``deltas`` down to it.
+
+    Parameters
+    ----------
+    deltas : mapping of member index to Delta
+        All deltas of the round that decode, winners or not.
+    rule : {"median_norm", "none"}
+        ``"none"`` is the method as published.
+
+    Returns
+    -------
+    dict of member index to Delta
+        In the order of ``deltas``; those within the median are the same objects.
+
+    Raises
+    ------
+    ConfigurationError
+        ``rule`` is neither.
+    """
+    if rule not in get_args(Clip):
+        raise ConfigurationError(f"clip is one of {get_args(Clip)}; found {rule!r}")
+    if rule == "none" or not deltas:
+        return dict(deltas)
+    norms = {member: norm(delta) for member, delta in deltas.items()}
+    median = statistics.median(norms.values())
+    return {
+        member: _shortened(delta, median) if norms[member] > median else delta
+        for member, delta in deltas.items()
+    }
+
+
+def _shortened(delta: Delta, length: float) -> Delta:
+    """``delta`` scaled to ``length``, computed in float64, each value rounded once at the end."""
+    _, values, found = _in_units(delta)
+    # Not values · (length / norm): that quotient is 0 or inexact where the norm is huge.
+    shortened = (values * (length / found)).astype(delta.values.dtype)
+    return Delta(delta.n, delta.indices, shortened)
+
+
+def _in_units(delta: Delta) -> tuple[float, NDArray[np.float64], float]:
+    """A power of two, the values in units of it, all within (−2, 2), and their norm.
+
+    The division by a power of two is exact, and no square of its results can overflow.
+    """
+    values = delta.values.astype(np.float64)
+    largest = float(np.abs(values).max())
+    if largest == 0.0:
+        return 1.0, values, 0.0
+    scale = math.ldexp(1.0, math.frexp(largest)[1] - 1)
+    values /= scale
+    return scale, values, math.sqrt(math.fsum((values * values).tolist()))

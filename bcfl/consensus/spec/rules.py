@@ -1,0 +1,134 @@
+"""The rules of a task, validated once, and their digest, which the contract keeps.
+
+An auditor who holds the digest knows that nobody changed γ, the clipping or the combination
+between two rounds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any, Literal, TypeAlias, get_args
+
+from bcfl.consensus.spec.aggregation import Combine
+from bcfl.consensus.spec.clipping import Clip
+from bcfl.consensus.spec.domain import MAX_MEMBERS
+from bcfl.core.errors import ConfigurationError
+from bcfl.core.model import IntegerArrays
+
+__all__ = ["Ballots", "Rules"]
+
+Ballots: TypeAlias = Literal["open", "sealed"]
+_PARTS_PER_MILLION = 1_000_000
+_CHOICES = {
+    "clip": get_args(Clip),
+    "combine": get_args(Combine),
+    "integer_arrays": get_args(IntegerArrays),
+    "ballots": get_args(Ballots),
+}
+_MOST = {"quorum": MAX_MEMBERS, "commit_window_s": 2**32, "ballot_window_s": 2**32}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What every member agrees to by joining.
+
+    Parameters
+    ----------
+    gamma : float
+        γ in (0, 1], share of the parameters that a delta keeps.
+    kappa : float
+        κ in (0, 1), share of the committed deltas that win, in steps of 1e-6.
+    metric : str or None
+        The name of the metric in the app's evaluate reply that is the value; None chooses
+        one whose name says loss, else one whose name says accuracy. See ``choose_quality``.
+    clip, combine, server_learning_rate
+        See ``bcfl.consensus.spec.clipping`` and ``bcfl.consensus.spec.aggregation``; η > 0.
+    integer_arrays : {"refuse", "keep"}
+        See ``ModelSpec.of``.
+    ballots : {"open", "sealed"}
+        Sealed ballots are promised by hash before any is shown.
+    quorum : int
+        Commitments, and ballots, below which a round is void.
+    commit_window_s, ballot_window_s : int
+        Seconds, chain time, for which commitments, and ballots, are taken at most; at most
+        2**32, the contract's own bound.
+    inner : str
+        Name of the strategy that aggregates the winners instead of ``combine``; empty for none.
+
+    Raises
+    ------
+    ConfigurationError
+        A value out of range; the message names it.
+    """
+
+    gamma: float = 0.1
+    kappa: float = 0.5
+    metric: str | None = None
+    clip: Clip = "median_norm"
+    combine: Combine = "carriers_mean"
+    server_learning_rate: float = 1.0
+    integer_arrays: IntegerArrays = "refuse"
+    ballots: Ballots = "open"
+    quorum: int = 2
+    commit_window_s: int = 600
+    ballot_window_s: int = 600
+    inner: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("gamma", "kappa", "server_learning_rate"):
+            # 1 and 1.0 are the same rule, so they must not have two digests.
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        _expect(0 < self.gamma <= 1, "gamma", "in (0, 1]", self.gamma)
+        _expect(0 < self.kappa < 1, "kappa", "in (0, 1)", self.kappa)
+        exact = Fraction(str(self.kappa)) * _PARTS_PER_MILLION
+        _expect(exact.denominator == 1, "kappa", "a multiple of 1e-6", self.kappa)
+        named = self.metric is None or (isinstance(self.metric, str) and self.metric.strip("+-"))
+        _expect(bool(named), "metric", "None, or the name of a metric", self.metric)
+        rate = self.server_learning_rate
+        _expect(math.isfinite(rate) and rate > 0, "server_learning_rate", "finite, above 0", rate)
+        for name, choices in _CHOICES.items():
+            found = getattr(self, name)
+            _expect(found in choices, name, f"one of {choices}", found)
+        for name, most in _MOST.items():
+            found = getattr(self, name)
+            whole = isinstance(found, int) and not isinstance(found, bool)
+            _expect(whole and 1 <= found <= most, name, f"a whole number, 1 to {most}", found)
+        _expect(
+            isinstance(self.inner, str), "inner", "the name of a strategy, or empty", self.inner
+        )
+
+    @property
+    def kappa_ppm(self) -> int:
+        """κ in parts per million, as the contract keeps it."""
+        return int(Fraction(str(self.kappa)) * _PARTS_PER_MILLION)
+
+    def kept(self, n: int) -> int:
+        """⌈γ·n⌉, with γ the decimal number that was written, not its nearest binary one."""
+        return math.ceil(Fraction(str(self.gamma)) * n)
+
+    def to_json(self) -> dict[str, Any]:
+        """The rules as plain JSON values."""
+        return asdict(self)
+
+    def digest(self) -> bytes:
+        """SHA-256 of the canonical JSON: sorted keys, no spaces, UTF-8."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).digest()
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigurationError(f"{name} is a number; found {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf  # a whole number beyond every float, which the ranges refuse
+
+
+def _expect(holds: bool, name: str, expected: str, found: object) -> None:
+    if not holds:
+        raise ConfigurationError(f"{name} is {expected}; found {found!r}")

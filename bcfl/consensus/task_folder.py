@@ -1,0 +1,134 @@
+"""A task on disk: what a run leaves behind, what ``resume`` needs, what an auditor reads.
+
+======================  ====================================================================
+``task.json``           contract, chain id, rules, digest of the first model
+``journal.jsonl``       every signed commitment and ballot, before it is relayed
+``blobs/``              deltas and the first model, by digest; or sealed
+``sealed-index/``       where they lie sealed, by their own digest
+``public-keys.json``    whom they are sealed to
+``checkpoint-*.model``  the newest global models, by digest
+``chain.jsonl``         embedded chain only: every signed transaction, in order
+======================  ====================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bcfl.atomic_file import write_atomically
+from bcfl.consensus.spec.rules import Rules
+from bcfl.core.bounded_json import parse_json
+from bcfl.core.errors import AuditError, CodecError, ConfigurationError
+from bcfl.core.model import Arrays, decode_model, encode_model, model_digest
+from bcfl.files import Journal
+
+__all__ = ["TaskDescription", "TaskFolder"]
+
+_CHECKPOINTS_KEPT = 2  # the model that the chain names, and the one about to follow it
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDescription:
+    """Where a task lives, and what was agreed."""
+
+    chain_id: int
+    contract: str
+    coordinator: str
+    genesis: str  #: hex digest of the first model
+    rules: Rules
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> TaskDescription:
+        """Invert :meth:`to_json`; raises TypeError for a value of another type than the field's."""
+        task = cls(**{**values, "rules": Rules(**values["rules"])})
+        for field in fields(cls):
+            if (found := type(getattr(task, field.name)).__name__) != field.type:
+                raise TypeError(f"{field.name} is {field.type}; found {found}")
+        return task
+
+
+class TaskFolder:
+    """The folder of one task.
+
+    Parameters
+    ----------
+    path : Path
+        Made when something is first written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal = Journal(path / "journal.jsonl")
+
+    @property
+    def blobs(self) -> Path:
+        """The folder of the local blob store."""
+        return self.path / "blobs"
+
+    @property
+    def chain(self) -> Path:
+        """The embedded chain's journal."""
+        return self.path / "chain.jsonl"
+
+    def description(self) -> TaskDescription | None:
+        """The task that was begun here, or None.
+
+        Raises
+        ------
+        AuditError
+            ``task.json`` is there and cannot be read.
+        """
+        path = self.path / "task.json"
+        if not path.exists():
+            return None
+        try:
+            return TaskDescription.from_json(parse_json(path.read_bytes()))
+        except (ValueError, TypeError, KeyError, ConfigurationError) as error:
+            raise AuditError(f"{path}: not a task description: {error}") from error
+
+    def describe(self, task: TaskDescription) -> None:
+        """Write ``task.json``."""
+        write_atomically(
+            self.path / "task.json", json.dumps(task.to_json(), indent=2).encode() + b"\n"
+        )
+
+    def save_checkpoint(self, arrays: Arrays) -> None:
+        """Keep ``arrays``, and of the older checkpoints only the newest."""
+        kept = self._checkpoint(model_digest(arrays))
+        write_atomically(kept, encode_model(arrays))
+        others = [path for path in self.path.glob("checkpoint-*.model") if path != kept]
+        newest_first = sorted(others, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        for path in newest_first[_CHECKPOINTS_KEPT - 1 :]:
+            path.unlink()
+
+    def load_checkpoint(self, digest: bytes) -> dict[str, NDArray[Any]]:
+        """The model of that digest.
+
+        Raises
+        ------
+        AuditError
+            There is no such checkpoint, or it is not that model.
+        """
+        path = self._checkpoint(digest)
+        if not path.exists():
+            raise AuditError(f"expected the global model in {path}; there is none")
+        try:
+            arrays = decode_model(path.read_bytes())
+        except CodecError as error:
+            raise AuditError(f"{path}: {error}") from error
+        if (found := model_digest(arrays)) != digest:
+            raise AuditError(f"{path} holds model {found.hex()[:16]}…")
+        return arrays
+
+    def _checkpoint(self, digest: bytes) -> Path:
+        return self.path / f"checkpoint-{digest.hex()[:32]}.model"

@@ -1,0 +1,18 @@
+"""The clients of an experiment.
+
+===============  ==================================================================
+``settings``     the schema of what a client has to know
+``seeds``        one seed for a run, and from it one for each purpose
+``partitions``   sharing a data set out among the clients
+``client_data``  one client's share, as a file
+``models``       the networks, in torch
+``training``     training and evaluating one of them
+``central``      all data in one place
+``client_app``   the clients as a Flower app
+``engine``,      where they run: on Ray, or in this process
+``grids``
+===============  ==================================================================
+
+What a simulation's workers import (``client_app`` and what it needs) is kept free of what is
+slow to import.
+"""

@@ -1,0 +1,77 @@
+"""What the server of an experiment does itself: measure the global model, or train it all alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from flwr.app import ArrayRecord, MetricRecord
+
+from bcfl.experiment.clients.client_app import load_arrays
+from bcfl.experiment.clients.client_data import ClientData
+from bcfl.experiment.clients.models import build_model
+from bcfl.experiment.clients.seeds import derive_seed
+from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
+from bcfl.experiment.clients.training import evaluate_model, train_model
+from bcfl.experiment.datasets.images import Images
+
+__all__ = ["CentralEvaluation", "CentralTraining", "initial_arrays"]
+
+
+def initial_arrays(model: ModelSettings, seed: int) -> ArrayRecord:
+    """θ_g before the first round: the same for every strategy with this seed."""
+    return ArrayRecord(build_model(model, derive_seed(seed, "model")).state_dict())
+
+
+@dataclass(frozen=True, slots=True)
+class CentralEvaluation:
+    """Flower's ``evaluate_fn``: loss and accuracy on the central test part."""
+
+    model: ModelSettings
+    images: Images
+
+    def __call__(self, server_round: int, arrays: ArrayRecord) -> MetricRecord:
+        """Measure ``arrays``; ``accuracy`` in [0, 1], ``loss`` in nats."""
+        model = build_model(self.model, seed=0)
+        load_arrays(model, arrays)
+        loss, accuracy = evaluate_model(model, self.images.test_images, self.images.test_labels)
+        return MetricRecord({"loss": loss, "accuracy": accuracy})
+
+
+class CentralTraining:
+    """What ``bcfl.strategies.Centralised`` trains by: all clients' training images together.
+
+    As many epochs a round as each client would do, so as many in total; the clients'
+    validation images stay out of it, as they do where clients train.
+
+    Parameters
+    ----------
+    clients : sequence of ClientData
+    model : ModelSettings
+    training : TrainingSettings
+    seed : int
+        The run's.
+    """
+
+    def __init__(
+        self,
+        clients: Sequence[ClientData],
+        model: ModelSettings,
+        training: TrainingSettings,
+        seed: int,
+    ) -> None:
+        self._images = np.concatenate([client.train_images for client in clients])
+        self._labels = np.concatenate([client.train_labels for client in clients])
+        self._model = model
+        self._training = training
+        self._seed = seed
+
+    def __call__(self, server_round: int, arrays: ArrayRecord) -> tuple[ArrayRecord, MetricRecord]:
+        """Train for one round."""
+        model = build_model(self._model, seed=0)
+        load_arrays(model, arrays)
+        seed = derive_seed(self._seed, "train centrally", server_round)
+        loss = train_model(model, self._images, self._labels, self._training, seed)
+        metrics = MetricRecord({"train_loss": loss, "num-examples": len(self._labels)})
+        return ArrayRecord(model.state_dict()), metrics

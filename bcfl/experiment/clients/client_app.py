@@ -1,0 +1,117 @@
+"""The experiment's clients as a Flower app: plain torch, nothing in it knows of a chain.
+
+Both handlers are pure functions of (seed, partition, server round, received arrays): no state
+is kept from one message to the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import Mod
+from torch import nn
+
+from bcfl.core.errors import ModelError
+from bcfl.experiment.clients.client_data import ClientData, read_client
+from bcfl.experiment.clients.models import build_model
+from bcfl.experiment.clients.seeds import derive_seed
+from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
+from bcfl.experiment.clients.training import evaluate_model, train_model
+
+__all__ = ["SENDER_KEY", "Client", "build_client_app", "load_arrays"]
+
+#: The reply's ConfigRecord in which a simulated client says which partition it plays.
+SENDER_KEY = "sender"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The two handlers, and all that they depend on.
+
+    Parameters
+    ----------
+    folder : Path
+        Where ``write_clients`` put every client's share of the data.
+    model : ModelSettings
+    training : TrainingSettings
+    seed : int
+        The run's.
+    """
+
+    folder: Path
+    model: ModelSettings
+    training: TrainingSettings
+    seed: int
+
+    def train(self, message: Message, context: Context) -> Message:
+        """Train on the client's own images; reply with the arrays and ``train_loss``."""
+        partition, data = self._data(context)
+        model = self._received(message)
+        round_ = int(str(message.content.config_records["config"]["server-round"]))
+        loss = train_model(
+            model,
+            data.train_images,
+            data.train_labels,
+            self.training,
+            derive_seed(self.seed, "train", partition, round_),
+        )
+        metrics = MetricRecord({"train_loss": loss, "num-examples": len(data.train_labels)})
+        content = RecordDict(
+            {
+                "arrays": ArrayRecord(model.state_dict()),
+                "metrics": metrics,
+                SENDER_KEY: ConfigRecord({"partition-id": partition}),
+            }
+        )
+        return Message(content, reply_to=message)
+
+    def evaluate(self, message: Message, context: Context) -> Message:
+        """Measure the received arrays on the client's own validation images."""
+        partition, data = self._data(context)
+        loss, accuracy = evaluate_model(
+            self._received(message), data.validation_images, data.validation_labels
+        )
+        metrics = MetricRecord(
+            {
+                "eval_loss": loss,
+                "eval_acc": accuracy,
+                "num-examples": len(data.validation_labels),
+            }
+        )
+        sender = ConfigRecord({"partition-id": partition})
+        content = RecordDict({"metrics": metrics, SENDER_KEY: sender})
+        return Message(content, reply_to=message)
+
+    def _data(self, context: Context) -> tuple[int, ClientData]:
+        partition = int(context.node_config["partition-id"])
+        return partition, read_client(self.folder, partition)
+
+    def _received(self, message: Message) -> nn.Module:
+        model = build_model(self.model, seed=0)  # every value is about to be overwritten
+        load_arrays(model, message.content.array_records["arrays"])
+        return model
+
+
+def build_client_app(client: Client, mods: list[Mod]) -> ClientApp:
+    """The client as a Flower app with these mods around it, the first one outermost."""
+    app = ClientApp(mods=mods)
+    app.train()(client.train)
+    app.evaluate()(client.evaluate)
+    return app
+
+
+def load_arrays(model: nn.Module, record: ArrayRecord) -> None:
+    """Overwrite every value of ``model`` by the record's.
+
+    Raises
+    ------
+    ModelError
+        The record's keys or shapes are not the model's.
+    """
+    try:
+        model.load_state_dict(record.to_torch_state_dict(), strict=True)
+    except RuntimeError as error:
+        raise ModelError(f"these arrays are not this model's: {error}") from error

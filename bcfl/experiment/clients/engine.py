@@ -1,0 +1,116 @@
+"""Where the clients run: Flower's simulation engine on Ray, or this very process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+import ray
+from flwr.app import Context
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import Result
+from flwr.simulation import run_simulation
+from tenacity import retry, stop_after_attempt
+
+from bcfl.core.errors import EngineFailed
+from bcfl.experiment.clients.grids import StoppableGrid
+from bcfl.experiment.clients.settings import expect
+from bcfl.flower.grid import InProcessGrid
+
+__all__ = ["EngineSettings", "play"]
+
+#: Models and deltas of one round at a time pass through it; Ray would take a third of the RAM.
+_OBJECT_STORE_BYTES = 512 * 1024**2
+_ATTEMPTS_TO_START = 3
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Which engine, and how much of the machine it may use.
+
+    Parameters
+    ----------
+    kind : {"ray", "in_process"}
+    cpus : int, optional
+        Worker processes of ``ray``; by default as many as this process may use CPUs.
+    """
+
+    kind: str
+    cpus: int | None = None
+
+    def __post_init__(self) -> None:
+        expect(self.kind in ("ray", "in_process"), "engine", "ray or in_process", self.kind)
+        expect(self.cpus is None or self.cpus >= 1, "engine.cpus", "at least 1", self.cpus)
+
+
+def play(
+    engine: EngineSettings,
+    server: Callable[[Grid], Result],
+    client_app: ClientApp,
+    clients: int,
+) -> Result:
+    """Run ``server`` against that many clients; whatever it raises, this raises.
+
+    Parameters
+    ----------
+    engine : EngineSettings
+    server : callable
+        Given the grid; in the Ray engine it runs in a thread of its own.
+    client_app : ClientApp
+    clients : int
+        Clients have ``partition-id`` 0 to ``clients`` − 1.
+
+    Raises
+    ------
+    EngineFailed
+        The engine did not start, or broke down.
+    """
+    if engine.kind == "in_process":
+        return server(InProcessGrid(client_app, clients))
+    results: list[Result] = []
+    stopped = Event()
+    server_app = ServerApp()
+
+    @server_app.main()
+    def main(grid: Grid, context: Context) -> None:
+        results.append(server(StoppableGrid(grid, stopped)))
+
+    try:
+        _start_ray(min(engine.cpus or len(os.sched_getaffinity(0)), clients))
+        # Flower uses the Ray that it finds running, and shuts it down in the end.
+        backend: dict[str, Any] = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
+        run_simulation(server_app, client_app, clients, backend_config=backend)
+    except RuntimeError as error:  # all that Flower says of a broken engine
+        cause = error.__cause__ or error
+        raise EngineFailed(
+            f"the simulation engine failed ({cause}); is the machine very busy, or short of "
+            "memory? engine=in_process needs no engine"
+        ) from error
+    finally:
+        stopped.set()
+    return results[0]
+
+
+@retry(stop=stop_after_attempt(_ATTEMPTS_TO_START), reraise=True)
+def _start_ray(workers: int) -> None:
+    """Start Ray here; on a busy machine its own patience of 30 s may be too short."""
+    with warnings.catch_warnings():
+        # Ray's, about a default of its own that will change; of no use to a reader here.
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"ray\.")
+        try:
+            ray.init(
+                num_cpus=workers,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.getLogger("flwr").level,
+            )
+        except Exception as error:
+            ray.shutdown()
+            raise RuntimeError(str(error)) from error

@@ -1,0 +1,124 @@
+"""Sharing the train part out among the clients.
+
+The partitioners are flwr-datasets' own, named by ``_target_`` in ``conf/partition/``; they
+see labels and row numbers, never the images.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from bcfl.core.errors import ConfigurationError
+from bcfl.experiment.attacks.attack import Attack
+from bcfl.experiment.clients.client_data import ClientData
+from bcfl.experiment.clients.seeds import derive_seed
+from bcfl.experiment.clients.settings import expect
+from bcfl.experiment.datasets.images import Images
+
+__all__ = ["Partitioner", "poison", "share_out"]
+
+
+class Partitioner(Protocol):
+    """What flwr-datasets' partitioners have in common."""
+
+    dataset: Any
+
+    @property
+    def num_partitions(self) -> int:
+        """Number of clients."""
+
+    def load_partition(self, partition_id: int) -> Any:
+        """The rows of one client."""
+
+
+def share_out(
+    images: Images, partitioner: Partitioner, validation_fraction: float, seed: int
+) -> list[ClientData]:
+    """Every client's share of the train part, by partition id.
+
+    Parameters
+    ----------
+    images : Images
+    partitioner : Partitioner
+        A fresh one; it sees the rows in an order that the seed decides.
+    validation_fraction : float
+        Share of a client's images that it keeps for reviewing, in (0, 1).
+    seed : int
+
+    Raises
+    ------
+    ConfigurationError
+        The images cannot be shared out that way.
+    """
+    expect(
+        0 < validation_fraction < 1,
+        "partition.validation_fraction",
+        "in (0, 1)",
+        validation_fraction,
+    )
+    rng = np.random.default_rng(derive_seed(seed, "partition"))
+    order = rng.permutation(len(images.train_labels))
+    partitioner.dataset = Dataset.from_dict({"label": images.train_labels[order], "row": order})
+    try:
+        with warnings.catch_warnings():
+            # pyarrow's, about how datasets calls it when it sorts.
+            warnings.filterwarnings("ignore", "Specifying null_placement", FutureWarning)
+            # A Dirichlet draw is repeated where a client got too little; an error ends that.
+            warnings.filterwarnings("ignore", "The specified min_partition_size", UserWarning)
+            shares = [
+                np.asarray(partitioner.load_partition(partition)["row"], np.int64)
+                for partition in range(partitioner.num_partitions)
+            ]
+    except (
+        ValueError,
+        ArithmeticError,
+        LookupError,
+    ) as error:  # how partitioners say that it cannot be
+        # how partitioners say that it cannot be done, knowingly or not
+        raise ConfigurationError(
+            f"partition: {len(order)} images cannot be shared out that way: {error}"
+        ) from error
+    return [
+        _split(images, rows, validation_fraction, partition)
+        for partition, rows in enumerate(shares)
+    ]
+
+
+def poison(
+    clients: list[ClientData], attack: Attack, malicious: frozenset[int], classes: int
+) -> list[ClientData]:
+    """The same shares, with the malicious clients' labels as the attack wants them."""
+    return [
+        replace(
+            data,
+            train_labels=attack.labels(data.train_labels, classes),
+            validation_labels=attack.labels(data.validation_labels, classes),
+        )
+        if partition in malicious
+        else data
+        for partition, data in enumerate(clients)
+    ]
+
+
+def _split(
+    images: Images, rows: NDArray[np.int64], validation_fraction: float, partition: int
+) -> ClientData:
+    if len(rows) < 2:
+        raise ConfigurationError(
+            f"partition: client {partition} gets {len(rows)} images and needs at least 2, one to "
+            "train and one to review; have fewer clients, or a more even partition"
+        )
+    count = min(max(round(len(rows) * validation_fraction), 1), len(rows) - 1)
+    validation, train = rows[:count], rows[count:]
+    return ClientData(
+        images.train_images[train],
+        images.train_labels[train],
+        images.train_images[validation],
+        images.train_labels[validation],
+    )

@@ -1,0 +1,101 @@
+"""``bcfl run``: Hydra composes the configuration and sweeps; errors are one line.
+
+Exit status: 0 done, 1 the run failed, 2 the configuration was wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+# Both are read when their libraries are imported. A run tells nobody about itself.
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from bcfl.core.errors import BcflError, ConfigurationError, DatasetUnavailable
+from bcfl.experiment.configuration import register_resolvers
+from bcfl.experiment.mistakes import explain
+from bcfl.experiment.sweep import Sweep
+
+__all__ = ["run_with_hydra"]
+
+FAILED, MISTAKEN, INTERRUPTED = 1, 2, 130
+
+
+class _Jobs:
+    """What Hydra calls for each job, and what became of them."""
+
+    def __init__(self) -> None:
+        self.errors: list[BcflError] = []
+        self.sweep: Sweep | None = None
+
+    def play(self, config: DictConfig) -> None:
+        """Run one job. Its error is kept, for Hydra would print it in its own way."""
+        # torch, Flower, Ray: seconds, which whoever asks for help or a configuration is spared
+        from bcfl.experiment.run import run_experiment  # noqa: PLC0415
+
+        job = HydraConfig.get()
+        choices = {name: job.runtime.choices[name] for name in ("strategy", "dataset", "attack")}
+        choices["overrides"] = list(job.overrides.task)
+        if job.mode == RunMode.MULTIRUN:
+            self.sweep = self.sweep or Sweep(Path(job.sweep.dir))
+            self.sweep.announce(choices["overrides"])
+        try:
+            run_experiment(config, Path(config.run_dir), choices)
+        except BcflError as error:
+            self.errors.append(error)
+            if self.sweep is not None:
+                complain(error)  # now, beside the job that it belongs to
+        if self.sweep is not None:
+            self.sweep.write()
+
+    def conclude(self) -> int:
+        """Print what is left to say; return the exit status, that of the first error if any."""
+        if self.sweep is not None:
+            self.sweep.show()
+        elif self.errors:
+            complain(self.errors[0])
+        if not self.errors:
+            return 0
+        mistaken = isinstance(self.errors[0], (ConfigurationError, DatasetUnavailable))
+        return MISTAKEN if mistaken else FAILED
+
+
+def run_with_hydra(arguments: Sequence[str]) -> int:
+    """Run, or sweep, as the arguments say; print what went wrong; return the exit status."""
+    register_resolvers()
+    jobs = _Jobs()
+    # Without it Hydra prints exceptions itself, in many lines, and exits.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = ["bcfl run", *arguments]
+    main = hydra.main(version_base="1.3", config_path="pkg://bcfl.conf", config_name="config")
+    try:
+        main(jobs.play)()
+    except (HydraException, OmegaConfBaseException) as error:
+        complain(error)
+        return MISTAKEN
+    except KeyboardInterrupt:
+        _interrupt()
+    return jobs.conclude()
+
+
+def complain(error: Exception) -> None:
+    """Print one line to standard error."""
+    print(f"bcfl: {explain(error)}", file=sys.stderr, flush=True)
+
+
+def _interrupt() -> NoReturn:
+    """Leave at once: Flower's server thread would go on waiting for replies, an hour at most."""
+    print("bcfl: interrupted; what has been played is on disk", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(INTERRUPTED)

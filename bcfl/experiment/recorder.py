@@ -1,0 +1,129 @@
+"""Follows a run while it goes on: to disk line by line, to the terminal as it happens.
+
+Every strategy is followed in the same way; peer consensus has more to tell of a round.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+from flwr.app import ArrayRecord, MetricRecord
+
+from bcfl.core.model import Arrays, model_digest
+from bcfl.experiment.clients.grids import OrderedGrid
+from bcfl.experiment.run_folder import RunFolder
+from bcfl.flower.handlers import to_arrays
+
+__all__ = ["Recorder", "Watcher", "merge_rounds"]
+
+
+#: Flower's ``evaluate_fn``.
+Evaluation: TypeAlias = Callable[[int, ArrayRecord], MetricRecord]
+
+
+class Record(Protocol):
+    """What a round was, whichever strategy says it."""
+
+    @property
+    def chain_round(self) -> int:
+        """Its number on the chain; each is told once."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, ``round`` among them."""
+
+
+class Watcher(Protocol):
+    """Whoever wants to know how far a run is."""
+
+    def phase(self, round_: int, phase: str) -> None:
+        """A phase of a round has begun."""
+
+    def measured(self, entry: dict[str, Any]) -> None:
+        """A round has ended; ``entry`` is its line of ``result.json``."""
+
+
+class Recorder:
+    """Flower's ``evaluate_fn``, and peer consensus's ``on_phase`` and ``on_round``.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    watcher : Watcher
+    evaluation : callable
+        (round, arrays) to their metrics, loss and accuracy among them.
+    """
+
+    def __init__(self, folder: RunFolder, watcher: Watcher, evaluation: Evaluation) -> None:
+        self._folder = folder
+        self._watcher = watcher
+        self._evaluation = evaluation
+        self._grid: OrderedGrid | None = None
+        self._since = time.monotonic()
+        self.arrays: Arrays = {}  #: the newest global model
+
+    def weigh(self, grid: OrderedGrid) -> OrderedGrid:
+        """Take each round's traffic from ``grid``, for strategies that keep no record."""
+        self._grid = grid
+        return grid
+
+    def on_phase(self, round_: int, phase: str) -> None:
+        """A strategy on a chain begins a phase."""
+        self._watcher.phase(round_, phase)
+
+    def on_round(self, record: Record) -> None:
+        """A round on a chain has ended; a resumed run tells all again."""
+        known = (entry.get("chain_round") for entry in self._folder.rounds)
+        if record.chain_round not in known:
+            self._folder.append({"kind": "round", **record.to_json()})
+
+    def evaluate(self, server_round: int, arrays: ArrayRecord) -> MetricRecord:
+        """Measure the global model; called before the first round (0) and after each."""
+        if server_round and self._grid is not None:
+            self._folder.append({"kind": "round", **self._plain_round(server_round)})
+        metrics = self._evaluation(server_round, arrays)
+        self.arrays = to_arrays(arrays)
+        digest = model_digest(self.arrays).hex()
+        entry = {"kind": "evaluation", "round": server_round, "model": digest, **dict(metrics)}
+        self._folder.append(entry)
+        rounds = merge_rounds(list(self._folder.rounds))
+        self._watcher.measured(rounds[-1])
+        self._since = time.monotonic()
+        if self._grid is not None:
+            self.on_phase(server_round + 1, "train")
+        return metrics
+
+    def _plain_round(self, server_round: int) -> dict[str, Any]:
+        assert self._grid is not None
+        traffic = self._grid.take_traffic()
+        return {
+            "round": server_round,
+            "seconds": {"train": time.monotonic() - self._since},
+            "bytes_up": traffic.up,
+            "bytes_up_dense": traffic.up,
+            "bytes_down": traffic.down,
+            "bytes_down_dense": traffic.down,
+            "failures": traffic.failures,
+        }
+
+
+def merge_rounds(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One entry a round, from the lines of ``rounds.jsonl``.
+
+    An evaluation belongs to the newest line of its round; a round that was void, and then
+    repeated, has a line of its own without one. A round measured twice, as after a crash,
+    counts once.
+    """
+    merged: list[dict[str, Any]] = []
+    for entry in entries:
+        fields = {key: value for key, value in entry.items() if key != "kind"}
+        if entry["kind"] == "round":
+            merged.append(fields)
+            continue
+        found = [known for known in merged if known["round"] == entry["round"]]
+        if found:
+            found[-1].update(fields)
+        else:
+            merged.append(fields)
+    return merged

@@ -1,0 +1,131 @@
+"""The output folder of one run, as far as the experiment writes it.
+
+======================  ====================================================================
+``config.yaml``         the configuration, resolved, without the folder's own place
+``rounds.jsonl``        a line for each round as it ends, and for each measurement; on disk
+                        before the run goes on
+``result.json``         all of it put together, when the run has ended
+``model.safetensors``   the last global model
+======================  ====================================================================
+
+Peer consensus keeps its task (chain, blobs, signatures, checkpoints) beside these; see
+``bcfl.consensus.task_folder``.
+"""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import safetensors.numpy
+from omegaconf import DictConfig, OmegaConf
+
+from bcfl.atomic_file import write_atomically
+from bcfl.core.errors import ConfigurationError
+from bcfl.core.model import Arrays
+from bcfl.experiment.redaction import without_secrets
+from bcfl.files import Journal
+
+__all__ = ["RunFolder"]
+
+_HERE = "${run_dir}"
+_PLACEHOLDER = "<run_dir>"
+
+
+class RunFolder:
+    """Where one run is written.
+
+    Parameters
+    ----------
+    path : Path
+        Made when something is first written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rounds = Journal(path / "rounds.jsonl")
+
+    def claim(self) -> None:
+        """Make sure that nobody's run is written over.
+
+        Raises
+        ------
+        ConfigurationError
+            There is a run in the folder.
+        """
+        taken = [name for name in ("config.yaml", "task.json") if (self.path / name).exists()]
+        if taken:
+            raise ConfigurationError(
+                f"{self.path} holds a run already ({taken[0]}): go on with it by `bcfl resume "
+                f"{self.path}`, or choose another folder with hydra.run.dir=…"
+            )
+
+    def write_config(self, config: DictConfig, choices: dict[str, Any]) -> None:
+        """Write ``config.yaml``: resolved, but for ``run_dir``, so that the folder may move.
+
+        ``choices`` stand in it beside the knobs, for whoever goes on with the run.
+        """
+        movable = deepcopy(config)  # its own copy() leaves lists where they are
+        movable.run_dir = _PLACEHOLDER
+        resolved = OmegaConf.to_container(movable, resolve=True)
+        assert isinstance(resolved, dict)
+        del resolved["run_dir"]
+        resolved["choices"] = choices
+        text = OmegaConf.to_yaml(OmegaConf.create(without_secrets(resolved)))
+        self._write("config.yaml", text.replace(_PLACEHOLDER, _HERE).encode())
+
+    def read_config(self) -> tuple[DictConfig, dict[str, Any]]:
+        """The run's configuration, with ``run_dir`` where it is now, and its choices.
+
+        Raises
+        ------
+        ConfigurationError
+            There is none.
+        """
+        path = self.path / "config.yaml"
+        if not path.exists():
+            raise ConfigurationError(f"expected a run's folder; {path} is missing")
+        config = OmegaConf.load(path)
+        assert isinstance(config, DictConfig)
+        config.run_dir = str(self.path)
+        choices = OmegaConf.to_container(config.pop("choices"))
+        assert isinstance(choices, dict)
+        return config, {str(name): value for name, value in choices.items()}
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Write ``result.json``. Numbers that are none (NaN, infinity) become null."""
+        text = json.dumps(_finite(without_secrets(result)), indent=2, allow_nan=False)
+        self._write("result.json", text.encode() + b"\n")
+
+    def read_result(self) -> dict[str, Any] | None:
+        """``result.json``, or None where the run has not ended."""
+        path = self.path / "result.json"
+        if not path.exists():
+            return None
+        result: dict[str, Any] = json.loads(path.read_bytes())
+        return result
+
+    def write_model(self, arrays: Arrays) -> None:
+        """Write ``model.safetensors``; its metadata keep the order of the arrays."""
+        metadata = {"order": json.dumps(list(arrays))}
+        self._write("model.safetensors", safetensors.numpy.save(dict(arrays), metadata))
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Add a line to ``rounds.jsonl``."""
+        self.rounds.append(_finite(entry))
+
+    def _write(self, name: str, content: bytes) -> None:
+        write_atomically(self.path / name, content)
+
+
+def _finite(value: Any) -> Any:
+    """The same JSON value with null for each float that JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and value - value != 0:
+        return None
+    return value

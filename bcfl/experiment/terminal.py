@@ -1,0 +1,182 @@
+"""What a person sees of a run: a bar while it goes on, a table and a summary when it has ended.
+
+Where standard output is no terminal (a pipe, a log) the bar becomes one line a round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+__all__ = ["Terminal", "human_bytes", "make_console", "round_table", "summary_lines"]
+
+#: Columns of output into a file or a pipe.
+_WIDTH = 120
+
+
+class Terminal:
+    """A :class:`bcfl.experiment.recorder.Watcher` that draws.
+
+    Parameters
+    ----------
+    title : str
+        What is running.
+    rounds : int
+        How many rounds there will be.
+    console : Console, optional
+    """
+
+    def __init__(self, title: str, rounds: int, console: Console | None = None) -> None:
+        self.console = console or make_console()
+        self._rounds = rounds
+        self._progress = Progress(
+            TextColumn(title),
+            BarColumn(bar_width=24),
+            TextColumn("round {task.fields[at]}/{task.total} {task.fields[phase]:<9}"),
+            TextColumn("accuracy {task.fields[accuracy]}"),
+            TimeElapsedColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            transient=True,
+        )
+        self._task = self._progress.add_task(title, total=rounds, at=0, phase="start", accuracy="–")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def phase(self, round_: int, phase: str) -> None:
+        """Show the round and its phase."""
+        if round_ <= self._rounds:
+            self._progress.update(self._task, at=round_, phase=phase)
+
+    def measured(self, entry: dict[str, Any]) -> None:
+        """Show the accuracy; move the bar on."""
+        accuracy = _share(entry["accuracy"])
+        self._progress.update(self._task, completed=entry["round"], accuracy=accuracy)
+        if not self.console.is_terminal:
+            line = f"round {entry['round']}/{self._rounds}: accuracy {accuracy}"
+            self.console.print(f"{line}, loss {_number(entry['loss'])}")
+
+    def show(self, result: dict[str, Any], folder: Path) -> None:
+        """Print the table of the rounds, and the summary."""
+        self.console.print(round_table(result["rounds"]))
+        for line in summary_lines(result, folder):
+            self.console.print(line, soft_wrap=True)
+
+
+def make_console() -> Console:
+    """Standard output; where it is no terminal, wide enough for the tables here."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
+
+
+def round_table(rounds: Iterable[dict[str, Any]]) -> Table:
+    """A row a round; where a chain was in it, also who took part and what it cost."""
+    entries = [entry for entry in rounds if entry["round"]]
+    consensus = any("winners" in entry for entry in entries)
+    market = any("outcome" in entry for entry in entries)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    headings = ["round", "accuracy", "loss"]
+    headings += ["committed", "rejected", "winners", "gas"] if consensus else []
+    headings += ["contributor", "reported", "outcome", "fused", "gas"] if market else []
+    for heading in [*headings, "up", "of dense", "seconds"]:
+        left = heading in ("winners", "outcome")
+        table.add_column(heading, justify="left" if left else "right")
+    for entry in entries:
+        row = [str(entry["round"]), _share(entry.get("accuracy")), _number(entry.get("loss"))]
+        if consensus:
+            rejected = {int(j) for row_ in entry["rejected"].values() for j in row_}
+            row += [
+                f"{len(entry['committed'])}/{len(entry['expected'])}",
+                _members(rejected),
+                "void" if entry["void"] else _members(entry["winners"]),
+                f"{sum(entry['gas'].values()):,}",
+            ]
+        if market:
+            row += [
+                str(entry["contributor"]),
+                _reported(entry["fitness"], entry["reasons"]),
+                entry["outcome"],
+                str(entry["fused"]),
+                f"{sum(entry['gas'].values()):,}",
+            ]
+        table.add_row(*row, human_bytes(entry["bytes_up"]), _ratio(entry), _seconds(entry))
+    return table
+
+
+def summary_lines(result: dict[str, Any], folder: Path) -> list[str]:
+    """The closing words: accuracy, gas, bytes, and where everything is."""
+    final, totals = result["final"], result["totals"]
+    lines = [
+        "",
+        f"{result['strategy']} on {result['dataset']}: test accuracy "
+        f"[bold]{_share(final['accuracy'])}[/bold] after {final['round']} rounds, "
+        f"{result['wall_s']:.0f} s",
+    ]
+    if totals["gas"]:
+        lines.append(f"gas: {totals['gas_per_round']:,} a round, {totals['gas']:,} for all of them")
+    saved = 1 - totals["bytes_up"] / totals["bytes_up_dense"] if totals["bytes_up_dense"] else 0
+    if saved > 0:
+        lines.append(
+            f"sent by the clients: {human_bytes(totals['bytes_up'])} instead of "
+            f"{human_bytes(totals['bytes_up_dense'])}, {saved:.0%} saved"
+        )
+    lines.append(f"model: {final['model']}")
+    lines.append(f"everything is in {folder}: result.json, model.safetensors, …")
+    if totals["gas"] and any("winners" in entry for entry in result["rounds"]):
+        lines.append(f"check every round of it with: bcfl audit {folder}")
+    return lines
+
+
+def human_bytes(count: float) -> str:
+    """Bytes, in the unit that fits: ``'1.2 MB'``."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _reported(fitness: dict[str, float], reasons: dict[str, str]) -> str:
+    """What a panel found, once if all found the same."""
+    said = [
+        f"{value:.3f}" if reasons[who] == "measured" else reasons[who]
+        for who, value in fitness.items()
+    ]
+    return " ".join(dict.fromkeys(said)) or "–"
+
+
+def _members(indices: Iterable[int]) -> str:
+    return " ".join(str(index) for index in sorted(indices)) or "–"
+
+
+def _share(accuracy: float | None) -> str:
+    return "–" if accuracy is None else f"{accuracy:.3f}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _ratio(entry: dict[str, Any]) -> str:
+    dense = entry["bytes_up_dense"]
+    return f"{entry['bytes_up'] / dense:.1%}" if dense else "–"
+
+
+def _seconds(entry: dict[str, Any]) -> str:
+    return f"{sum(entry['seconds'].values()):.1f}"

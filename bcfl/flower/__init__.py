@@ -1,0 +1,8 @@
+"""What both systems need of Flower.
+
+============  =====================================================================
+``handlers``  calling the app's own train and evaluate
+``identity``  which Ethereum account a node is
+``grid``      a grid without processes, for tests and quick looks
+============  =====================================================================
+"""

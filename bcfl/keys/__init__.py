@@ -1,0 +1,10 @@
+"""Who somebody is, and what only they can sign or read.
+
+===============  ==================================================================
+``accounts``     Ethereum accounts, key files, signatures
+``signer``       whoever can sign
+``public_keys``  the public keys of a task's members, kept
+``sealing``      encryption to Ethereum keys, and secrets shared among several
+``envelope``     the bytes of what is sealed
+===============  ==================================================================
+"""

@@ -1,0 +1,101 @@
+"""Public keys by address: whom a members-only blob is sealed to.
+
+An address is a hash of a public key and does not give it back; a signature does. So whoever
+has proven an address, as every member does on joining, can be sealed to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from eth_account.messages import encode_typed_data
+from eth_keys.datatypes import PublicKey, Signature
+from eth_utils.crypto import keccak
+
+from bcfl.atomic_file import write_atomically
+from bcfl.core.bounded_json import parse_json
+from bcfl.core.errors import AuditError, SealError
+from bcfl.keys.accounts import recover
+from bcfl.keys.envelope import compressed_key
+
+__all__ = ["PublicKeys", "address_of", "recover_public_key"]
+
+
+def recover_public_key(message: dict[str, Any], signature: bytes) -> bytes:
+    """The public key (64 bytes) whose owner signed an EIP-712 ``full_message``.
+
+    Raises
+    ------
+    ProtocolError
+        It is no canonical signature; see ``bcfl.keys.accounts.recover``.
+    """
+    recover(message, signature)  # refuses all but the one form of a signature
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
+    words = encode_typed_data(full_message=message)
+    signed = keccak(b"\x19" + words.version + words.header + words.body)
+    proof = Signature(vrs=(signature[64] - 27, r, s))
+    return bytes(proof.recover_public_key_from_msg_hash(signed).to_bytes())
+
+
+def address_of(public_key: bytes) -> str:
+    """The checksummed address of a public key of 33, 64 or 65 bytes.
+
+    Raises
+    ------
+    SealError
+        It is no point of the curve.
+    """
+    key = PublicKey.from_compressed_bytes(compressed_key(public_key))
+    return str(key.to_checksum_address())
+
+
+class PublicKeys:
+    """The public keys that members have shown, on disk: members that are away count as well.
+
+    Parameters
+    ----------
+    path : Path
+        A JSON file, made when the first key is added. Nothing in it is secret.
+
+    Raises
+    ------
+    AuditError
+        The file is there, and holds something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._keys: dict[str, bytes] = {}
+        if path.exists():
+            self._keys = _read(path)
+
+    def add(self, public_key: bytes) -> None:
+        """Remember the key of an account. Raises SealError if it is none."""
+        address = address_of(public_key)
+        if address in self._keys:
+            return
+        self._keys[address] = public_key
+        plain = {address: key.hex() for address, key in sorted(self._keys.items())}
+        write_atomically(self._path, json.dumps(plain, indent=2).encode() + b"\n")
+
+    def of(self, addresses: Iterable[str]) -> list[bytes]:
+        """The keys of these accounts, without those that have never shown theirs."""
+        return [self._keys[address] for address in addresses if address in self._keys]
+
+
+def _read(path: Path) -> dict[str, bytes]:
+    try:
+        keys = {
+            address: bytes.fromhex(key) for address, key in parse_json(path.read_bytes()).items()
+        }
+        if wrong := [address for address, key in keys.items() if address_of(key) != address]:
+            raise ValueError(f"another key than that of {wrong[0]}")
+    except (ValueError, TypeError, AttributeError, SealError) as error:
+        raise AuditError(
+            f"{path}: expected public keys by address; found {error}; remove the file, and the "
+            "members show their keys again when they connect"
+        ) from error
+    return keys

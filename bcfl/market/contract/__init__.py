@@ -1,0 +1,8 @@
+"""``contracts/ModelMarketplace.vy`` as Python sees it.
+
+==========  =======================================================================
+``ledger``  what can be asked of it and done to it
+``events``  what it says
+``words``   its words from ours and back
+==========  =======================================================================
+"""

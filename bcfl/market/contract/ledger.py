@@ -1,0 +1,263 @@
+"""System B's ledger on Ethereum: ``contracts/ModelMarketplace.vy`` behind its port.
+
+What each call may do, when and for whom is the contract's to say; here it is only put into the
+contract's words, and its events back into ours (``market_wire``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Self
+
+from bcfl.chain.connection import Connection
+from bcfl.chain.contract import Contract, Log
+from bcfl.consensus.contract.events import Event, Transaction
+from bcfl.contracts import artifact
+from bcfl.core.errors import AccountError, LedgerError, ReplyMalformed
+from bcfl.keys.accounts import checksummed
+from bcfl.market.contract.events import Launched
+from bcfl.market.contract.words import (
+    EVENTS,
+    account_of,
+    event_of,
+    submission_of,
+    task_of,
+    words,
+)
+from bcfl.market.spec.report import Report
+from bcfl.market.spec.terms import (
+    Conditions,
+    MarketAccount,
+    MarketPhase,
+    Rules,
+    Submission,
+    Task,
+    deposit,
+)
+
+__all__ = ["EthereumMarket"]
+
+_CONTRACT: Final = "ModelMarketplace"
+
+
+class EthereumMarket:
+    """One marketplace, seen from one account. Implements ``bcfl.market.contract.ledger_port``.
+
+    Made by :meth:`deploy` or :meth:`attach`. Every method that writes raises
+    ``ContractReverted`` with the contract's own reason where the contract refuses.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        contract: Contract,
+        wait_until: Callable[[int], None] | None,
+        deployed_at: int,
+    ) -> None:
+        self._connection = connection
+        self._contract = contract
+        self._wait_until = wait_until
+        self._deployed_at = deployed_at
+
+    @classmethod
+    def deploy(
+        cls,
+        connection: Connection,
+        wait_until: Callable[[int], None] | None,
+        *,
+        bond: int = 0,
+        draw_delay: int = 1,
+    ) -> Self:
+        """Open a marketplace. Whoever does has no power over it.
+
+        Parameters
+        ----------
+        connection : Connection
+            With a signer.
+        wait_until : callable
+            How time passes on this chain: its ``wait_until``.
+        bond : int
+            Wei that a verifier deposits.
+        draw_delay : int
+            Blocks, 1 to 128, from a submission to the block that draws its panel.
+        """
+        compiled = artifact(_CONTRACT)
+        address, sent = connection.deploy(compiled, bond, draw_delay)
+        return cls(connection, connection.contract(address, compiled.abi), wait_until, sent.block)
+
+    @classmethod
+    def attach(
+        cls,
+        connection: Connection,
+        address: str,
+        wait_until: Callable[[int], None] | None = None,
+        deployed_at: int = 0,
+    ) -> Self:
+        """Come to a marketplace that exists.
+
+        Parameters
+        ----------
+        connection : Connection
+            With a signer if anything is to be written.
+        address : str
+            The contract's.
+        wait_until : callable, optional
+            As in :meth:`deploy`; needed by who draws or waits for deadlines.
+        deployed_at : int
+            The block from which on there can be events; 0 is always right, and on a long
+            chain slower.
+
+        Raises
+        ------
+        ArtifactError
+            What is there is not the contract that bcfl ships.
+        """
+        contract = connection.attach(address, artifact(_CONTRACT))
+        return cls(connection, contract, wait_until, deployed_at)
+
+    @property
+    def address(self) -> str:
+        """The contract's, checksummed."""
+        return self._contract.address
+
+    @property
+    def account(self) -> str:
+        """Who sends from here."""
+        if self._connection.signer is None:
+            raise AccountError("this ledger only reads: attach it with a signer")
+        return self._connection.signer.address
+
+    @property
+    def bond(self) -> int:
+        """Wei that a verifier deposits when it registers."""
+        return int(self._read("BOND"))
+
+    def now(self) -> int:
+        """The newest block's timestamp, seconds."""
+        return self._connection.now()
+
+    def wait_until(self, timestamp: int) -> None:
+        """Return once the newest block, and so the next, is later than ``timestamp``."""
+        if self.now() <= timestamp:
+            if self._wait_until is None:
+                raise LedgerError("this ledger cannot wait: attach it with a chain's wait_until")
+            self._wait_until(timestamp)
+
+    def launch(self, description: bytes, rules: Rules, conditions: Conditions) -> Launched:
+        """Deposit the price of all submissions and ask for models."""
+        sent = self._write(
+            "launch",
+            description,
+            words(rules),
+            words(conditions),
+            value=deposit(rules, conditions),
+        )
+        for event in self.events_of(sent.hash):
+            if isinstance(event, Launched):
+                return event
+        raise ReplyMalformed(f"transaction {sent.hash} launched a task and logged none")
+
+    def collect(self, task: int) -> Transaction:
+        """Turn what is left of a closed task's deposit into its initiator's credit."""
+        return self._write("collect", task)
+
+    def tasks(self) -> int:
+        """How many tasks there are."""
+        return int(self._read("tasks"))
+
+    def task(self, task: int) -> Task | None:
+        """A task as it stands; None if there is none of that number."""
+        return task_of(self._read("task", task))
+
+    def register(self, public_key: bytes) -> Transaction:
+        """Become a verifier, with the bond and one's own key (64 bytes, x ‖ y)."""
+        return self._write("register", public_key, value=self.bond)
+
+    def leave(self) -> Transaction:
+        """Stop being a verifier; the bond becomes credit."""
+        return self._write("leave")
+
+    def verifiers(self) -> Mapping[str, bytes]:
+        """Who is registered now, with public keys, in the order of first registration."""
+        keys = {
+            str(log.arguments["verifier"]): bytes(log.arguments["public_key"])
+            for log in self._logs("Registered")
+        }
+        return {who: key for who, key in keys.items() if self.account_of(who).is_registered}
+
+    def public_key(self, verifier: str) -> bytes:
+        """Of anyone who was ever registered."""
+        for log in self._logs("Registered"):
+            if log.arguments["verifier"] == checksummed(verifier):
+                return bytes(log.arguments["public_key"])
+        raise LedgerError(f"{verifier} was never registered as a verifier: it has no public key")
+
+    def submit(self, task: int, submission: bytes, key_commitment: bytes) -> Transaction:
+        """Offer a model, with the task's stake."""
+        terms = self.task(task)
+        stake = terms.conditions.stake if terms is not None else 0
+        return self._write("submit", task, submission, key_commitment, value=stake)
+
+    def draw(self, submission: bytes) -> Transaction:
+        """Wait for the anchor block, then draw the panel, or arm the draw again."""
+        found = self.submission(submission)
+        if found is not None and found.phase is MarketPhase.DRAW:
+            # one block further, because nodes estimate gas as if in the newest block
+            while self._connection.block_number() <= found.anchor:
+                self.wait_until(self.now())
+        return self._write("draw", submission)
+
+    def grant(self, submission: bytes, models: bytes) -> Transaction:
+        """Initiator: the digest of the blob that opens the models bought before."""
+        return self._write("grant", submission, models)
+
+    def share(self, submission: bytes, keys: bytes) -> Transaction:
+        """Contributor: the digest of the blob that opens the model to the panel."""
+        return self._write("share", submission, keys)
+
+    def seal_report(self, submission: bytes, seal: bytes) -> Transaction:
+        """Panel: ``bcfl.market.spec.report.seal``."""
+        return self._write("seal", submission, seal)
+
+    def reveal_report(self, submission: bytes, report: Report, salt: bytes) -> Transaction:
+        """Panel: the report that was sealed, with the salt it was sealed with."""
+        return self._write("reveal", submission, report.fitness, int(report.reason), salt)
+
+    def disclose(self, submission: bytes, secret: bytes) -> Transaction:
+        """Publish the secret of an accepted model; its contributor is paid in the same step."""
+        return self._write("disclose", submission, secret)
+
+    def settle(self, submission: bytes) -> Transaction:
+        """Draw the consequences of a deadline that has passed."""
+        return self._write("settle", submission)
+
+    def submission(self, submission: bytes) -> Submission | None:
+        """A submission as of the newest block; None if there is none of that digest."""
+        return submission_of(self._read("submission", submission))
+
+    def withdraw(self) -> Transaction:
+        """Take everything that the market owes this account."""
+        return self._write("withdraw")
+
+    def account_of(self, owner: str) -> MarketAccount:
+        """What the market knows of an address; zeros if it was never here."""
+        return account_of(self._read("account", checksummed(owner)))
+
+    def events(self, from_block: int = 0) -> Sequence[Event]:
+        """Every event of this contract, in the chain's order."""
+        return [event_of(log) for log in self._logs(*EVENTS, from_block=from_block)]
+
+    def events_of(self, transaction: str) -> Sequence[Event]:
+        """The events of this contract in one transaction, looked up by its number."""
+        logs = self._connection.events_of(self._contract, transaction)
+        return [event_of(log) for log in logs]
+
+    def _logs(self, *names: str, from_block: int = 0) -> Sequence[Log]:
+        first = max(from_block, self._deployed_at)
+        return self._connection.events(self._contract, names, first)
+
+    def _read(self, function: str, *arguments: Any) -> Any:
+        return self._connection.call(self._contract, function, *arguments)
+
+    def _write(self, function: str, *arguments: Any, value: int = 0) -> Transaction:
+        return self._connection.transact(self._contract, function, *arguments, value=value)

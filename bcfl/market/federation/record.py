@@ -1,0 +1,100 @@
+"""What one round of a marketplace in a federation was: for ``result.json`` and progress bars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bcfl.consensus.contract.events import Event
+from bcfl.market.roles.history import Story
+
+__all__ = ["MarketRecord", "describe_round"]
+
+
+@dataclass(frozen=True, slots=True)
+class MarketRecord:
+    """One contributor's turn. Node names are their partitions' positions, from 0."""
+
+    round: int  #: Flower's server round, from 1
+    chain_round: int  #: the same
+    contributor: int
+    submission: str  #: hex digest; empty where nothing was submitted
+    outcome: str  #: paid, rejected, void, or why nothing was submitted
+    fused: int  #: how many models are one now
+    fitness: dict[int, float] = field(default_factory=dict)  #: reported, by verifier
+    reasons: dict[int, str] = field(default_factory=dict)  #: by verifier
+    gas: dict[str, int] = field(default_factory=dict)  #: by event
+    seconds: dict[str, float] = field(default_factory=dict)  #: by phase
+    bytes_up: int = 0  #: the sealed model, as published
+    bytes_up_dense: int = 0  #: the same: a model travels whole, and once
+    bytes_down: int = 0  #: the sealed model, to each verifier
+    bytes_down_dense: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; the keys of dictionaries become strings."""
+        plain = asdict(self)
+        for name in ("fitness", "reasons"):
+            plain[name] = {str(key): value for key, value in plain[name].items()}
+        return plain
+
+
+def describe_round(
+    server_round: int,
+    story: Story,
+    events: Sequence[Event],
+    gas_of: Callable[[str], int],
+    nodes: Sequence[str],
+    *,
+    models: int,
+    size_bytes: int,
+    seconds: dict[str, float],
+) -> MarketRecord:
+    """The record of a round whose submission has an outcome.
+
+    Parameters
+    ----------
+    server_round : int
+    story : Story
+    events : sequence of Event
+        The market's.
+    gas_of : callable
+        What a transaction, by its number, cost.
+    nodes : sequence of str
+        Addresses, in the order of the nodes.
+    models : int
+        How many are one now.
+    size_bytes : int
+        Of the sealed model; 0 where nobody has it.
+    seconds : dict
+        By phase.
+    """
+    # a transaction is called by its first event: the last report's is also the verdict's
+    transactions = {
+        event.transaction: type(event).__name__.lower()
+        for event in reversed(events)
+        if getattr(event, "submission", None) == story.submission
+    }
+    gas: dict[str, int] = {}
+    for transaction, name in reversed(transactions.items()):
+        gas[name] = gas.get(name, 0) + gas_of(transaction)
+    index = {address: number for number, address in enumerate(nodes)}
+    # strangers may verify, too; they have no index
+    reports = [(who, report) for who, report in story.reports.items() if who in index]
+    assert story.outcome is not None
+    return MarketRecord(
+        server_round,
+        server_round,
+        index[story.contributor],
+        story.submission.hex(),
+        story.outcome.name.lower(),
+        models,
+        {index[who]: report.fitness / 1e6 for who, report in reports},
+        {index[who]: report.reason.name.lower() for who, report in reports},
+        gas,
+        seconds,
+        bytes_up=size_bytes,
+        bytes_up_dense=size_bytes,
+        bytes_down=size_bytes * len(story.reports),
+        bytes_down_dense=size_bytes * len(story.reports),
+    )

@@ -1,0 +1,106 @@
+"""What a verifier, or the initiator, knows of a task: its papers, and the models fused so far.
+
+Everything here follows from the chain and the store; it is kept because it is slow to make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from bcfl.core.errors import ArchitectureError, ModelError
+from bcfl.market.fusion.fused_model import FusedModel, outputs_for_task
+from bcfl.market.judging.verification_set import VerificationSet
+from bcfl.market.roles.costs import expect_within
+from bcfl.market.roles.description import (
+    Description,
+    fetch_description,
+    fetch_verification_set,
+)
+from bcfl.market.roles.history import History
+from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
+from bcfl.market.spec.model_blob import TrainedModel
+from bcfl.store.blob_store import BlobStore
+
+__all__ = ["BREAKDOWNS", "Assessment"]
+
+#: What numpy and torch raise over numbers and sizes that nobody foresaw.
+BREAKDOWNS = (ArithmeticError, MemoryError, RuntimeError, ValueError)
+_MOST_VERIFICATION_BYTES = 1 << 26
+#: So many tasks are remembered: who verifies for ever meets many.
+_KEPT = 8
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class Assessment:
+    """Descriptions, verification sets and fused models, by task.
+
+    Parameters
+    ----------
+    store : BlobStore
+    limits : Limits
+        A task that allows larger models is refused.
+    """
+
+    def __init__(self, store: BlobStore, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._store = store
+        self._limits = limits
+        self._descriptions: dict[bytes, Description] = {}
+        self._verification: dict[bytes, VerificationSet] = {}
+        self._fused: dict[int, tuple[list[bytes], FusedModel]] = {}
+
+    def description(self, history: History, task: int) -> Description:
+        """The task's description; raises as ``fetch_description`` and ``expect_within``."""
+        digest = history.launched[task].description
+        if digest not in self._descriptions:
+            found = fetch_description(self._store, digest)
+            expect_within(found.fitness, self._limits)
+            _remember(self._descriptions, digest, found)
+        return self._descriptions[digest]
+
+    def verification(self, history: History, task: int) -> VerificationSet:
+        """The task's verification set; raises as ``fetch_verification_set``."""
+        digest = history.launched[task].description
+        if digest not in self._verification:
+            description = self.description(history, task)
+            found = fetch_verification_set(self._store, description, _MOST_VERIFICATION_BYTES)
+            _remember(self._verification, digest, found)
+        return self._verification[digest]
+
+    def fuse(
+        self, history: History, task: int, models: Sequence[tuple[bytes, TrainedModel]]
+    ) -> FusedModel:
+        """These models (submission, model) as one; those fused before are not fused again.
+
+        One that does not join counts as none, for everybody alike: a panel that bought it
+        anyway must not keep the models after it from being judged, or used.
+        """
+        names = [name for name, _ in models]
+        joined, fused = self._fused.get(task, ([], FusedModel()))
+        if joined != names[: len(joined)]:
+            joined, fused = [], FusedModel()
+        for name, model in models[len(joined) :]:
+            fused = self._join(history, task, fused, model)
+            joined = [*joined, name]
+        _remember(self._fused, task, (joined, fused))
+        return fused
+
+    def _join(
+        self, history: History, task: int, fused: FusedModel, model: TrainedModel
+    ) -> FusedModel:
+        rules = self.description(history, task).fitness
+        verification = self.verification(history, task)
+        try:
+            outputs = outputs_for_task(model, verification, rules.limits)
+            return fused.join(model, outputs, verification, rules.fusion)
+        except (ArchitectureError, ModelError, *BREAKDOWNS):
+            return fused
+
+
+def _remember(cache: dict[_Key, _Value], key: _Key, value: _Value) -> None:
+    cache.pop(key, None)
+    cache[key] = value
+    while len(cache) > _KEPT:
+        del cache[next(iter(cache))]

@@ -1,0 +1,220 @@
+"""The computing contributor: publish a sealed model, open it to its panel, be paid.
+
+PROTOCOL, System B, computing contributor and contract event 1. What it trains is its own
+affair (``bcfl.market.models.training`` is a suggestion); this is everything after that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from functools import partial
+from pathlib import Path
+
+from bcfl.core.errors import ConfigurationError, ContractReverted, ProtocolError
+from bcfl.files import Journal
+from bcfl.keys.accounts import Account
+from bcfl.keys.sealing import encrypt_model, seal_for, seal_share, secret_commitment
+from bcfl.market.contract.ledger_port import MarketLedger
+from bcfl.market.roles.costs import expect_within
+from bcfl.market.roles.description import fetch_description
+from bcfl.market.roles.history import Story, expect_task, read_history, read_story, state_of
+from bcfl.market.roles.opening import address_bytes
+from bcfl.market.roles.pieces import put_pieces
+from bcfl.market.roles.turn import Diary, Turn, attempt, settle
+from bcfl.market.spec.architecture import DEFAULT_LIMITS
+from bcfl.market.spec.model_blob import TrainedModel, encode_model_blob
+from bcfl.market.spec.offer import MAX_OFFER_BYTES, ModelKeys, Offer
+from bcfl.market.spec.terms import MarketPhase, Submission
+from bcfl.store.blob_store import BlobStore
+
+__all__ = ["Contributor"]
+
+#: Share of the answer window that has to be left for a secret to be disclosed: a transaction
+#: that comes too late publishes the secret and earns nothing.
+_MARGIN = 10
+#: Offers of one model, of which somebody else submits the digest first.
+_TRIES = 3
+
+
+class Contributor:
+    """One account's submissions to one market (:class:`bcfl.market.roles.turn.Role`).
+
+    Parameters
+    ----------
+    ledger : MarketLedger
+        Sends from ``account``.
+    store : BlobStore
+    account : Account
+        Its keys derive from this account's, so that no secret of a model is on a disk.
+    folder : Path
+        Of this contributor alone; says what it has offered.
+    """
+
+    def __init__(
+        self, ledger: MarketLedger, store: BlobStore, account: Account, folder: Path
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._account = account
+        self._offers = Journal(folder / "offers.jsonl")
+
+    def submit(self, task: int, model: TrainedModel, *, anew: bool = False) -> bytes:
+        """Publish and submit a model, once; the submission's digest.
+
+        Parameters
+        ----------
+        task : int
+        model : TrainedModel
+        anew : bool
+            Submit it once more if it was submitted before and came to nothing.
+
+        Raises
+        ------
+        ArchitectureError, ConfigurationError
+            The model is beyond the task's limits, or not for its inputs and classes; or the
+            task's limits are beyond what verifiers put up with.
+        ContractReverted
+            The task is closed, or the deposit used up.
+        ProtocolError
+            Somebody submits in our place whatever we publish.
+        """
+        terms = expect_task(self._ledger, task)
+        description = fetch_description(self._store, terms.description)
+        expect_within(description.fitness, DEFAULT_LIMITS)
+        model.architecture.check(description.limits)
+        found = (model.architecture.input_shape, model.architecture.classes)
+        if found != (description.input_shape, description.classes):
+            raise ConfigurationError(
+                f"task {task} takes samples of shape {description.input_shape} and tells "
+                f"{description.classes} classes apart; the model {found[0]} and {found[1]}"
+            )
+        blob = encode_model_blob(model, address_bytes(self._account.address))
+        name = hashlib.sha256(blob).hexdigest()
+        submission = self._offered(task, name)
+        if submission is not None and anew and self._came_to_nothing(submission):
+            submission = None
+        key = description.initiator_key if terms.rules.members_only else None
+        for _ in range(_TRIES):
+            if submission is None:
+                # on disk before it is on the chain: killed in between, the next try submits the
+                # same
+                submission = self._publish(task, blob, key)
+                self._remember(task, name, submission)
+            if self._enter(task, submission):
+                return submission
+            submission = None  # its digest was seen on its way, and taken: seal it anew
+        raise ProtocolError(
+            f"{_TRIES} times somebody else submitted the digest of what was published for task "
+            f"{task}: who sees this account's transactions before they are mined?"
+        )
+
+    def turn(self) -> Turn:
+        """Draw, share, disclose, settle: whatever is due of one's own submissions."""
+        pending = read_history(self._ledger).pending()
+        mine = [each for each in pending if each.contributor == self._account.address]
+        diary = Diary()
+        for story in mine:
+            found = state_of(self._ledger, story)
+            diary.act(story.submission, found, partial(self._act, story, found))
+        if not mine and self._ledger.account_of(self._account.address).credit:
+            self._ledger.withdraw()
+            diary.deeds.append("withdrew its credit")
+        return diary.turn(finished=not mine and not diary.deeds)
+
+    def keys_of(self, task: int, nonce: bytes) -> ModelKeys:
+        """What opens the model of one's own offer: derived from its nonce, never kept."""
+        purpose = b"/".join((address_bytes(self._ledger.address), b"%d" % task, nonce))
+        return ModelKeys(
+            self._account.derive_secret(b"bcfl market shared/" + purpose),
+            self._account.derive_secret(b"bcfl market secret/" + purpose),
+        )
+
+    def _publish(self, task: int, blob: bytes, initiator_key: bytes | None) -> bytes:
+        author, nonce = address_bytes(self._account.address), secrets.token_bytes(16)
+        keys = self.keys_of(task, nonce)
+        sealed = encrypt_model(blob, keys.shared, keys.secret)
+        share = keys.shared if initiator_key is None else seal_share(keys.shared, initiator_key)
+        pieces = put_pieces(self._store, sealed)
+        return self._store.put(Offer(author, nonce, share, len(sealed), pieces).encode())
+
+    def _enter(self, task: int, submission: bytes) -> bool:
+        """Submit, or have submitted before; False if somebody else has that digest."""
+        if (known := self._ledger.submission(submission)) is None:
+            commitment = secret_commitment(self.keys_of(task, self._nonce(submission)).secret)
+            try:
+                self._ledger.submit(task, submission, commitment)
+            except ContractReverted:
+                # a transaction of before this process was killed may have been mined meanwhile
+                if (known := self._ledger.submission(submission)) is None:
+                    raise
+        return known is None or known.contributor == self._account.address
+
+    def _came_to_nothing(self, submission: bytes) -> bool:
+        known = self._ledger.submission(submission)
+        return known is not None and known.phase in (MarketPhase.VOID, MarketPhase.REJECTED)
+
+    def _remember(self, task: int, name: str, submission: bytes) -> None:
+        # with the nonce: a store that loses the offer must not keep us from being paid
+        entry = {"market": self._ledger.address, "task": task, "model": name}
+        nonce = Offer.decode(self._store.get(submission, MAX_OFFER_BYTES)).nonce
+        self._offers.append(entry | {"offer": submission.hex(), "nonce": nonce.hex()})
+
+    def _offered(self, task: int, name: str) -> bytes | None:
+        """The newest offer of that model to that task, unless the store has lost it."""
+        found = [
+            bytes.fromhex(entry["offer"])
+            for entry in self._offers
+            if (entry["market"], entry["task"], entry["model"])
+            == (self._ledger.address, task, name)
+        ]
+        if not found:
+            return None
+        if self._ledger.submission(found[-1]) is None and not self._store.has(found[-1]):
+            return None
+        return found[-1]
+
+    def _nonce(self, submission: bytes) -> bytes:
+        for entry in self._offers:
+            if entry["offer"] == submission.hex():
+                return bytes.fromhex(entry["nonce"])
+        return Offer.decode(self._store.get(submission, MAX_OFFER_BYTES)).nonce
+
+    def _act(self, story: Story, found: Submission) -> str:
+        now = self._ledger.now()
+        if found.phase.is_final:
+            return ""
+        if now > found.deadline:
+            return settle(self._ledger, story.submission, found)
+        match found.phase:
+            case MarketPhase.DRAW if self._enough_verifiers(story, found):
+                draw = partial(self._ledger.draw, story.submission)
+                return attempt(self._ledger, story.submission, found, draw, "drew the panel")
+            case MarketPhase.SHARE:
+                return self._share(story, found)
+            case MarketPhase.DISCLOSE:
+                return self._disclose(story, found, now)
+        return ""
+
+    def _enough_verifiers(self, story: Story, found: Submission) -> bool:
+        barred = {story.contributor, expect_task(self._ledger, story.task).initiator, *found.panel}
+        free = self._ledger.verifiers().keys() - barred
+        return len(free) >= found.panel.count(None)
+
+    def _share(self, story: Story, found: Submission) -> str:
+        history, story = read_story(self._ledger, story)
+        keys = self.keys_of(story.task, self._nonce(story.submission))
+        readers = [history.public_keys[seat] for seat in found.panel if seat is not None]
+        sealed = self._store.put(seal_for(keys.encode(), readers))
+        share = partial(self._ledger.share, story.submission, sealed)
+        deed = "opened the model to its panel"
+        return attempt(self._ledger, story.submission, found, share, deed)
+
+    def _disclose(self, story: Story, found: Submission, now: int) -> str:
+        window = expect_task(self._ledger, story.task).conditions.answer_window
+        if found.deadline - now < window // _MARGIN:
+            return ""
+        keys = self.keys_of(story.task, self._nonce(story.submission))
+        disclose = partial(self._ledger.disclose, story.submission, keys.secret)
+        deed = "disclosed the key, and was paid"
+        return attempt(self._ledger, story.submission, found, disclose, deed)

@@ -1,0 +1,179 @@
+"""What a verifier does with a model before it reports: open, compare keys, fuse, measure.
+
+PROTOCOL, System B, verification contributor. What makes a model fit is
+``bcfl.market.judging.fitness``; what is checked before it is measured is here.
+"""
+
+from __future__ import annotations
+
+from bcfl.core.errors import (
+    ArchitectureError,
+    BlobMissing,
+    CodecError,
+    ConfigurationError,
+    ModelError,
+    SealError,
+)
+from bcfl.keys.accounts import Account
+from bcfl.keys.sealing import check_share, secret_commitment
+from bcfl.market.fusion.fused_model import FusedModel
+from bcfl.market.judging.fitness import Fitness, judge
+from bcfl.market.judging.verification_set import VerificationSet
+from bcfl.market.roles.assessment import BREAKDOWNS, Assessment
+from bcfl.market.roles.description import Description
+from bcfl.market.roles.history import History, Story
+from bcfl.market.roles.opening import fetch_offer, open_model, shared_in_the_clear
+from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
+from bcfl.market.spec.model_blob import TrainedModel
+from bcfl.market.spec.offer import MAX_GRANT_BYTES, ModelKeys, Offer, decode_grant
+from bcfl.market.spec.report import Reason, Report
+from bcfl.store.blob_store import BlobStore
+
+__all__ = ["Examiner"]
+
+#: Longest sealed blob of keys or grants: what is in it, and a slot for each seat.
+_MAX_SEALED_BYTES = MAX_GRANT_BYTES + (1 << 16)
+
+
+class Examiner:
+    """How one verifier examines what it is drawn for.
+
+    Parameters
+    ----------
+    store : BlobStore
+    account : Account
+        The verifier's, to which keys are sealed.
+    limits : Limits
+        The largest models that this machine is lent for.
+    """
+
+    def __init__(self, store: BlobStore, account: Account, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._store = store
+        self._account = account
+        self._assessment = Assessment(store, limits)
+
+    def examine(self, history: History, story: Story, *, patient: bool) -> Fitness:
+        """Open the model, check what payment will disclose, fuse, measure.
+
+        Parameters
+        ----------
+        history : History
+        story : Story
+            Its contributor has shared the keys with a panel on which this verifier sits.
+        patient : bool
+            A blob that is missing may be on its way. Else it counts as one that there is not:
+            of the submission, it is unopenable; of a model bought before, that model is none.
+
+        Returns
+        -------
+        Fitness
+            Whatever is wrong with the submission is a report, and no error.
+
+        Raises
+        ------
+        BlobMissing
+            If ``patient``: nothing is there yet under a digest that the chain names.
+        """
+        try:
+            return self._examine(history, story, patient)
+        except BlobMissing as error:
+            if patient:
+                raise
+            return _refused(Reason.UNOPENABLE, error)
+
+    def _examine(self, history: History, story: Story, patient: bool) -> Fitness:
+        try:
+            description = self._assessment.description(history, story.task)
+            verification = self._assessment.verification(history, story.task)
+        except (ConfigurationError, CodecError, *BREAKDOWNS) as error:
+            # the initiator's fault, or this machine's limits: it pays for the report, all the same
+            return _refused(Reason.UNOPENABLE, error)
+        try:
+            offer, keys = fetch_offer(self._store, story), self._keys(story)
+            objection = _mismatch(history, story, offer, keys, description)
+        except (CodecError, SealError) as error:
+            return _refused(Reason.UNOPENABLE, error)
+        if objection:
+            return Fitness(Report(0, Reason.KEY_MISMATCH), objection)
+        try:
+            model = open_model(self._store, story, offer, keys, description.limits)
+        except SealError as error:
+            return _refused(Reason.UNOPENABLE, error)
+        except (ArchitectureError, CodecError, ModelError) as error:
+            return _refused(Reason.MALFORMED, error)
+        accepted = self._accepted(history, story, description, patient)
+        return _judge(model, accepted, verification, description)
+
+    def _keys(self, story: Story) -> ModelKeys:
+        if story.keys is None:
+            # the chain's state says otherwise: a node that has not heard of the newest events
+            raise BlobMissing("expected the contributor's keys for the panel; found none yet")
+        sealed = self._store.get(story.keys, _MAX_SEALED_BYTES)
+        return ModelKeys.decode(self._account.unseal(sealed))
+
+    def _accepted(
+        self, history: History, story: Story, description: Description, patient: bool
+    ) -> FusedModel:
+        """What was bought before. What the initiator keeps back, or nobody has, counts as none."""
+        granted = self._granted(story, patient)
+        models: list[tuple[bytes, TrainedModel]] = []
+        for digest in story.bought_before:
+            known = history.stories[digest]
+            assert known.secret is not None
+            try:
+                offer = fetch_offer(self._store, known)
+                shared = granted[digest] if digest in granted else shared_in_the_clear(offer)
+                keys = ModelKeys(shared, known.secret)
+                model = open_model(self._store, known, offer, keys, description.limits)
+            except BlobMissing:
+                if patient:
+                    raise
+                continue
+            except (SealError, CodecError, ArchitectureError, ModelError):
+                continue
+            models.append((digest, model))
+        return self._assessment.fuse(history, story.task, models)
+
+    def _granted(self, story: Story, patient: bool) -> dict[bytes, bytes]:
+        if story.models is None:
+            return {}
+        try:
+            sealed = self._store.get(story.models, _MAX_SEALED_BYTES)
+            return decode_grant(self._account.unseal(sealed))
+        except BlobMissing:
+            if patient:
+                raise
+            return {}
+        except (SealError, CodecError):
+            return {}
+
+
+def _mismatch(
+    history: History, story: Story, offer: Offer, keys: ModelKeys, description: Description
+) -> str:
+    """Why what payment discloses would not open this model; empty where it would."""
+    if secret_commitment(keys.secret) != story.key_commitment:
+        return "the secret that was shared is not the one that was committed to"
+    if history.launched[story.task].rules.members_only:
+        if not check_share(offer.share, keys.shared, description.initiator_key):
+            return "the initiator's share does not open to what was shared"
+    elif offer.share != keys.shared:
+        return "the share that was published is not the one that was shared"
+    return ""
+
+
+def _judge(
+    model: TrainedModel,
+    accepted: FusedModel,
+    verification: VerificationSet,
+    description: Description,
+) -> Fitness:
+    try:
+        return judge(model, accepted, verification, description.fitness)
+    except BREAKDOWNS as error:
+        # a verifier that crashes here loses its bond to whoever found out how
+        return _refused(Reason.MALFORMED, error)
+
+
+def _refused(reason: Reason, error: Exception) -> Fitness:
+    return Fitness(Report(0, reason), f"{type(error).__name__}: {error}")

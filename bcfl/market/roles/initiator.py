@@ -1,0 +1,164 @@
+"""The initiator: ask, grant, take what was paid for, and make it one model.
+
+PROTOCOL, System B, initiator and "after payment".
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+
+from bcfl.core.errors import (
+    ArchitectureError,
+    BlobMissing,
+    CodecError,
+    ConfigurationError,
+    ContractReverted,
+    ModelError,
+    SealError,
+)
+from bcfl.keys.accounts import Account
+from bcfl.keys.sealing import seal_for
+from bcfl.market.contract.ledger_port import MarketLedger
+from bcfl.market.fusion.fused_model import FusedModel
+from bcfl.market.roles.assessment import Assessment
+from bcfl.market.roles.history import (
+    History,
+    Story,
+    expect_task,
+    read_history,
+    read_story,
+    state_of,
+)
+from bcfl.market.roles.opening import fetch_offer, open_model, shared_in_the_clear
+from bcfl.market.roles.turn import Diary, Turn, attempt, earliest, settle
+from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
+from bcfl.market.spec.model_blob import TrainedModel
+from bcfl.market.spec.offer import ModelKeys, Offer, encode_grant
+from bcfl.market.spec.terms import MarketPhase, Submission
+from bcfl.store.blob_store import BlobStore
+
+__all__ = ["Initiator"]
+
+
+class Initiator:
+    """One account's task (:class:`bcfl.market.roles.turn.Role`).
+
+    Parameters
+    ----------
+    ledger : MarketLedger
+        Sends from ``account``.
+    store : BlobStore
+    account : Account
+        Who launched the task.
+    task : int
+    limits : Limits
+        The largest models that this machine is lent for.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such task, or somebody else launched it.
+    """
+
+    def __init__(
+        self,
+        ledger: MarketLedger,
+        store: BlobStore,
+        account: Account,
+        task: int,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._account = account
+        self.task = task
+        self.lost: dict[bytes, str] = {}  #: bought, and not to be opened any more: why
+        self._assessment = Assessment(store, limits)
+        initiator = expect_task(ledger, task).initiator
+        if initiator != account.address:
+            raise ConfigurationError(
+                f"task {task} was launched by {initiator}; this account is {account.address}"
+            )
+
+    def turn(self) -> Turn:
+        """Grant, settle what is overdue; once the task is closed, take what is left of it."""
+        diary = Diary()
+        for story in read_history(self._ledger).of_task(self.task):
+            if story.outcome is None:
+                found = state_of(self._ledger, story)
+                diary.act(story.submission, found, partial(self._act, story, found))
+        terms = expect_task(self._ledger, self.task)
+        if not terms.is_closed(self._ledger.now()):
+            diary.wake = earliest(diary.wake, terms.conditions.deadline + 1)
+            return diary.turn()
+        if terms.free and self._collect():
+            diary.deeds.append(f"collected what was left of the deposit: {terms.free} wei")
+        if credit := self._ledger.account_of(self._account.address).credit:
+            self._ledger.withdraw()
+            diary.deeds.append(f"withdrew {credit} wei")
+        return diary.turn(finished=not terms.pending and not diary.deeds)
+
+    def _collect(self) -> bool:
+        try:
+            self._ledger.collect(self.task)
+        except ContractReverted:
+            if expect_task(self._ledger, self.task).free:
+                raise
+            return False  # anyone may, and somebody did
+        return True
+
+    def models(self) -> list[tuple[bytes, TrainedModel]]:
+        """What was paid for, in the order in which it was: (submission, model).
+
+        What is not to be had any more, or was bought by a panel that did not care, is left
+        out, as verifiers leave it out; ``lost`` says what and why.
+        """
+        history = read_history(self._ledger)
+        found: list[tuple[bytes, TrainedModel]] = []
+        self.lost = {}
+        for digest in history.bought[self.task]:
+            try:
+                found.append((digest, self._open(history, history.stories[digest])))
+            except (BlobMissing, SealError, CodecError, ArchitectureError, ModelError) as error:
+                self.lost[digest] = str(error)
+        return found
+
+    def fused(self) -> FusedModel:
+        """The models bought as one; ``FusedModel()`` while there is none."""
+        models = self.models()
+        return self._assessment.fuse(read_history(self._ledger), self.task, models)
+
+    def _act(self, story: Story, found: Submission) -> str:
+        if found.phase.is_final:
+            return ""
+        if self._ledger.now() > found.deadline:
+            return settle(self._ledger, story.submission, found)
+        if found.phase is MarketPhase.GRANT:
+            return self._grant(story, found)
+        return ""
+
+    def _grant(self, story: Story, found: Submission) -> str:
+        history, story = read_story(self._ledger, story)
+        readers = [history.public_keys[seat] for seat in found.panel if seat is not None]
+        shared: dict[bytes, bytes] = {}
+        for digest in story.bought_before:
+            # one that cannot be opened must not keep the task from going on
+            with suppress(BlobMissing, SealError, CodecError):
+                shared[digest] = self._shared(fetch_offer(self._store, history.stories[digest]))
+        models = self._store.put(seal_for(encode_grant(shared), readers))
+        grant = partial(self._ledger.grant, story.submission, models)
+        deed = "opened to the panel what was bought before"
+        return attempt(self._ledger, story.submission, found, grant, deed)
+
+    def _shared(self, offer: Offer) -> bytes:
+        if expect_task(self._ledger, self.task).rules.members_only:
+            return self._account.open_share(offer.share)
+        return shared_in_the_clear(offer)
+
+    def _open(self, history: History, story: Story) -> TrainedModel:
+        offer = fetch_offer(self._store, story)
+        assert story.secret is not None
+        keys = ModelKeys(self._shared(offer), story.secret)
+        limits = self._assessment.description(history, self.task).limits
+        return open_model(self._store, story, offer, keys, limits)

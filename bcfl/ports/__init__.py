@@ -1,1 +1,0 @@
-"""What the protocol needs of the world, as small protocols: ledger, blob store, signer."""

@@ -1,0 +1,116 @@
+"""Where a blob lies, by its digest: for stores that need more than the digest to find it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bcfl.atomic_file import write_atomically
+from bcfl.core.errors import CodecError, StoreUnreachable
+from bcfl.store.local import check_digest, open_without_waiting
+
+__all__ = ["MAX_LOCATOR_CHARS", "Hints", "LocatorIndex"]
+
+MAX_LOCATOR_CHARS = 256
+_MAX_HINTS = 8  # for one digest
+_MAX_HINTED_DIGESTS = 4096
+
+
+class LocatorIndex:
+    """Digest to locator, one small file each, so that several processes may share a folder.
+
+    Only locators that led to the right bytes belong in here; hints of others do not.
+
+    Parameters
+    ----------
+    folder : str, Path or None
+        Made where it does not exist. None keeps the index in memory: it ends with the object.
+    """
+
+    def __init__(self, folder: str | Path | None) -> None:
+        self._folder = None if folder is None else Path(folder).absolute()
+        self._memory: dict[bytes, str] = {}
+
+    def get(self, digest: bytes) -> str | None:
+        """The locator of ``digest``, or None.
+
+        Raises
+        ------
+        CodecError
+            If the file that holds it was damaged.
+        StoreUnreachable
+            If it cannot be read.
+        """
+        check_digest(digest)
+        if self._folder is None:
+            return self._memory.get(digest)
+        path = self._path(self._folder, digest)
+        try:
+            with open(path, "rb", opener=open_without_waiting) as file:
+                found = file.read(MAX_LOCATOR_CHARS + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreUnreachable(
+                f"the blob index at {path} cannot be read: {error.strerror}; check its permissions"
+            ) from error
+        if not 0 < len(found) <= MAX_LOCATOR_CHARS or not found.isascii():
+            raise CodecError(
+                f"expected a locator of 1 to {MAX_LOCATOR_CHARS} ASCII letters in {path}; found "
+                f"{found[:40]!r}; remove that file: the locator comes back with the next message"
+            )
+        return found.decode("ascii")
+
+    def put(self, digest: bytes, locator: str) -> None:
+        """Remember ``locator``, on the disk where there is a folder.
+
+        Raises
+        ------
+        StoreUnreachable
+            If the folder cannot be written.
+        """
+        if self.get(digest) == locator:
+            return
+        if self._folder is None:
+            self._memory[digest] = locator
+            return
+        path = self._path(self._folder, digest)
+        try:
+            write_atomically(path, locator.encode("ascii"))
+        except OSError as error:
+            raise StoreUnreachable(
+                f"the blob index at {path} cannot be written: {error.strerror}; "
+                "check its permissions and the room on the disk"
+            ) from error
+
+    @staticmethod
+    def _path(folder: Path, digest: bytes) -> Path:
+        return folder / digest.hex()[:2] / digest.hex()
+
+
+class Hints:
+    """Locators that somebody's message named and that have led nowhere yet, in memory.
+
+    A flood of wrong hints costs the oldest ones, never memory.
+    """
+
+    def __init__(self) -> None:
+        self._hints: dict[bytes, tuple[str, ...]] = {}
+
+    def add(self, digest: bytes, locator: str) -> None:
+        """Put ``locator`` before all others."""
+        check_digest(digest)
+        others = self.drop(digest, locator)
+        self._hints[digest] = (locator, *others[: _MAX_HINTS - 1])
+        if len(self._hints) > _MAX_HINTED_DIGESTS:
+            del self._hints[next(iter(self._hints))]
+
+    def of(self, digest: bytes) -> tuple[str, ...]:
+        """The hints for ``digest``, the newest first."""
+        return self._hints.get(digest, ())
+
+    def drop(self, digest: bytes, locator: str | None = None) -> tuple[str, ...]:
+        """Forget one hint for ``digest``, or all of them; return those that are left."""
+        left = tuple(one for one in self._hints.pop(digest, ()) if locator not in (None, one))
+        if left:
+            self._hints[digest] = left
+        return left

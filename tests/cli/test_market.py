@@ -1,0 +1,211 @@
+"""``bcfl market``, as a person types it; while a program waits, the others take their turns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.cli import market_programs as programs
+from bcfl.cli.main import app
+from bcfl.cli.samples import load_samples
+from bcfl.keys.accounts import Account
+from bcfl.market.contract.ledger import EthereumMarket
+from bcfl.market.fusion.fused_arrays import load_fused
+from bcfl.market.roles.play import play
+from bcfl.market.roles.verifier import Verifier
+from bcfl.store.local import LocalStore
+
+PASSWORD = "of no use to anybody"
+ETHER = 10**18
+
+
+class Shell:
+    """A person's shell: the commands share a node, a market, a store; each has its own key."""
+
+    def __init__(self, chain: EmbeddedChain, folder: Path) -> None:
+        self.chain = chain
+        self.folder = folder
+        self.others: list[Verifier] = []
+        self.environment = {
+            "BCFL_RPC": chain.url,
+            "BCFL_STORE": str(folder / "blobs"),
+            "BCFL_KEY_PASSWORD": PASSWORD,
+        }
+
+    def run(self, *words: str, who: str = "") -> Result:
+        """Run a command, as somebody."""
+        key = {"BCFL_KEY_FILE": str(self.folder / f"{who}.json")} if who else {}
+        return CliRunner().invoke(app, [*words], env=self.environment | key)
+
+    def person(self, name: str) -> str:
+        """Make a key file, and somebody rich."""
+        result = self.run("key", str(self.folder / f"{name}.json"))
+        assert result.exit_code == 0, result.output
+        self.chain.fund(result.output.strip(), ETHER)
+        return result.output.strip()
+
+    def account(self, name: str) -> Account:
+        return Account.from_key_file(self.folder / f"{name}.json", PASSWORD)
+
+    def verifier(self, name: str, address: str) -> None:
+        """Somebody who verifies whenever another program waits."""
+        self.person(name)
+        account = self.account(name)
+        connection = self.chain.connect(account)
+        ledger = EthereumMarket.attach(connection, address, self.chain.wait_until)
+        store = LocalStore(self.folder / "blobs")
+        self.others.append(Verifier(ledger, store, account, self.folder / name))
+        self.others[-1].register()
+
+    def wait(self, seconds: float) -> None:
+        assert seconds > 0
+        deeds = [deed for other in self.others for deed in other.turn().deeds]
+        assert deeds, "everybody waits for ever"
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    with EmbeddedChain() as chain:
+        shell = Shell(chain, tmp_path)
+        monkeypatch.setattr(programs, "play", partial(play, pause=shell.wait, clock=lambda: 0.0))
+        monkeypatch.chdir(tmp_path)
+        yield shell
+
+
+def opened(shell: Shell) -> str:
+    """A market, example data in ``data/``, and three who verify."""
+    shell.person("initiator")
+    result = shell.run("market", "open", who="initiator")
+    assert result.exit_code == 0, result.output
+    address = result.output.split()[-1]
+    shell.environment["BCFL_MARKET"] = address
+    for name in ("ann", "ben", "cid"):
+        shell.verifier(name, address)
+    result = shell.run("market", "data", "--out", "data", "--parts", "2")
+    assert result.exit_code == 0, result.output
+    return address
+
+
+def launched(shell: Shell, *more: str) -> Result:
+    words = ("market", "launch", "--verification", "data/verification.npz", "--seats", "3")
+    return shell.run(*words, "--quorum", "2", "--submissions", "2", *more, who="initiator")
+
+
+def test_two_models_are_asked_for_sold_and_fused(shell: Shell) -> None:
+    opened(shell)
+    result = launched(shell, "--recommend", "mlp")
+    assert "launched task 1" in result.output, result.output
+    assert "asks for just this already" in launched(shell, "--recommend", "mlp").output
+    for index, name in enumerate(("dora", "emil")):
+        shell.person(name)
+        part = ("--data", f"data/part-{index}.npz", "--epochs", "8")
+        result = shell.run("market", "contribute", "--task", "1", *part, who=name)
+        assert result.exit_code == 0, result.output
+        assert result.output.splitlines()[-2:] == ["withdrew its credit", "paid"]
+    again = shell.run("market", "contribute", "--task", "1", *part, who=name)
+    assert again.output.splitlines()[-1] == "paid"  # gone on with, not sold twice
+    status = json.loads(shell.run("market", "status", "--json").output)
+    assert [entry["phase"] for entry in status["submissions"]] == ["paid", "paid"]
+    assert len(status["verifiers"]) == 3
+    assert status["tasks"][0]["paid"] == 2
+    text = shell.run("market", "status", "--task", "1").output
+    assert "2 of 2" in text
+    assert text.count(" paid") == 2
+    result = shell.run("market", "collect", "--task", "1", who="initiator")
+    assert "2 models fused into fused.safetensors" in result.output, result.output
+    samples = load_samples(Path("data/verification.npz"))
+    fused = load_fused(Path("fused.safetensors"))
+    right = fused.logits(samples.samples).argmax(1) == samples.labels
+    assert right.mean() > 0.9
+
+
+def test_verify_registers_judges_until_the_task_is_over_and_leaves(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(shell)
+    result = launched(shell)
+    shell.person("fred")
+    elsewhere = ("--store", str(shell.folder / "elsewhere"))
+    result = shell.run("market", "verify", "--task", "1", *elsewhere, who="fred")
+    assert (result.exit_code, "is this the folder" in result.stderr) == (1, True)
+    before = shell.chain.connect().balance(shell.account("fred").address)
+
+    def over(seconds: float) -> None:
+        shell.chain.wait_until(shell.others[0]._ledger.now() + 2 * 86_400)
+
+    monkeypatch.setattr(programs, "play", partial(play, pause=over, clock=lambda: 0.0))
+    result = shell.run("market", "verify", "--task", "1", "--leave", who="fred")
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines() == [
+        "registered as a verifier, with a bond of 10000000000000000 wei",
+        "left; bond and fees are paid out",
+    ]
+    after = shell.chain.connect().balance(shell.account("fred").address)
+    assert before - after < ETHER // 1000  # its gas, and not its bond
+    result = shell.run("market", "verify", "--task", "1", who="ann")
+    assert result.output.startswith("still registered: who is drawn and not there loses the bond")
+    result = shell.run("market", "collect", "--task", "1", who="initiator")
+    assert "collected what was left of the deposit" in result.output
+    assert "no model has been bought yet" in result.output
+
+
+def npy(shell: Shell) -> str:
+    """An array that is in no archive."""
+    path = shell.folder / "samples.npy"
+    np.save(path, np.zeros(3))
+    return str(path)
+
+
+def odd(shell: Shell) -> str:
+    """Labels that are article numbers."""
+    path = shell.folder / "odd.npz"
+    np.savez(path, samples=np.zeros((2, 3)), labels=np.array([0, 10**12]))
+    return str(path)
+
+
+Mistake = Callable[[Shell], Result]
+#: What somebody types, the exit status, and some of what it says.
+MISTAKES: list[tuple[Mistake, int, str]] = [
+    (lambda s: s.run("market", "status", "--rpc", "http://127.0.0.1:1"), 1, "no Ethereum node"),
+    (lambda s: s.run("market", "collect", "--task", "1"), 2, "give --key-file"),
+    (lambda s: s.run("market", "collect", "--task", "7", who="initiator"), 2, "found 7"),
+    (lambda s: s.run("market", "status", "--task", "7"), 2, "this market has 0 tasks"),
+    (lambda s: s.run("market", "status", "--market", "0x12"), 2, "expected an address"),
+    (lambda s: s.run("market", "status", "--market", "0x" + "11" * 20), 1, "no contract"),
+    (lambda s: s.run("key", "initiator.json"), 2, "never overwritten"),
+    (lambda s: launched(s, "--reward", "a lot"), 2, "an amount of ether such as 0.01"),
+    (lambda s: launched(s, "--reward", "0"), 2, "reward lies in"),
+    (lambda s: launched(s, "--quorum", "4"), 2, "quorum lies in [1, 3]"),
+    (lambda s: launched(s, "--recommend", "vgg"), 2, "one of cnn, deep_cnn, mlp"),
+    (lambda s: launched(s, "--verification", "nothing.npz"), 2, "expected a .npz file"),
+    (lambda s: launched(s, "--reward", "5000"), 2, "ether"),
+    (lambda s: launched(s, "--reward", "1e999999999999999999"), 2, "an amount of ether"),
+    (lambda s: launched(s, "--reward", "1e99999"), 2, "an amount of ether"),
+    (lambda s: launched(s, "--least-gain", "nan"), 2, "--least-gain is a finite number"),
+    (lambda s: launched(s, "--open-hours", "inf"), 2, "--open-hours is a finite number"),
+    (lambda s: launched(s, "--verification", npy(s)), 2, "expected a .npz file"),
+    (lambda s: launched(s, "--verification", odd(s)), 2, "2 to 1024 classes apart"),
+    (lambda s: s.run("market", "data", "--out", "initiator.json"), 2, "initiator.json"),
+    (lambda s: s.run("market", "data", "--out", "x", "--dataset", "cifar"), 2, "one of digits"),
+]
+
+
+def test_a_mistake_is_one_line_that_says_what_was_expected(shell: Shell) -> None:
+    shell.person("initiator")
+    address = shell.run("market", "open", who="initiator").output.split()[-1]
+    shell.environment["BCFL_MARKET"] = address
+    shell.run("market", "data", "--out", "data", "--parts", "2")
+    for mistake, status, said in MISTAKES:
+        result = mistake(shell)
+        assert result.exit_code == status, (said, result.output)
+        assert result.stderr.startswith("bcfl: ")
+        assert said in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert PASSWORD not in result.output

@@ -1,0 +1,374 @@
+"""A task's contract as the ledger that the protocol asks for: whole rounds, embedded chain."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from eth_utils.crypto import keccak
+
+from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.consensus.contract.events import (
+    BallotCast,
+    Closed,
+    Committed,
+    Equivocated,
+    Ledger,
+    MemberJoined,
+    MemberLeft,
+    Opened,
+    Sealed,
+    Selected,
+    Voided,
+)
+from bcfl.consensus.contract.ledger import PeerLedger
+from bcfl.consensus.spec.domain import (
+    Ballot,
+    Commitment,
+    Phase,
+    SignedBallot,
+    SignedCommitment,
+    SignedSeal,
+    bits,
+    members_in,
+)
+from bcfl.consensus.spec.messages import ballot_message, commitment_message, seal_message
+from bcfl.core.errors import (
+    AccountError,
+    ArtifactError,
+    ContractReverted,
+    LedgerError,
+    TransactionUnknown,
+)
+from bcfl.keys.accounts import Account, derive_account
+from tests.chain.notes import notes
+
+RULES: dict[str, Any] = {
+    "genesis": hashlib.sha256(b"genesis").digest(),
+    "rules": hashlib.sha256(b"rules").digest(),
+    "kappa_ppm": 500_000,
+    "quorum": 2,
+    "commit_window_s": 60,
+    "ballot_window_s": 60,
+    "sealed": False,
+    "stake": 0,
+}
+
+
+def digest(*words: object) -> bytes:
+    return hashlib.sha256(repr(words).encode()).digest()
+
+
+@dataclass
+class Task:
+    """A contract and the accounts of its members."""
+
+    chain: EmbeddedChain
+    ledger: PeerLedger
+    accounts: list[Account]
+
+    def commitment(self, member: int, delta: bytes | None = None) -> SignedCommitment:
+        state = self.ledger.state()
+        said = Commitment(
+            state.round, state.model, delta or digest(state.round, member), state.opened_at
+        )
+        signature = self.accounts[member].sign(commitment_message(self.ledger.domain, said))
+        return SignedCommitment(member, said, signature)
+
+    def ballot(self, member: int, values: dict[int, int]) -> SignedBallot:
+        said = Ballot.from_values(self.ledger.state().round, values)
+        signature = self.accounts[member].sign(ballot_message(self.ledger.domain, said))
+        return SignedBallot(member, said, signature)
+
+    def direct(self, member: int) -> PeerLedger:
+        """The ledger as a member sees it that pays for its own transactions."""
+        self.chain.fund(self.accounts[member].address, 10**18)
+        connection = self.chain.connect(self.accounts[member])
+        return PeerLedger.attach(connection, self.ledger.domain.contract, self.chain.wait_until)
+
+    def open(self) -> None:
+        self.ledger.open_round(self.ledger.state().model, self.ledger.active())
+
+    def commit_all(self) -> None:
+        self.ledger.commit([self.commitment(m) for m in range(len(self.accounts))])
+
+    def cast_all(self, liking: int = 0) -> None:
+        """Everybody rates member ``liking`` best, then by index."""
+        everybody = range(len(self.accounts))
+        self.ledger.cast_ballots(
+            [
+                self.ballot(m, {j: 1000 * (j == liking) + 500 - j for j in everybody if j != m})
+                for m in everybody
+            ]
+        )
+
+
+@pytest.fixture
+def chain() -> Iterator[EmbeddedChain]:
+    with EmbeddedChain() as running:
+        yield running
+
+
+def begin(chain: EmbeddedChain, count: int = 4, **rules: Any) -> Task:
+    accounts = [derive_account(0, "member", index) for index in range(count)]
+    addresses = [] if rules.get("stake") else [account.address for account in accounts]
+    connection = chain.connect(chain.coordinator)
+    ledger = PeerLedger.deploy(connection, chain.wait_until, members=addresses, **(RULES | rules))
+    return Task(chain, ledger, accounts)
+
+
+def test_a_round_goes_through_its_phases_and_leaves_its_events(chain: EmbeddedChain):
+    task = begin(chain)
+    ledger: Ledger = task.ledger
+    assert ledger.members() == tuple(account.address for account in task.accounts)
+    assert (ledger.active(), ledger.rules) == (0b1111, RULES["rules"])
+    assert ledger.coordinator == chain.coordinator.address
+    assert ledger.state().model == RULES["genesis"]
+    assert ledger.state().phase == Phase.IDLE
+
+    opened = ledger.open_round(RULES["genesis"], 0b1111)
+    state = ledger.state()
+    assert (state.round, state.phase, state.expected) == (1, Phase.COMMIT, 0b1111)
+    assert state.commit_deadline == state.opened_at + 60
+
+    sent = ledger.commit([task.commitment(member) for member in range(4)])
+    assert ledger.state().phase == Phase.BALLOT
+    own = [event for event in ledger.events_of(sent.hash) if isinstance(event, Committed)]
+    assert [(e.member, e.digest, e.round) for e in own] == [(m, digest(1, m), 1) for m in range(4)]
+    assert {(e.transaction, e.signed_at) for e in own} == {(sent.hash, state.opened_at)}
+
+    task.cast_all(liking=2)
+    assert ledger.state().phase == Phase.SELECT
+    ledger.select()
+    assert members_in(ledger.state().winners) == (0, 2)
+    ledger.close_round(1, digest("model"))
+    assert ledger.state().model == digest("model")
+    assert ledger.state().phase == Phase.IDLE
+
+    events = ledger.events(opened.block)
+    kinds = [type(event) for event in events]
+    assert kinds == [Opened] + [Committed] * 4 + [BallotCast] * 4 + [Selected, Closed]
+    assert [type(e) for e in ledger.events()[:4]] == [MemberJoined] * 4
+    cast = next(e for e in events if isinstance(e, BallotCast) and e.member == 3)
+    assert [r.member for r in Ballot.decode(1, cast.entries).ratings] == [2, 0, 1]
+    selected = next(event for event in events if isinstance(event, Selected))
+    # m = 4; doubled: a first place is worth 6, a second 4, a third 2
+    assert selected.scores == (6 + 4 + 4, 4 + 4 + 2, 6 * 3, 2 * 3)
+    assert selected.winners == bits([0, 2])
+
+
+def test_equal_points_are_decided_by_the_digests_that_were_committed(chain: EmbeddedChain):
+    task = begin(chain)
+    for round_ in (1, 2):  # in the second, the first one's digests must not be taken
+        task.open()
+        task.commit_all()
+        everybody = range(4)
+        task.ledger.cast_ballots(
+            [task.ballot(m, {j: 7 for j in everybody if j != m}) for m in everybody]
+        )
+        task.ledger.select()
+        best = sorted(everybody, key=lambda m: digest(round_, m))[:2]
+        assert set(members_in(task.ledger.state().winners)) == set(best)
+        task.ledger.close_round(round_, digest(round_))
+
+
+def test_sealed_ballots_are_promised_then_shown(chain: EmbeddedChain):
+    task = begin(chain, sealed=True)
+    task.open()
+    task.commit_all()
+    assert task.ledger.state().phase == Phase.SEAL
+    ballots, seals = [], []
+    for member in range(4):
+        salt = digest("salt", member)[:31] + bytes([member])
+        ballot = Ballot.from_values(1, {j: 50 - j for j in range(4) if j != member})
+        seal = bytes(keccak(ballot.encode() + salt))
+        signature = task.accounts[member].sign(seal_message(task.ledger.domain, 1, seal))
+        seals.append(SignedSeal(member, 1, seal, signature))
+        ballots.append(SignedBallot(member, ballot, salt=salt))
+    task.direct(3).seal_direct(seals[3])
+    task.ledger.seal(seals)
+    direct = task.direct(1).cast_ballot_direct(ballots[1])
+    with pytest.raises(ContractReverted, match="salt"):
+        task.ledger.cast_ballots([replace(ballots[0], salt=ballots[2].salt)])
+    task.ledger.cast_ballots(ballots)
+    task.ledger.select()
+    events = task.ledger.events()
+    assert [e.member for e in events if isinstance(e, Sealed)] == [3, 0, 1, 2]
+    assert [e.member for e in task.ledger.events_of(direct.hash)] == [1]  # type: ignore[attr-defined]
+
+
+def test_members_may_send_for_themselves(chain: EmbeddedChain):
+    task = begin(chain)
+    task.open()
+    task.direct(0).commit_direct(task.commitment(0))
+    with pytest.raises(ContractReverted, match="committed already"):
+        task.direct(0).commit_direct(task.commitment(0))
+    task.commit_all()  # passes over who has committed
+    task.direct(2).cast_ballot_direct(task.ballot(2, {0: 5, 1: 4, 3: 4}))
+    assert task.ledger.state().voted == 0b0100
+    broke = PeerLedger.attach(chain.connect(task.accounts[1]), task.ledger.domain.contract)
+    with pytest.raises(AccountError, match=r"cannot pay for cast_ballot_direct.*0 wei"):
+        broke.cast_ballot_direct(task.ballot(1, {0: 5}))
+    stranger = PeerLedger.attach(chain.connect(), task.ledger.domain.contract)
+    with pytest.raises(AccountError, match="only reads"):
+        stranger.select()
+
+
+def test_deadlines_pass_and_a_round_without_quorum_is_void(chain: EmbeddedChain):
+    task = begin(chain)
+    task.open()
+    task.ledger.commit([task.commitment(1)])
+    with pytest.raises(ContractReverted, match=r"not in .*phase"):
+        task.ledger.select()
+    deadline = task.ledger.state().commit_deadline
+    task.ledger.wait_until(deadline)
+    assert task.ledger.now() > deadline
+    assert task.ledger.state().phase == Phase.SELECT
+    task.ledger.select()
+    voided = [event for event in task.ledger.events() if isinstance(event, Voided)]
+    assert [(e.round, e.committed, e.voted) for e in voided] == [(1, 0b0010, 0)]
+    assert task.ledger.state().winners == 0
+    task.open()
+    assert task.ledger.state().round == 2
+
+
+def test_who_was_attached_without_a_clock_cannot_wait(chain: EmbeddedChain):
+    task = begin(chain)
+    reader = PeerLedger.attach(chain.connect(), task.ledger.domain.contract)
+    reader.wait_until(reader.now() - 1)
+    with pytest.raises(LedgerError, match="cannot wait"):
+        reader.wait_until(reader.now())
+
+
+def test_two_deltas_for_one_round_are_proven(chain: EmbeddedChain):
+    task = begin(chain)
+    task.open()
+    one, other = task.commitment(2), task.commitment(2, digest("another"))
+    task.commit_all()
+    with pytest.raises(LedgerError, match="no equivocation"):
+        task.ledger.prove_equivocation(one, task.commitment(1))
+    with pytest.raises(ContractReverted, match="digests are equal"):
+        task.ledger.prove_equivocation(one, one)
+    sent = task.ledger.prove_equivocation(one, other)
+    (event,) = task.ledger.events_of(sent.hash)
+    assert isinstance(event, Equivocated)
+    assert (event.member, event.digest, event.other_digest) == (2, digest(1, 2), digest("another"))
+    assert task.ledger.state().equivocators == 0b0100
+
+
+def test_forgeries_and_mixtures_are_refused(chain: EmbeddedChain):
+    task = begin(chain)
+    task.open()
+    good = task.commitment(0)
+    forged = replace(good, member=1)
+    with pytest.raises(ContractReverted, match="signed by someone else"):
+        task.ledger.commit([forged])
+    high = bytearray(good.signature)
+    high[32] |= 0x80
+    for signature in (bytes(high), good.signature[:64] + b"\x05"):
+        with pytest.raises(LedgerError, match="no contract takes it"):
+            task.ledger.commit([replace(good, signature=signature)])
+    later = replace(good, commitment=replace(good.commitment, round=2))
+    for batch in ([good, later], []):
+        with pytest.raises(LedgerError, match="of one round"):
+            task.ledger.commit(batch)
+    with pytest.raises(ContractReverted, match="not the current round"):
+        task.ledger.commit([later])
+    elsewhere = begin(chain)  # the same members, the same words, another contract
+    elsewhere.open()
+    with pytest.raises(ContractReverted):
+        elsewhere.ledger.commit([good])
+
+
+def test_members_come_and_go_by_the_coordinators_leave(chain: EmbeddedChain):
+    task = begin(chain)
+    new = derive_account(0, "member", 4)
+    joined = task.ledger.add_member(new.address.lower())
+    (event,) = task.ledger.events_of(joined.hash)
+    assert event == MemberJoined(joined.hash, joined.block, 0, chain.now(), 4, new.address)
+    left = task.ledger.remove_member(1)
+    assert [type(event) for event in task.ledger.events_of(left.hash)] == [MemberLeft]
+    assert task.ledger.active() == 0b11101
+    assert task.ledger.members()[1] == task.accounts[1].address
+    with pytest.raises(AccountError, match="expected an address"):
+        task.ledger.add_member("0x12")
+    with pytest.raises(ContractReverted, match="not the coordinator"):
+        task.direct(0).add_member(derive_account(0, "member", 9).address)
+
+
+def test_members_come_and_go_with_a_stake(chain: EmbeddedChain):
+    task = begin(chain, stake=10**15)
+    own = [task.direct(member) for member in range(3)]
+    for ledger in own:
+        ledger.join()
+    assert task.ledger.active() == 0b111
+    own[1].leave()
+    before = chain.connect().balance(task.accounts[1].address)
+    own[1].withdraw()  # an event of its own, which is none of the ledger's
+    assert chain.connect().balance(task.accounts[1].address) > before
+    assert task.ledger.active() == 0b101
+    assert len(task.ledger.events()) == 4
+
+
+def test_a_transaction_of_another_contract_shows_nothing(chain: EmbeddedChain):
+    task, other = begin(chain), begin(chain)
+    other.open()
+    sent = other.ledger.commit([other.commitment(0)])
+    assert task.ledger.events_of(sent.hash) == ()
+    assert task.ledger.receipt(sent.hash) == sent
+    for number in ("0x" + "0" * 64, "", "not a number"):
+        for look_up in (task.ledger.events_of, task.ledger.receipt):
+            with pytest.raises(TransactionUnknown):
+                look_up(number)
+
+
+def test_only_the_shipped_contract_is_attached_to(chain: EmbeddedChain):
+    task = begin(chain, kappa_ppm=300_000, quorum=3)
+    connection = chain.connect(chain.coordinator)
+    contract = task.ledger.domain.contract
+    assert PeerLedger.attach(connection, contract).rules == RULES["rules"]
+    foreign, _ = connection.deploy(notes(), 1)
+    for address in (foreign, chain.coordinator.address):
+        with pytest.raises(ArtifactError, match="expected PeerConsensus"):
+            PeerLedger.attach(connection, address)
+    with pytest.raises(AccountError, match="expected an address"):
+        PeerLedger.attach(connection, contract[:-1])
+
+
+def test_deploying_says_which_rule_is_out_of_range(chain: EmbeddedChain):
+    for rules, words in (({"kappa_ppm": 0}, "kappa"), ({"quorum": 129}, "quorum")):
+        with pytest.raises(ContractReverted, match=words):
+            begin(chain, **rules)
+
+
+def test_128_members_fit(chain: EmbeddedChain):
+    task = begin(chain, 128)
+    task.open()
+    task.commit_all()
+    assert task.ledger.state().committed == 2**128 - 1
+    # 33 of the largest ballots there can be: a full batch, and one more
+    ballots = [task.ballot(m, {j: 500 - j for j in range(128) if j != m}) for m in range(33)]
+    last = task.ledger.cast_ballots(ballots)
+    assert [e.member for e in task.ledger.events_of(last.hash)] == [32]  # type: ignore[attr-defined]
+    cast = [event for event in task.ledger.events() if isinstance(event, BallotCast)]
+    assert [event.member for event in cast] == list(range(33))
+    full = task.ledger.receipt(cast[0].transaction)
+    task.ledger.wait_until(task.ledger.state().ballot_deadline)
+    # EIP-7825 lets no transaction have more
+    assert max(full.gas, task.ledger.select().gas) < 2**24
+    assert len(members_in(task.ledger.state().winners)) == 64
+    (selected,) = [event for event in task.ledger.events() if isinstance(event, Selected)]
+    assert len(selected.scores) == 128
+    assert sum(selected.scores) == 33 * sum(2 * (128 - place) for place in range(1, 128))
+
+
+def test_a_broken_off_relay_is_taken_up_again(chain: EmbeddedChain):
+    task = begin(chain)
+    task.open()
+    task.ledger.commit([task.commitment(0), task.commitment(1)])
+    task.commit_all()
+    committed = [e.member for e in task.ledger.events() if isinstance(e, Committed)]
+    assert committed == [0, 1, 2, 3]

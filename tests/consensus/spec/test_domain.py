@@ -1,0 +1,165 @@
+"""The nouns: validated once, when they are made."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bcfl.consensus.spec.domain import (
+    MAX_MEMBERS,
+    Ballot,
+    Commitment,
+    Phase,
+    Rating,
+    SignedBallot,
+    SignedCommitment,
+    SignedSeal,
+    bits,
+    members_in,
+)
+from bcfl.core.errors import ProtocolError
+
+GOLDEN = Path(__file__).parent / "golden" / "ballot.hex"
+DIGEST, SIGNATURE = bytes(32), bytes(65)
+members = st.integers(0, MAX_MEMBERS - 1)
+values = st.dictionaries(members, st.integers(0, 2**32 - 1) | st.integers(0, 3))
+
+
+# --- Ballots -----------------------------------------------------------------------------
+
+
+@given(values, st.integers(1, 2**64 - 1))
+def test_decoding_a_ballot_inverts_encoding(row: dict[int, int], round_: int) -> None:
+    ballot = Ballot.from_values(round_, row)
+    assert len(ballot.encode()) == 5 * len(row)
+    assert Ballot.decode(round_, ballot.encode()) == ballot
+    assert {rating.member: rating.value for rating in ballot.ratings} == row
+
+
+@given(values, st.randoms(use_true_random=False))
+def test_a_ballot_stands_in_descending_order_whatever_the_order_of_the_values(
+    row: dict[int, int], random: Any
+) -> None:
+    ballot = Ballot.from_values(1, row)
+    rated = [(rating.value, -rating.member) for rating in ballot.ratings]
+    assert rated == sorted(rated, reverse=True)
+    shuffled = random.sample(list(row.items()), len(row))
+    assert Ballot.from_values(1, dict(shuffled)) == ballot
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_a_ballot_s_or_refused(entries: bytes) -> None:
+    try:
+        ballot = Ballot.decode(1, entries)
+    except ProtocolError:
+        return
+    assert ballot.encode() == entries
+
+
+@pytest.mark.parametrize("length", [1, 4, 6, 9])
+def test_a_ballot_that_breaks_off_is_refused(length: int) -> None:
+    with pytest.raises(ProtocolError, match=f"5 bytes a rating; found {length} bytes"):
+        Ballot.decode(1, bytes(length))
+
+
+def test_a_ballot_out_of_order_is_refused() -> None:
+    with pytest.raises(ProtocolError, match=r"descending order; found \[1, 2\]"):
+        Ballot(1, (Rating(0, 1), Rating(1, 2)))
+
+
+def test_a_ballot_that_rates_a_member_twice_is_refused() -> None:
+    with pytest.raises(ProtocolError, match=r"rates each member once; found \[3, 3\]"):
+        Ballot(1, (Rating(3, 2), Rating(3, 1)))
+
+
+def test_the_golden_ballot() -> None:
+    ballot = Ballot.from_values(7, {0: 5, 127: 2**32 - 1, 3: 2**31, 2: 2**31, 9: 0})
+    assert ballot.encode().hex() == GOLDEN.read_text().strip()
+
+
+# --- Ranges ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: Commitment(0, DIGEST, DIGEST, 0), r"round lies in \[1, 18446744073709551616\)"),
+        (
+            lambda: Commitment(2**64, DIGEST, DIGEST, 0),
+            "round lies in .*; found 18446744073709551616",
+        ),
+        (lambda: Commitment(1, DIGEST, DIGEST, -1), r"timestamp lies in \[0, .*; found -1"),
+        (lambda: Commitment(1, DIGEST, DIGEST, 2**64), "timestamp lies in"),
+        (lambda: Commitment(1, bytes(31), DIGEST, 0), "base is 32 bytes long; found 31"),
+        (lambda: Commitment(1, DIGEST, bytes(33), 0), "digest is 32 bytes long; found 33"),
+        (lambda: SignedCommitment(128, Commitment(1, DIGEST, DIGEST, 0), SIGNATURE), "found 128"),
+        (lambda: SignedCommitment(-1, Commitment(1, DIGEST, DIGEST, 0), SIGNATURE), "found -1"),
+        (
+            lambda: SignedCommitment(0, Commitment(1, DIGEST, DIGEST, 0), b""),
+            "65 bytes long; found 0",
+        ),
+        (lambda: Rating(128, 0), r"member lies in \[0, 128\); found 128"),
+        (lambda: Rating(0, 2**32), r"value lies in \[0, 4294967296\); found 4294967296"),
+        (lambda: Rating(0, -1), "value lies in .*; found -1"),
+        (lambda: Ballot(0, ()), "round lies in"),
+        (lambda: SignedBallot(128, Ballot(1, ()), SIGNATURE), "found 128"),
+        (lambda: SignedBallot(0, Ballot(1, ()), bytes(64)), "65 bytes long; found 64"),
+        (lambda: SignedBallot(0, Ballot(1, ())), "65 bytes long; found 0"),
+        (lambda: SignedBallot(0, Ballot(1, ()), salt=bytes(31)), "salt is 32 bytes long; found 31"),
+        (lambda: SignedSeal(128, 1, DIGEST, SIGNATURE), "found 128"),
+        (lambda: SignedSeal(0, 0, DIGEST, SIGNATURE), "round lies in .*; found 0"),
+        (lambda: SignedSeal(0, 1, bytes(20), SIGNATURE), "seal is 32 bytes long; found 20"),
+        (lambda: SignedSeal(0, 1, DIGEST, bytes(66)), "65 bytes long; found 66"),
+    ],
+)
+def test_what_is_out_of_range_is_never_made(make: Any, reason: str) -> None:
+    with pytest.raises(ProtocolError, match=reason):
+        make()
+
+
+def test_the_ends_of_the_ranges_are_allowed() -> None:
+    commitment = Commitment(2**64 - 1, DIGEST, DIGEST, 2**64 - 1)
+    assert SignedCommitment(127, commitment, SIGNATURE).commitment is commitment
+    assert Rating(127, 2**32 - 1).value == 2**32 - 1
+    assert SignedBallot(0, Ballot(1, ()), salt=DIGEST).signature == b""
+
+
+def test_values_are_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Rating(0, 1).value = 2  # type: ignore[misc]
+
+
+def test_the_phases_are_numbered_as_the_contract_numbers_them() -> None:
+    assert [phase.name for phase in sorted(Phase)] == [
+        "IDLE",
+        "COMMIT",
+        "SEAL",
+        "BALLOT",
+        "SELECT",
+        "SELECTED",
+    ]
+    assert list(map(int, Phase)) == list(range(6))
+
+
+# --- Sets of members ---------------------------------------------------------------------
+
+
+@given(st.sets(members))
+def test_bit_fields_and_members_invert_each_other(some: set[int]) -> None:
+    assert members_in(bits(some)) == tuple(sorted(some))
+
+
+@given(st.integers(0, 2**128 - 1))
+def test_every_bit_field_is_that_of_its_members(field: int) -> None:
+    assert bits(members_in(field)) == field
+
+
+@pytest.mark.parametrize("member", [-1, 128])
+def test_a_bit_field_has_no_room_for_other_members(member: int) -> None:
+    with pytest.raises(ProtocolError, match=f"found {member}"):
+        bits([0, member])

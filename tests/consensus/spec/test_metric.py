@@ -1,0 +1,97 @@
+"""Which metric is the value, and which way it points."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bcfl.consensus.spec.metric import choose_quality
+from bcfl.core.errors import MetricError
+
+
+@pytest.mark.parametrize(
+    ("metrics", "wanted", "name", "quality"),
+    [
+        ({"loss": 2.0, "accuracy": 0.5}, None, "loss", -2.0),
+        ({"eval_loss": 2.0, "eval_acc": 0.5, "num-examples": 9}, None, "eval_loss", -2.0),
+        ({"Val-Loss": 2.0}, None, "Val-Loss", -2.0),
+        ({"eval_acc": 0.5, "num-examples": 9}, None, "eval_acc", 0.5),
+        ({"Accuracy": 1, "f1": 0.3}, None, "Accuracy", 1.0),
+        ({"loss": 2.0, "accuracy": 0.5}, "accuracy", "accuracy", 0.5),
+        ({"eval_loss": 2.0, "eval_acc": 0.5}, "accuracy", "eval_acc", 0.5),
+        ({"eval_loss": 2.0, "eval_acc": 0.5}, "Accuracy", "eval_acc", 0.5),
+        ({"eval_loss": 2.0, "eval_acc": 0.5}, "acc", "eval_acc", 0.5),
+        ({"eval_loss": 2.0, "eval_acc": 0.5}, "loss", "eval_loss", -2.0),
+        ({"f1": 0.25, "loss": 2.0}, "f1", "f1", 0.25),
+        ({"loss": 2.0, "val_loss": 3.0}, "loss", "loss", -2.0),
+        ({"accuracy": 0.5, "balanced_accuracy": 0.4}, "accuracy", "accuracy", 0.5),
+        ({"rmse": 3.0}, "rmse", "rmse", -3.0),
+        ({"perplexity": 3.0}, "perplexity", "perplexity", -3.0),
+        ({"latency": 3.0}, "-latency", "latency", -3.0),
+        ({"eval_latency": 3.0}, "-latency", "eval_latency", -3.0),
+        ({"loss": 3.0}, "-loss", "loss", -3.0),
+        ({"error_free": 3.0}, "+error_free", "error_free", 3.0),
+        ({"neg_log_loss": -0.7}, "neg_log_loss", "neg_log_loss", -0.7),
+        ({"neg_mean_squared_error": -0.7}, "neg_mean", "neg_mean_squared_error", -0.7),
+    ],
+)
+def test_the_metric_and_its_direction(
+    metrics: dict[str, Any], wanted: str | None, name: str, quality: float
+) -> None:
+    assert choose_quality(metrics, wanted) == (name, quality)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "wanted"),
+    [
+        ({}, None),
+        ({"f1": 0.3, "num-examples": 9}, None),
+        ({"train_loss": 1.0, "eval_loss": 2.0}, None),
+        ({"top1_acc": 1.0, "top5_acc": 2.0}, None),
+        ({"eval_loss": 1.0}, "accuracy"),
+        ({"eval_loss": 1.0, "train_loss": 1.0}, "loss"),
+        ({"loss": 1.0}, "f1"),
+        ({"loss": 1.0}, "-f1"),
+    ],
+)
+def test_none_or_several_is_an_error_that_lists_the_names(
+    metrics: dict[str, float], wanted: str | None
+) -> None:
+    with pytest.raises(MetricError) as raised:
+        choose_quality(metrics, wanted)
+    message = str(raised.value)
+    assert (str(sorted(metrics)) if metrics else "found none") in message
+    assert "Set metric= to one of the names" in message
+    if wanted:
+        assert repr(wanted.removeprefix("-")) in message
+
+
+def test_lists_are_passed_over() -> None:
+    metrics = {"loss": [2.0, 3.0], "loss_by_class": [1.0], "accuracy": 0.5}
+    assert choose_quality(metrics, None) == ("accuracy", 0.5)
+    with pytest.raises(MetricError, match=r"found \['accuracy'\]"):
+        choose_quality(metrics, "loss")
+
+
+def test_a_loss_that_is_nan_stays_nan() -> None:
+    name, quality = choose_quality({"loss": math.nan, "accuracy": 0.9}, None)
+    assert name == "loss"
+    assert math.isnan(quality)
+
+
+@given(st.floats(allow_nan=False), st.floats(allow_nan=False))
+def test_the_smaller_loss_and_the_larger_accuracy_are_better(one: float, other: float) -> None:
+    losses = [choose_quality({"loss": value}, None)[1] for value in (one, other)]
+    accuracies = [choose_quality({"acc": value}, None)[1] for value in (one, other)]
+    assert (losses[0] > losses[1]) == (one < other)
+    assert (accuracies[0] > accuracies[1]) == (one > other)
+
+
+def test_the_metrics_are_left_as_they_are() -> None:
+    metrics = {"loss": 1, "acc": [1.0]}
+    choose_quality(metrics, None)
+    assert metrics == {"loss": 1, "acc": [1.0]}

@@ -1,0 +1,169 @@
+"""The rules of a task: ranges, exact shares, one digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import fields
+from decimal import ROUND_CEILING, Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bcfl.consensus.spec.rules import Rules
+from bcfl.core.errors import ConfigurationError
+
+GOLDEN = Path(__file__).parent / "golden" / "rules.json"
+
+#: For every rule another value than the default.
+OTHERS: dict[str, Any] = {
+    "gamma": 0.2,
+    "kappa": 0.500001,
+    "metric": "accuracy",
+    "clip": "none",
+    "combine": "mean",
+    "server_learning_rate": 0.5,
+    "integer_arrays": "keep",
+    "ballots": "sealed",
+    "quorum": 3,
+    "commit_window_s": 601,
+    "ballot_window_s": 601,
+    "inner": "FedAdam",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gamma", 0.0),
+        ("gamma", -0.1),
+        ("gamma", 1.000001),
+        ("gamma", math.nan),
+        ("gamma", math.inf),
+        ("gamma", "0.1"),
+        ("gamma", None),
+        ("gamma", True),
+        ("kappa", 0.0),
+        ("kappa", 1.0),
+        ("kappa", math.nan),
+        ("kappa", 1e-7),
+        ("kappa", 1 / 3),
+        ("kappa", "half"),
+        ("metric", ""),
+        ("metric", "-"),
+        ("metric", 3),
+        ("clip", "median"),
+        ("clip", None),
+        ("combine", "median"),
+        ("combine", ["mean"]),
+        ("server_learning_rate", 0.0),
+        ("server_learning_rate", -1.0),
+        ("server_learning_rate", math.inf),
+        ("server_learning_rate", math.nan),
+        ("server_learning_rate", "1"),
+        ("integer_arrays", "drop"),
+        ("ballots", "secret"),
+        ("quorum", 0),
+        ("quorum", 129),
+        ("quorum", 2.0),
+        ("quorum", True),
+        ("quorum", "2"),
+        ("commit_window_s", 0),
+        ("commit_window_s", 1.5),
+        ("commit_window_s", 2**32 + 1),
+        ("ballot_window_s", 0),
+        ("ballot_window_s", math.inf),
+        ("ballot_window_s", 2**32 + 1),
+        ("inner", None),
+    ],
+)
+def test_a_rule_out_of_range_names_itself_and_what_was_found(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        Rules(**{name: value})
+    assert str(raised.value).startswith(f"{name} is ")
+    assert str(raised.value).endswith(f"; found {value!r}")
+
+
+def test_a_number_beyond_every_float_is_out_of_range_too() -> None:
+    with pytest.raises(ConfigurationError, match=r"gamma is in .*; found inf"):
+        Rules(gamma=10**400)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gamma", 1),
+        ("gamma", 1e-9),
+        ("kappa", 0.000001),
+        ("kappa", 0.999999),
+        ("quorum", 1),
+        ("quorum", 128),
+        ("commit_window_s", 1),
+        ("ballot_window_s", 2**32),
+        ("metric", "-latency"),
+    ],
+)
+def test_the_ends_of_the_ranges_are_allowed(name: str, value: Any) -> None:
+    assert getattr(Rules(**{name: value}), name) == value
+
+
+@given(st.decimals(Decimal("1e-9"), 1, allow_nan=False, places=9), st.integers(1, 10**9))
+def test_gamma_n_is_decimal_arithmetic_rounded_up(gamma: Decimal, n: int) -> None:
+    expected = int((gamma * n).to_integral_value(ROUND_CEILING))
+    assert Rules(gamma=float(gamma)).kept(n) == expected
+
+
+@given(st.floats(0, 1, exclude_min=True), st.integers(1, 10**9))
+def test_at_least_one_entry_is_kept_and_never_more_than_there_are(gamma: float, n: int) -> None:
+    assert 1 <= Rules(gamma=gamma).kept(n) <= n
+
+
+@pytest.mark.parametrize(
+    ("gamma", "n", "kept"),
+    [(0.1, 30, 3), (0.1, 31, 4), (0.07, 100, 7), (0.29, 100, 29), (1, 5, 5), (1e-9, 7, 1)],
+)
+def test_gamma_n_where_binary_arithmetic_would_be_one_off(gamma: float, n: int, kept: int) -> None:
+    assert Rules(gamma=gamma).kept(n) == kept
+
+
+@given(st.integers(1, 999_999))
+def test_kappa_in_parts_per_million_is_exact(ppm: int) -> None:
+    assert Rules(kappa=ppm / 1_000_000).kappa_ppm == ppm
+
+
+def test_every_rule_changes_the_digest() -> None:
+    assert OTHERS.keys() == {field.name for field in fields(Rules)}
+    digests = [Rules(**{name: value}).digest() for name, value in OTHERS.items()]
+    assert len({Rules().digest(), *digests}) == 1 + len(OTHERS)
+
+
+def test_the_same_rules_have_one_digest_however_they_are_written() -> None:
+    assert Rules(gamma=1, server_learning_rate=1).digest() == Rules(gamma=1.0).digest()
+    assert Rules(kappa=5e-1).digest() == Rules(kappa=0.5).digest()
+
+
+@given(st.floats(0, 1, exclude_min=True), st.integers(1, 999_999), st.text(max_size=9))
+def test_rules_survive_json(gamma: float, ppm: int, inner: str) -> None:
+    rules = Rules(gamma=gamma, kappa=ppm / 1_000_000, inner=inner, metric="f1")
+    again = Rules(**json.loads(json.dumps(rules.to_json())))
+    assert again == rules
+    assert again.digest() == rules.digest()
+
+
+def test_the_golden_digests() -> None:
+    golden = json.loads(GOLDEN.read_text())
+    assert Rules().digest().hex() == golden["defaults"]
+    assert Rules(**OTHERS).digest().hex() == golden["others"]
+
+
+def test_the_digest_is_that_of_the_canonical_json() -> None:
+    text = (
+        '{"ballot_window_s":600,"ballots":"open","clip":"median_norm","combine":"carriers_mean",'
+        '"commit_window_s":600,"gamma":0.1,"inner":"","integer_arrays":"refuse","kappa":0.5,'
+        '"metric":null,"quorum":2,"server_learning_rate":1.0}'
+    )
+    assert Rules().digest() == hashlib.sha256(text.encode()).digest()

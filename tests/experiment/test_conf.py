@@ -1,0 +1,232 @@
+"""conf/: every option composes, fits the code that reads it, and says what its knobs mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from bcfl.core.errors import ConfigurationError
+from bcfl.experiment.attacks import Attack
+from bcfl.experiment.clients.engine import EngineSettings
+from bcfl.experiment.clients.models import build_model
+from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
+from bcfl.experiment.configuration import RunSettings, build, read_settings, register_resolvers
+
+CONF = Path(str(files("bcfl.conf")))
+OPTIONS = sorted(path.relative_to(CONF) for path in CONF.glob("*/*.yaml"))
+SHAPES = {"cnn_mnist": (1, 28, 28), "cnn_cifar10": (3, 32, 32)}
+
+
+def composed(*overrides: str) -> DictConfig:
+    register_resolvers()
+    with initialize_config_module("bcfl.conf", version_base="1.3"):
+        return compose("config", [*overrides, "run_dir=somewhere"])
+
+
+def options(group: str) -> list[str]:
+    return [path.stem for path in OPTIONS if path.parent.name == group]
+
+
+def test_there_are_options_of_every_kind() -> None:
+    groups = {"attack", "chain", "contributor", "dataset", "engine", "model", "partition", "store"}
+    assert {path.parent.name for path in OPTIONS} == groups | {"strategy", "training"}
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=str)
+def test_every_option_composes_and_names_what_exists(option: Path) -> None:
+    config = composed(f"{option.parent.name}={option.stem}")
+    given = ["chain.key_file=key.json"] if option == Path("chain/rpc.yaml") else []
+    config = composed(f"{option.parent.name}={option.stem}", *given)
+    resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    targets = list(targets_in(resolved))
+    assert targets
+    for target in targets:
+        assert callable(get_object(target)), target
+
+
+def targets_in(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if "_target_" in value:
+            yield value["_target_"]
+        for item in value.values():
+            yield from targets_in(item)
+
+
+def test_the_defaults_pass_their_own_checks() -> None:
+    settings = read_settings(RunSettings, composed(), "")
+    assert (settings.clients, settings.gamma, settings.kappa) == (10, 0.1, 0.5)
+    assert settings.metric is None
+
+
+@pytest.mark.parametrize("name", options("model"))
+def test_every_model_can_be_built(name: str) -> None:
+    config = composed(f"model={name}")
+    shape = SHAPES.get(name, (1, 8, 8))
+    settings = read_settings(ModelSettings, config.model, "model", shape=shape, classes=10)
+    parameters = build_model(settings, seed=0).parameters()
+    assert 500 < sum(tensor.numel() for tensor in parameters) < 500_000
+
+
+@pytest.mark.parametrize("name", options("training"))
+def test_every_training_is_in_range(name: str) -> None:
+    assert read_settings(TrainingSettings, composed(f"training={name}").training, "training")
+
+
+@pytest.mark.parametrize("name", options("engine"))
+def test_every_engine_is_one(name: str) -> None:
+    engine = read_settings(EngineSettings, composed(f"engine={name}").engine, "engine")
+    assert engine.kind == name
+
+
+@pytest.mark.parametrize("name", options("attack"))
+def test_every_attack_can_be_made_and_is_called_by_its_class(name: str) -> None:
+    attack = build(composed(f"attack={name}"), "attack")
+    assert isinstance(attack, Attack)
+    expected = "no_attack" if name == "none" else name
+    assert re.sub(r"(?<!^)(?=[A-Z])", "_", type(attack).__name__).lower() == expected
+
+
+@pytest.mark.parametrize("name", options("partition"))
+def test_every_partition_counts_the_clients(name: str) -> None:
+    config = composed(f"partition={name}", "clients=7")
+    assert config.partition.partitioner.num_partitions == 7
+
+
+@pytest.mark.parametrize(
+    ("dataset", "model", "epochs"),
+    [("digits", "cnn", 3), ("mnist_test", "cnn_mnist", 1), ("cifar10", "cnn_cifar10", 1)],
+)
+def test_a_data_set_brings_its_model_and_training(dataset: str, model: str, epochs: int) -> None:
+    config = composed(f"dataset={dataset}")
+    assert config.model == composed(f"model={model}").model
+    assert config.training.local_epochs == epochs
+
+
+def test_a_model_on_the_command_line_has_the_last_word() -> None:
+    assert composed("dataset=mnist", "model=logistic").model.kind == "logistic"
+
+
+def test_the_robust_baselines_are_told_how_many_attack() -> None:
+    config = composed("strategy=multi_krum", "attack=sign_flip", "attack.fraction=0.25")
+    assert config.strategy.num_malicious_nodes == 3
+    assert config.strategy.num_nodes_to_select == 7
+
+
+def test_direct_transactions_bring_ether_along() -> None:
+    assert composed().strategy.allowance_wei == 0
+    assert composed("transactions=direct").strategy.allowance_wei == 10**18
+    assert composed("membership=open", "stake_wei=7").strategy.allowance_wei == 10**18 + 7
+
+
+@pytest.mark.parametrize("store", options("store"))
+def test_a_store_does_not_hear_that_it_is_for_members_only(store: str) -> None:
+    config = composed(f"store={store}", "store.encrypt=true")
+    assert config.strategy.encrypt is True
+    assert "encrypt" not in config.strategy.store
+    assert config.strategy.store._target_ == config.store._target_
+
+
+def test_membership_and_stake_are_the_strategys_to_check() -> None:
+    for overrides, said in (
+        (["membership=open"], "stake_wei is at least 1; found 0"),
+        (["stake_wei=5"], "stake_wei=5 needs membership='open'"),
+        (["membership=closed"], "membership is one of ('allow_list', 'open'); found 'closed'"),
+    ):
+        with pytest.raises(ConfigurationError, match=re.escape(said)):
+            build(composed(*overrides), "strategy")
+
+
+@pytest.mark.parametrize("option", [Path("config.yaml"), *OPTIONS], ids=str)
+def test_every_knob_says_what_it_means(option: Path) -> None:
+    lines = (CONF / option).read_text().split("\nhydra:")[0].splitlines()
+    assert lines[0].startswith("# ")
+    for line in lines:
+        knob = re.match(r"\s*(\w+):\s*(\S.*)?$", line)
+        if knob is None or knob[1] in ("_target_", "_args_", "kind", "defaults"):
+            continue
+        heading, copied = knob[2] is None, "${" in line and "${allowance" not in line
+        assert heading or copied or "#" in line, f"{option}: {line!r} has no comment"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["gamma=abc"], "gamma: expected a value of type float; found 'abc'"),
+        (["clients=true"], "clients: expected a value of type int; found True"),
+        (["clients=1"], "clients: expected 2 to 128; found 1"),
+        (["clients=129"], "clients: expected 2 to 128; found 129"),
+        (["rounds=0"], "rounds: expected at least 1; found 0"),
+        (["seed=-1"], "seed: expected 0 to"),
+        (["quorum=11"], "quorum: expected at most clients=10; found 11"),
+        (["metric=3"], "metric: expected a value of type str; found 3"),
+        (["log_level=LOUD"], "log_level: expected one of"),
+    ],
+)
+def test_a_wrong_value_is_named(overrides: list[str], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        read_settings(RunSettings, composed(*overrides), "")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("training.local_epochs=2.5", "training.local_epochs: expected a value of type int"),
+        ("training.local_epochs=0", "training.local_epochs: expected at least 1; found 0"),
+        ("training.batch_size=0", "training.batch_size: expected at least 1; found 0"),
+        ("training.learning_rate=0", "training.learning_rate: expected a positive number"),
+        ("training.momentum=1", "training.momentum: expected in [0, 1); found 1.0"),
+        ("training.weight_decay=-1", "training.weight_decay: expected at least 0"),
+        ("~training.momentum", "training.momentum: expected a value; found none"),
+    ],
+)
+def test_a_wrong_training_is_named(override: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        read_settings(TrainingSettings, composed(override).training, "training")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("model.widths=[16]", "model.pool: expected one true or false for each"),
+        ("model.widths=abc", "model.widths: expected a list; found abc"),
+        ("model.widths=[0,32]", "model.widths: expected positive"),
+        ("model.kind=rnn", "model.kind: expected one of"),
+        ("model={kind: cnn, widths: [8,8,8,8], pool: [true,true,true,true]}", "few enough"),
+    ],
+)
+def test_a_wrong_model_is_named(override: str, said: str) -> None:
+    config = composed("model.widths=[8,8]", "model.pool=[true,true]", override)
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        read_settings(ModelSettings, config.model, "model", shape=(1, 8, 8), classes=10)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["attack=sign_flip", "attack.fraction=2"], "attack.fraction: expected in [0, 1)"),
+        (["attack=gaussian", "attack.scale=0"], "attack.scale: expected a positive number"),
+        (["attack.fraction=0.3"], "attack.fraction: expected 0 unless attack=… names one"),
+    ],
+)
+def test_a_wrong_attack_is_named(overrides: list[str], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        build(composed(*overrides), "attack")
+
+
+def test_what_other_peoples_classes_refuse_is_a_configuration_error() -> None:
+    config = composed("strategy=fed_trimmed_avg", "strategy.beta=0.7")
+    with pytest.raises(ConfigurationError, match="beta"):
+        build(config, "strategy")
+
+
+def test_a_missing_value_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"Missing mandatory value: chain\.key_file$"):
+        build(composed("chain=rpc"), "chain")

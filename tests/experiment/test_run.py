@@ -1,0 +1,249 @@
+"""``bcfl run``: what it leaves behind, that seeds hold, what it says to mistakes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.numpy
+from omegaconf import OmegaConf
+
+from bcfl.core.model import model_digest
+from bcfl.experiment.hydra_entry import run_with_hydra
+from bcfl.store.local import LocalStore
+
+QUICK = "engine=in_process model=logistic training.local_epochs=1 clients=4 rounds=2"
+ROUND_FIELDS = {
+    "round", "accuracy", "loss", "model", "committed", "rejected", "ballots", "scores", "winners",
+    "transactions", "gas", "seconds", "bytes_up", "bytes_up_dense", "bytes_down",
+    "bytes_down_dense", "left_out", "expected", "voted", "void",
+}  # fmt: skip
+
+
+def play(folder: Path, arguments: str = "") -> dict[str, Any]:
+    """Run; the result."""
+    assert run_with_hydra([*shlex.split(f"{QUICK} {arguments}"), f"hydra.run.dir={folder}"]) == 0
+    return result_in(folder)
+
+
+def result_in(folder: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return result
+
+
+def digests(result: dict[str, Any]) -> list[str]:
+    return [entry["model"] for entry in result["rounds"]]
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one run of peer consensus, with the defaults."""
+    folder = tmp_path_factory.mktemp("honest") / "run"
+    play(folder)
+    return folder
+
+
+def test_a_result_says_everything_of_every_round(honest: Path) -> None:
+    result = result_in(honest)
+    assert [entry["round"] for entry in result["rounds"]] == [1, 2]
+    for entry in result["rounds"]:
+        assert set(entry) >= ROUND_FIELDS
+        assert entry["committed"] == [0, 1, 2, 3]
+        assert len(entry["winners"]) == 2
+        assert set(entry["ballots"]) == {"0", "1", "2", "3"}
+        assert "1" not in entry["ballots"]["1"]
+        assert set(entry["gas"]) >= {"open", "commit", "ballot", "select", "close"}
+        assert all(hashes[0].startswith("0x") for hashes in entry["transactions"].values())
+        assert 0 < entry["bytes_up"] < entry["bytes_up_dense"]
+    assert result["initial"]["accuracy"] < 0.3 < result["final"]["accuracy"]
+    assert result["final"]["round"] == 2
+    assert result["error"] == ""
+    gas = [sum(entry["gas"].values()) for entry in result["rounds"]]
+    assert result["totals"]["gas"] == sum(gas)
+    assert result["totals"]["gas_per_round"] == round(sum(gas) / 2)
+
+
+def test_the_model_in_the_folder_is_the_last_one_on_chain(honest: Path) -> None:
+    path = honest / "model.safetensors"
+    with safetensors.safe_open(path, framework="numpy") as file:
+        order = json.loads(file.metadata()["order"])
+    arrays = safetensors.numpy.load_file(path)
+    digest = model_digest({key: arrays[key] for key in order}).hex()
+    assert digest == result_in(honest)["final"]["model"] == digests(result_in(honest))[-1]
+
+
+def test_the_deltas_are_in_the_folder_by_digest(honest: Path) -> None:
+    task = json.loads((honest / "task.json").read_text())
+    store = LocalStore(honest / "blobs")
+    assert store.has(bytes.fromhex(task["genesis"]))
+    assert sum(path.is_file() for path in (honest / "blobs").rglob("*")) >= 2 * 4 + 1
+
+
+def test_the_configuration_is_resolved_but_for_the_folders_place(honest: Path) -> None:
+    text = (honest / "config.yaml").read_text()
+    assert str(honest) not in text
+    config = OmegaConf.create(text)
+    assert "run_dir" not in config
+    assert config.clients == config.strategy.min_available_nodes == 4
+    assert OmegaConf.to_container(config, resolve=False)["store"]["folder"] == "${run_dir}/blobs"
+
+
+def test_a_line_is_written_for_each_round_and_each_measurement(honest: Path) -> None:
+    lines = [json.loads(line) for line in (honest / "rounds.jsonl").read_text().splitlines()]
+    assert [(line["kind"], line["round"]) for line in lines] == [
+        ("evaluation", 0), ("round", 1), ("evaluation", 1), ("round", 2), ("evaluation", 2),
+    ]  # fmt: skip
+
+
+def test_the_same_seed_gives_the_same_models_and_transactions(honest: Path, tmp_path: Path) -> None:
+    one, again = result_in(honest), play(tmp_path / "again")
+    assert digests(again) == digests(one)
+    for a, b in zip(one["rounds"], again["rounds"], strict=True):
+        assert a["transactions"] == b["transactions"]
+        assert a["gas"] == b["gas"]
+
+
+def test_another_seed_gives_another_model(honest: Path, tmp_path: Path) -> None:
+    assert digests(play(tmp_path / "run", "seed=2")) != digests(result_in(honest))
+
+
+def test_a_folder_with_a_run_is_not_written_over(
+    honest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (honest / "result.json").read_bytes()
+    assert run_with_hydra([*shlex.split(QUICK), f"hydra.run.dir={honest}"]) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert (honest / "result.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "strategy", ["fedavg", "krum", "multi_krum", "fed_trimmed_avg", "fed_median", "centralised"]
+)
+def test_every_baseline_learns_and_repeats_to_the_bit(strategy: str, tmp_path: Path) -> None:
+    one, again = (play(tmp_path / name, f"strategy={strategy}") for name in ("one", "again"))
+    assert one["final"]["accuracy"] > one["initial"]["accuracy"]
+    assert digests(one) == digests(again)
+    sent = 0 if strategy == "centralised" else 4 * 650 * 4
+    assert [entry["bytes_up"] >= sent for entry in one["rounds"]] == [True, True]
+
+
+def test_all_strategies_begin_with_the_same_model(honest: Path, tmp_path: Path) -> None:
+    fedavg = play(tmp_path / "fedavg", "strategy=fedavg")
+    central = play(tmp_path / "central", "strategy=centralised")
+    assert fedavg["initial"] == central["initial"] == result_in(honest)["initial"]
+
+
+@pytest.mark.parametrize("attack", ["sign_flip", "gaussian", "label_flip", "lying_reviewer"])
+@pytest.mark.parametrize("strategy", ["peer_consensus", "fedavg"])
+def test_every_attack_is_felt_under_every_kind_of_strategy(
+    attack: str, strategy: str, honest: Path, tmp_path: Path
+) -> None:
+    arguments = f"strategy={strategy} attack={attack} attack.fraction=0.25 rounds=1"
+    result = play(tmp_path / "run", arguments)
+    clean = (
+        result_in(honest)
+        if strategy == "peer_consensus"
+        else play(tmp_path / "clean", "strategy=fedavg rounds=1")
+    )
+    assert result["malicious"] == [3]
+    if strategy == "fedavg":
+        assert digests(result)[0] != digests(clean)[0]
+    else:  # the attacker may lose: it shows in the ballots, whoever wins
+        assert result["rounds"][0]["ballots"] != clean["rounds"][0]["ballots"]
+
+
+def test_a_lying_reviewer_ranks_the_honest_in_reverse(tmp_path: Path) -> None:
+    def ranking(attack: str) -> list[str]:
+        arguments = f"attack={attack} attack.fraction=0.25 rounds=1 clip=none attack.scale=1"
+        ballot = play(tmp_path / attack, arguments)["rounds"][0]["ballots"]["3"]
+        return sorted(ballot, key=lambda member: -ballot[member])
+
+    assert ranking("lying_reviewer") == ranking("sign_flip")[::-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("gama=0.1", "ConfigurationError: no knob is called gama; did you mean gamma?"),
+        ("gamma=0", "ConfigurationError: gamma is in (0, 1]; found 0.0"),
+        ("kappa=1", "ConfigurationError: kappa is in (0, 1); found 1.0"),
+        ("clients=1", "ConfigurationError: clients: expected 2 to 128; found 1"),
+        ("attack=sign_flip attack.fraction=2", "attack.fraction: expected in [0, 1); found 2"),
+        ("strategy=foo", "ConfigurationError: In 'config': Could not find 'strategy/foo'"),
+        ("gamma", "ConfigurationError: Error parsing override 'gamma'"),
+        ("dataset=mnist_test dataset.folder=nowhere", "DatasetUnavailable: mnist_test:"),
+        ("partition.validation_fraction=1", "partition.validation_fraction: expected in (0, 1)"),
+        ("model.kind=cnn", "model.pool: expected"),
+        ("chain=rpc", "Missing mandatory value: strategy.chain.key_file"),
+        ("strategy=fed_trimmed_avg strategy.beta=0.7", "`beta` must be in the range"),
+        ("clients=128 partition=dirichlet", "partition: 1438 images cannot be shared out"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_status_2(
+    arguments: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = shlex.split(f"{QUICK} {arguments}")
+    assert run_with_hydra([*words, f"hydra.run.dir={tmp_path}"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("bcfl: ")
+    assert said in error
+
+
+def test_a_run_that_fails_says_why_and_keeps_what_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*shlex.split(QUICK), "metric=beauty", "rounds=1", f"hydra.run.dir={tmp_path}"]
+    assert run_with_hydra(words) == 1
+    error = capsys.readouterr().err
+    assert "eval_acc" in error
+    assert "eval_loss" in error
+    result = result_in(tmp_path)
+    assert result["final"]["round"] == 0
+    assert "beauty" in result["error"]
+
+
+def test_a_run_that_diverges_still_has_a_result(tmp_path: Path) -> None:
+    result = play(tmp_path, "strategy=fedavg training.learning_rate=1e38 training.momentum=0.9")
+    assert result["final"]["loss"] is None
+    assert result["final"]["accuracy"] < 0.3
+
+
+def test_a_strategy_whose_clients_all_fail_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no disk")
+
+    monkeypatch.setattr("bcfl.experiment.clients.client_app.train_model", fail)
+    words = [*shlex.split(QUICK), "strategy=fedavg", f"hydra.run.dir={tmp_path}"]
+    assert run_with_hydra(words) == 1
+    assert "NobodyLeft: none of 4 clients replied: OSError: no disk" in capsys.readouterr().err
+
+
+def test_a_sweep_sums_itself_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = f"-m {QUICK} strategy=fedavg,centralised seed=1,2 rounds=1 hydra.sweep.dir={tmp_path}"
+    assert run_with_hydra(shlex.split(words)) == 0
+    rows = (tmp_path / "summary.csv").read_text().splitlines()
+    assert rows[0].startswith("job,")
+    assert len(rows) == 1 + 4
+    printed = capsys.readouterr().out
+    assert "summary.csv" in printed
+    assert printed.count("centralised on digits: test accuracy") == 2
+
+
+def test_a_sweep_goes_on_after_a_bad_point(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = f"-m {QUICK} strategy=fedavg clients=1,4 rounds=1 hydra.sweep.dir={tmp_path}"
+    assert run_with_hydra(shlex.split(words)) == 2
+    assert len((tmp_path / "summary.csv").read_text().splitlines()) == 1 + 1
+    assert capsys.readouterr().err.count("clients: expected 2 to 128; found 1") == 1
+
+
+@pytest.mark.timeout(600)
+def test_flowers_own_engine_gives_the_same_models(honest: Path, tmp_path: Path) -> None:
+    assert digests(play(tmp_path / "ray", "engine=ray")) == digests(result_in(honest))

@@ -1,0 +1,73 @@
+"""The shared verification set: checked once, split the same way by everybody."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bcfl.core.errors import ConfigurationError
+from bcfl.market.judging.verification_set import VerificationSet
+
+LABELS = np.repeat(np.arange(3), [10, 7, 2])
+SAMPLES = np.arange(19 * 4, dtype=np.float32).reshape(19, 4)
+SET = VerificationSet(SAMPLES, LABELS, 3)
+
+
+def test_the_parts_are_disjoint_and_complete_and_have_every_class():
+    fusion, measuring = SET.parts()
+    assert sorted([*fusion, *measuring]) == list(range(19))
+    assert np.bincount(LABELS[fusion]).tolist() == [5, 4, 1]
+    assert np.bincount(LABELS[measuring]).tolist() == [5, 3, 1]
+
+
+@pytest.mark.parametrize("share", [0.001, 0.25, 0.999])
+def test_no_part_is_ever_without_a_class(share):
+    for part in replace(SET, fusion_share=share).parts():
+        assert set(LABELS[part]) == {0, 1, 2}
+
+
+def test_the_seed_decides_the_parts():
+    parts = [replace(SET, seed=seed).parts()[0].tolist() for seed in (0, 0, 1)]
+    assert parts[0] == parts[1] != parts[2]
+
+
+def test_the_split_is_pinned():
+    assert SET.parts()[0].tolist() == [2, 3, 4, 6, 7, 10, 12, 13, 16, 18]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"samples": SAMPLES + 1},
+        {"samples": SAMPLES.reshape(19, 2, 2)},
+        {"labels": LABELS[::-1].copy()},
+        {"classes": 4, "labels": np.where(np.arange(19) < 2, 3, LABELS)},
+        {"fusion_share": 0.4},
+        {"seed": 1},
+    ],
+)
+def test_the_digest_depends_on_everything(change):
+    assert SET.digest() == VerificationSet(SAMPLES.copy(), LABELS.copy(), 3).digest()
+    assert replace(SET, **change).digest() != SET.digest()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"samples": SAMPLES.astype(float)}, "finite float32; found float64"),
+        ({"samples": np.full_like(SAMPLES, np.nan)}, "float32 with NaN or infinity"),
+        ({"labels": LABELS.astype(np.int32)}, "found int32"),
+        ({"labels": LABELS[:-1]}, r"one for each of 19 samples; found int64 \(18,\)"),
+        ({"labels": LABELS - 1}, r"labels lie in \[0, 3\)"),
+        ({"classes": 2}, r"labels lie in \[0, 2\)"),
+        ({"classes": 4}, "2 samples or more of every class; found 0 of class 3"),
+        ({"fusion_share": 0.0}, "fusion_share"),
+        ({"fusion_share": 1.0}, "fusion_share"),
+        ({"fusion_share": float("nan")}, "fusion_share"),
+    ],
+)
+def test_what_cannot_be_verified_on_is_refused(change, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        replace(SET, **change)

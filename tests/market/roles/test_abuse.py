@@ -1,0 +1,198 @@
+"""Who sells what is worth nothing is not paid, and who reports what is not so changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.keys.sealing import encrypt_model, seal_share, secret_commitment
+from bcfl.market.fusion.fused_arrays import fused_arrays
+from bcfl.market.models.build import build_module, export_model
+from bcfl.market.roles.contributor import Contributor
+from bcfl.market.roles.opening import address_bytes
+from bcfl.market.roles.pieces import put_pieces
+from bcfl.market.roles.verifier import Verifier
+from bcfl.market.spec.model_blob import TrainedModel
+from bcfl.market.spec.offer import ModelKeys, Offer
+from bcfl.market.spec.report import Reason, Report
+from bcfl.market.spec.terms import MarketPhase, Rules
+from tests.market.conftest import Market
+from tests.market.roles.world import RULES, STAKE, Liar, World
+
+
+class Praiser(Liar):
+    says = Report(1_000_000)
+
+
+class Detractor(Liar):
+    says = Report(0)
+
+
+@pytest.fixture
+def chain() -> Iterator[EmbeddedChain]:
+    with EmbeddedChain() as chain:
+        yield chain
+
+
+def untrained(model: TrainedModel) -> TrainedModel:
+    return export_model(build_module(model.architecture, seed=99), model.architecture)
+
+
+def noisy(model: TrainedModel) -> TrainedModel:
+    """Trained, and then spoilt: below MAFR."""
+    rng = np.random.default_rng(0)
+    weights = {
+        key: (array + rng.normal(0, 3 * array.std() + 1e-3, array.shape)).astype(np.float32)
+        for key, array in model.weights.items()
+    }
+    return TrainedModel(model.architecture, weights)
+
+
+def copied(model: TrainedModel) -> TrainedModel:
+    """The hidden units in another order, as a thief would hide a copy."""
+    weights = dict(model.weights)
+    hidden, output = [key for key in weights if key.endswith(".weight")][-2:]
+    order = np.random.default_rng(0).permutation(len(weights[hidden]))
+    weights[hidden] = weights[hidden][order]
+    weights[hidden.replace("weight", "bias")] = weights[hidden.replace("weight", "bias")][order]
+    weights[output] = np.ascontiguousarray(weights[output][:, order])
+    return TrainedModel(model.architecture, weights)
+
+
+def test_who_sells_a_worthless_model_is_not_paid_and_harms_nobody(
+    chain: EmbeddedChain, market: Market, tmp_path: Path
+) -> None:
+    world = World(chain, tmp_path, market.verification, submissions=4)
+    honest = market.models[3]
+    assert world.see_through(world.offer("honest", honest)).outcome is MarketPhase.PAID
+    before = fused_arrays(world.initiator.fused())
+    for spoil, reason in (
+        (untrained, Reason.MEASURED),
+        (noisy, Reason.MEASURED),
+        (copied, Reason.DUPLICATE),
+    ):
+        name = f"seller of the {spoil.__name__}"
+        fees = {v.address: world.market.account_of(v.address).credit for v in world.judges()}
+        story = world.see_through(world.offer(name, spoil(honest)))
+        assert story.outcome is MarketPhase.REJECTED, name
+        assert {report.reason for report in story.reports.values()} == {reason}
+        assert all(report.fitness <= RULES.mafr for report in story.reports.values())
+        # its stake alone returns: what was a reward stays with the initiator
+        assert world.received(name) == STAKE
+        assert len(story.reports) == 5
+        for verifier in story.reports:
+            assert world.market.account_of(verifier).credit == fees[verifier] + RULES.fee
+    after = fused_arrays(world.initiator.fused())
+    assert list(after) == list(before)
+    assert all(np.array_equal(after[name], array) for name, array in before.items())
+    assert world.settle_up() == 0
+
+
+@pytest.mark.parametrize(
+    ("liars", "model", "honest"),
+    [
+        (Praiser, untrained, MarketPhase.REJECTED),
+        (Detractor, lambda model: model, MarketPhase.PAID),
+    ],
+)
+def test_two_liars_on_a_panel_of_five_change_no_outcome(
+    chain: EmbeddedChain, market: Market, tmp_path: Path, liars, model, honest: MarketPhase
+) -> None:
+    kinds = (Verifier, liars, Verifier, liars, Verifier)
+    world = World(chain, tmp_path, market.verification, verifiers=kinds)
+    story = world.see_through(world.offer("contributor", model(market.models[3])))
+    assert story.outcome is honest
+    said = [report.fitness for report in story.reports.values()]
+    assert said.count(liars.says.fitness) >= 2
+    assert len(set(said)) == 2 or honest is MarketPhase.REJECTED  # who differs stands out
+    assert all(world.market.account_of(verifier).credit == RULES.fee for verifier in story.reports)
+    assert world.settle_up() == 0
+
+
+class WrongSecret(Contributor):
+    """Shares keys that open the model, and commits to others."""
+
+    def _enter(self, task: int, submission: bytes) -> bool:
+        self._ledger.submit(task, submission, secret_commitment(bytes(32)))
+        return True
+
+
+class WrongShare(Contributor):
+    """Gives the initiator a part of the key that opens nothing."""
+
+    def _publish(self, task: int, blob: bytes, initiator_key: bytes | None) -> bytes:
+        author, nonce = address_bytes(self._account.address), bytes(16)
+        keys = self.keys_of(task, nonce)
+        sealed = encrypt_model(blob, keys.shared, keys.secret)
+        wrong = bytes(32) if initiator_key is None else seal_share(bytes(32), initiator_key)
+        pieces = put_pieces(self._store, sealed)
+        return self._store.put(Offer(author, nonce, wrong, len(sealed), pieces).encode())
+
+
+class OtherKeys(Contributor):
+    """Gives the panel keys that do not open the model, but fit everything else."""
+
+    def keys_of(self, task: int, nonce: bytes) -> ModelKeys:
+        return ModelKeys(bytes(32), bytes([1]) * 32)
+
+    def _publish(self, task: int, blob: bytes, initiator_key: bytes | None) -> bytes:
+        author, keys = address_bytes(self._account.address), self.keys_of(task, b"")
+        sealed = encrypt_model(blob, keys.secret, keys.shared)
+        share = keys.shared if initiator_key is None else seal_share(keys.shared, initiator_key)
+        pieces = put_pieces(self._store, sealed)
+        return self._store.put(Offer(author, bytes(16), share, len(sealed), pieces).encode())
+
+
+class NoModel(Contributor):
+    """Seals something that is no model."""
+
+    def _publish(self, task: int, blob: bytes, initiator_key: bytes | None) -> bytes:
+        return super()._publish(task, b"\x80\x04cos\nsystem\n(S'true'\ntR.", initiator_key)
+
+
+class NotItsOwn(Contributor):
+    """Seals the very bytes that somebody else has published."""
+
+    def _publish(self, task: int, blob: bytes, initiator_key: bytes | None) -> bytes:
+        return super()._publish(task, blob[:5] + bytes(20) + blob[25:], initiator_key)
+
+
+class NoPieces(Contributor):
+    """Names pieces that nobody has."""
+
+    def _publish(self, task: int, blob: bytes, initiator_key: bytes | None) -> bytes:
+        whole = Offer.decode(self._store.get(super()._publish(task, blob, initiator_key), 10**6))
+        lost = Offer(whole.contributor, whole.nonce, whole.share, whole.size_bytes, (bytes(32),))
+        return self._store.put(lost.encode())
+
+
+@pytest.mark.parametrize(
+    ("cheat", "reason", "members_only"),
+    [
+        (WrongSecret, Reason.KEY_MISMATCH, False),
+        (WrongShare, Reason.KEY_MISMATCH, False),
+        (WrongShare, Reason.KEY_MISMATCH, True),
+        (OtherKeys, Reason.UNOPENABLE, False),
+        (NoModel, Reason.MALFORMED, True),
+        (NotItsOwn, Reason.MALFORMED, False),
+        (NoPieces, Reason.UNOPENABLE, False),
+    ],
+)
+def test_who_sells_what_payment_would_not_open_is_found_out_before(
+    chain: EmbeddedChain,
+    market: Market,
+    tmp_path: Path,
+    cheat: type[Contributor],
+    reason: Reason,
+    members_only: bool,
+) -> None:
+    rules = Rules(10**15, 10**13, 700_000, 2, 2, 0, members_only)
+    world = World(chain, tmp_path, market.verification, rules=rules, verifiers=(Verifier,) * 2)
+    story = world.see_through(world.offer("cheat", market.models[3], cheat))
+    assert story.outcome is MarketPhase.REJECTED
+    assert {report.reason for report in story.reports.values()} == {reason}
+    assert world.settle_up() == 0

@@ -1,0 +1,259 @@
+"""Whatever an initiator, a contributor or a thief comes up with: verifiers report, and go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.cli import market_programs as programs
+from bcfl.core.errors import NodeUnreachable, ProtocolError, StoreUnreachable
+from bcfl.core.model import encode_model
+from bcfl.keys.accounts import derive_account
+from bcfl.keys.sealing import encrypt_model, seal_for, secret_commitment
+from bcfl.market.contract.ledger import EthereumMarket
+from bcfl.market.federation.record import describe_round
+from bcfl.market.judging.fitness import FitnessRules
+from bcfl.market.models.architectures import mlp
+from bcfl.market.models.build import build_module, export_model
+from bcfl.market.roles.assessment import Assessment
+from bcfl.market.roles.contributor import Contributor
+from bcfl.market.roles.description import publish_description
+from bcfl.market.roles.examination import Examiner
+from bcfl.market.roles.history import History, Story, state_of
+from bcfl.market.roles.opening import address_bytes
+from bcfl.market.roles.pieces import put_pieces
+from bcfl.market.roles.play import play
+from bcfl.market.roles.turn import Turn
+from bcfl.market.roles.verifier import Verifier
+from bcfl.market.spec.model_blob import encode_model_blob
+from bcfl.market.spec.offer import ModelKeys, Offer
+from bcfl.market.spec.report import Reason
+from bcfl.market.spec.terms import MarketPhase, Rules
+from bcfl.store.local import LocalStore
+from tests.market.conftest import Market
+from tests.market.roles.world import World
+
+RULES = Rules(10**15, 10**13, 700_000, seats=2, quorum=2, redraws=1)
+JUDGE, SELLER = derive_account(0, "judge", 0), derive_account(0, "seller", 0)
+KEYS = ModelKeys(bytes(32), bytes([1]) * 32)
+Edit = Callable[[dict[str, Any], LocalStore], None]
+
+
+@pytest.fixture
+def chain() -> Iterator[EmbeddedChain]:
+    with EmbeddedChain() as chain:
+        yield chain
+
+
+def told(store: LocalStore, market: Market, edit: Edit) -> tuple[History, Story]:
+    """A history without a chain: one task, whose description was edited, and a good model."""
+    key = derive_account(0, "initiator", 0).public_key
+    digest = publish_description(store, "x", key, market.verification, FitnessRules())
+    description = json.loads(store.get(digest, 10**6))
+    edit(description, store)
+    author = address_bytes(SELLER.address)
+    sealed = encrypt_model(encode_model_blob(market.models[3], author), KEYS.shared, KEYS.secret)
+    offer = Offer(author, bytes(16), KEYS.shared, len(sealed), put_pieces(store, sealed))
+    story = Story(
+        store.put(offer.encode()), 1, SELLER.address, secret_commitment(KEYS.secret), (), {}
+    )
+    story.keys = store.put(seal_for(KEYS.encode(), [JUDGE.public_key]))
+    launched: Any = SimpleNamespace(
+        description=store.put(json.dumps(description).encode()),
+        rules=SimpleNamespace(members_only=description["initiator_key"] != key.hex()),
+    )
+    return History({1: launched}, {story.submission: story}, {1: []}, {}), story
+
+
+def without_a_row(description: dict[str, Any], store: LocalStore) -> None:
+    arrays = {"samples": np.array(1.0, np.float32), "labels": np.array(1)}
+    blob = encode_model(arrays)
+    pieces = [digest.hex() for digest in put_pieces(store, blob)]
+    description |= {"verification": pieces, "verification_bytes": len(blob), "input_shape": []}
+
+
+def too_many(description: dict[str, Any], store: LocalStore) -> None:
+    count = 60_000
+    labels = np.arange(count) % 10
+    blob = encode_model({"samples": np.zeros((count, 1), np.float32), "labels": labels})
+    pieces = [digest.hex() for digest in put_pieces(store, blob)]
+    description |= {"verification": pieces, "verification_bytes": len(blob), "input_shape": [1]}
+
+
+HOSTILE: dict[str, Edit] = {
+    "a key that is no point": lambda d, _: d.update(initiator_key="05" * 64),
+    "a seed below zero": lambda d, _: d.update(seed=-1),
+    "labels that are no row": without_a_row,
+    "more samples than anybody can bear": too_many,
+}
+
+
+@pytest.mark.parametrize("edit", HOSTILE.values(), ids=HOSTILE.keys())
+def test_no_description_keeps_a_verifier_from_reporting(
+    market: Market, tmp_path: Path, edit: Edit
+) -> None:
+    store = LocalStore(tmp_path)
+    examiner = Examiner(store, JUDGE)
+    honest = examiner.examine(*told(store, market, lambda d, s: None), patient=True)
+    assert honest.report.reason is Reason.MEASURED
+    found = examiner.examine(*told(store, market, edit), patient=True)
+    assert found.report.reason is Reason.UNOPENABLE, found.finding
+
+
+def test_a_bought_model_that_does_not_join_counts_as_none(market: Market, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    history, _ = told(store, market, lambda d, s: None)
+    architecture = mlp(market.images.shape, 7)  # the task has ten classes
+    foreign = export_model(build_module(architecture, seed=0), architecture)
+    assessment = Assessment(store)
+    models = [(b"1" * 32, foreign), (b"2" * 32, market.models[3])]
+    fused = assessment.fuse(history, 1, models)
+    assert fused.models == (market.models[3],)
+    assert assessment.fuse(history, 1, models) is fused  # and is remembered so
+
+
+def test_what_is_remembered_of_tasks_is_bounded(market: Market, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    assessment = Assessment(store)
+    for number in range(12):
+        history, _ = told(store, market, lambda d, s, n=number: d.update(name=str(n)))
+        assessment.verification(history, 1)
+    assert len(assessment._verification) == len(assessment._descriptions) == 8
+
+
+def test_one_bought_model_that_nobody_has_any_more_costs_the_initiator_no_other(
+    chain: EmbeddedChain, market: Market, tmp_path: Path
+) -> None:
+    rules = Rules(10**15, 10**13, 700_000, 2, 2, 1, members_only=True)
+    world = World(chain, tmp_path, market.verification, rules=rules, verifiers=(Verifier,) * 2)
+    first = world.see_through(world.offer("first", market.models[3])).submission
+    world.store._path(first).unlink()
+    second = world.see_through(world.offer("second", market.models[0]))
+    assert second.outcome is MarketPhase.PAID  # it was granted all the same
+    assert [digest for digest, _ in world.initiator.models()] == [second.submission]
+    assert list(world.initiator.lost) == [first]
+    assert len(world.initiator.fused().models) == 1
+
+
+def test_a_contributor_is_paid_although_the_store_has_lost_its_offer(
+    chain: EmbeddedChain, market: Market, tmp_path: Path
+) -> None:
+    world = World(chain, tmp_path, market.verification, rules=RULES, verifiers=(Verifier,) * 2)
+    submission = world.offer("contributor", market.models[3])
+    world.see_through(submission, until=MarketPhase.DISCLOSE)
+    world.store._path(submission).unlink()
+    assert world.see_through(submission).outcome is MarketPhase.PAID
+
+
+class Watched:
+    """A ledger whose transactions a thief sees first, so many times."""
+
+    def __init__(self, ledger: EthereumMarket, thief: EthereumMarket, times: int) -> None:
+        self._ledger = ledger
+        self._thief = thief
+        self._times = times
+
+    def submit(self, task: int, submission: bytes, commitment: bytes) -> Any:
+        if self._times:
+            self._times -= 1
+            self._thief.submit(task, submission, commitment)
+        return self._ledger.submit(task, submission, commitment)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+
+def test_a_digest_that_a_thief_submits_first_is_given_up_and_the_model_sealed_anew(
+    chain: EmbeddedChain, market: Market, tmp_path: Path
+) -> None:
+    world = World(chain, tmp_path, market.verification, rules=RULES, submissions=9)
+    _, thief = world.somebody("thief")
+
+    def submit(name: str, times: int) -> str:
+        account, ledger = world.somebody(name)
+        watched: Any = Watched(ledger, thief, times)
+        contributor = Contributor(watched, world.store, account, tmp_path / name)
+        submission = contributor.submit(world.task, market.models[3])
+        assert contributor.submit(world.task, market.models[3]) == submission
+        return state_of(world.market, world.story(submission)).contributor
+
+    assert submit("contributor", 1) == world.accounts["contributor"].address
+    with pytest.raises(ProtocolError, match="3 times somebody else submitted"):
+        submit("other", 9)
+
+
+def test_a_submission_that_makes_trouble_keeps_a_verifier_from_no_other(
+    chain: EmbeddedChain, market: Market, tmp_path: Path
+) -> None:
+    world = World(chain, tmp_path, market.verification, rules=RULES, verifiers=(Verifier,) * 2)
+    names = ("first", "second")
+    offers = [world.offer(n, market.models[i]) for n, i in zip(names, (3, 0), strict=True)]
+    for submission in offers:
+        world.see_through(submission, until=MarketPhase.SEAL, absent=world.verifiers)
+
+    class Flaky:
+        def get(self, digest: bytes, max_bytes: int) -> bytes:
+            if digest == offers[0]:
+                raise StoreUnreachable("gone")
+            return world.store.get(digest, max_bytes)
+
+    account, ledger = world.somebody("verifier 0")
+    store: Any = Flaky()
+    turn = Verifier(ledger, store, account, tmp_path / "flaky").turn()
+    assert [deed.split(":")[0] for deed in turn.deeds] == ["sealed its report"]
+    assert turn.troubles == (f"gone ({offers[0].hex()[:8]})",)
+    assert turn.wake is not None
+
+
+def test_a_node_that_goes_away_is_waited_for() -> None:
+    lines: list[str] = []
+    turns = iter([None, None, Turn(deeds=("did it",)), Turn(finished=True)])
+
+    class Role:
+        def turn(self) -> Turn:
+            if (turn := next(turns)) is None:
+                raise NodeUnreachable("nobody answers.")
+            return turn
+
+    waited: list[float] = []
+    nothing: Any = None
+    play(Role(), nothing, lines.append, pause=waited.append)
+    assert lines == ["nobody answers. Trying again.", "did it"]
+    assert len(waited) == 2
+
+
+def test_a_role_in_trouble_makes_a_quiet_chain_move_on_and_keeps_no_processor_busy() -> None:
+    turns = iter([Turn(wake=5, troubles=("a",)), Turn(wake=7), Turn(finished=True)])
+    done: list[tuple[str, float]] = []
+    role: Any = SimpleNamespace(turn=lambda: next(turns))
+    chain: Any = SimpleNamespace(wait_until=lambda time: done.append(("wait", time)))
+    play(role, chain, lambda _: None, pause=lambda s: done.append(("pause", s)), clock=lambda: 9)
+    assert done == [("wait", 5), ("pause", 2.0), ("wait", 7)]
+
+
+@pytest.mark.parametrize(("busy", "free"), [(0, True), (1, False)])
+def test_a_verifier_stays_while_a_panel_of_another_task_waits_for_it(busy: int, free: bool) -> None:
+    terms = SimpleNamespace(taken=1, pending=0, conditions=SimpleNamespace(submissions=1))
+    ledger = SimpleNamespace(
+        task=lambda _: terms, account_of=lambda _: SimpleNamespace(busy=busy), now=lambda: 0
+    )
+    desk: Any = SimpleNamespace(ledger=ledger, account=JUDGE)
+    assert programs._is_free(desk, 1) is free
+
+
+def test_a_round_in_which_a_stranger_verified_is_described() -> None:
+    report: Any = SimpleNamespace(fitness=500_000, reason=Reason.MEASURED)
+    story = Story(bytes(32), 1, SELLER.address, bytes(32), (), {"0xstranger": report})
+    story.reports[JUDGE.address] = report
+    story.outcome = MarketPhase.REJECTED
+    nodes = [SELLER.address, JUDGE.address]
+    record = describe_round(1, story, [], len, nodes, models=0, size_bytes=0, seconds={})
+    assert record.fitness == {1: 0.5}
+    assert record.reasons == {1: "measured"}

@@ -1,0 +1,120 @@
+"""Whoever stays away, at whichever step: the others go on by the deadlines, and no wei is stuck."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.market.roles.verifier import Verifier
+from bcfl.market.spec.terms import MarketPhase, Rules
+from tests.market.conftest import Market
+from tests.market.roles.world import BOND, STAKE, World
+
+RULES = Rules(reward=10**15, fee=10**13, mafr=700_000, seats=2, quorum=2, redraws=1)
+
+
+@pytest.fixture
+def chain() -> Iterator[EmbeddedChain]:
+    with EmbeddedChain() as chain:
+        yield chain
+
+
+def world(chain: EmbeddedChain, market: Market, folder: Path, **options: object) -> World:
+    rules = options.pop("rules", RULES)
+    return World(
+        chain,
+        folder,
+        market.verification,
+        rules=rules,
+        verifiers=(Verifier,) * 3,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("step", [MarketPhase.SEAL, MarketPhase.REVEAL])
+def test_a_verifier_that_vanishes_is_replaced_and_loses_its_bond(
+    chain: EmbeddedChain, market: Market, tmp_path: Path, step: MarketPhase
+) -> None:
+    here = world(chain, market, tmp_path)
+    submission = here.offer("contributor", market.models[3])
+    here.see_through(submission, until=step)
+    gone = here.seated(submission)[0]
+    story = here.see_through(submission, absent=[gone])
+    assert story.outcome is MarketPhase.PAID
+    lost = here.accounts[gone].address
+    assert lost not in story.reports
+    account = here.market.account_of(lost)
+    assert (account.is_registered, account.credit) == (False, 0)
+    assert here.verifiers[gone].turn().finished
+    kept = {name: verifier for name, verifier in here.verifiers.items() if name != gone}
+    here.verifiers = kept
+    assert here.settle_up() == 0
+
+
+@pytest.mark.parametrize("step", [MarketPhase.SHARE, MarketPhase.DISCLOSE])
+def test_a_contributor_that_keeps_its_keys_back_is_not_paid_and_loses_its_stake(
+    chain: EmbeddedChain, market: Market, tmp_path: Path, step: MarketPhase
+) -> None:
+    here = world(chain, market, tmp_path)
+    submission = here.offer("contributor", market.models[3])
+    here.see_through(submission, until=step)
+    story = here.see_through(submission, absent=["contributor"])
+    assert (story.outcome, story.cause) == (MarketPhase.VOID, step)
+    assert here.received("contributor") == 0
+    # panels that did their work are paid for it
+    paid = sum(here.received(judge) for judge in here.verifiers)
+    assert paid == (2 * RULES.fee if step is MarketPhase.DISCLOSE else 0)
+    # what came to nothing may be tried again
+    again = here.contributors["contributor"].submit(here.task, market.models[3], anew=True)
+    assert here.see_through(again).outcome is MarketPhase.PAID
+    assert here.settle_up() == 0
+
+
+def test_an_initiator_that_does_not_grant_gets_nothing(
+    chain: EmbeddedChain, market: Market, tmp_path: Path
+) -> None:
+    rules = Rules(10**15, 10**13, 700_000, 2, 2, 1, members_only=True)
+    here = world(chain, market, tmp_path, rules=rules)
+    first = here.see_through(here.offer("first", market.models[3]))
+    assert first.outcome is MarketPhase.PAID
+    second = here.see_through(here.offer("second", market.models[0]), absent=["initiator"])
+    assert (second.outcome, second.cause) == (MarketPhase.VOID, MarketPhase.GRANT)
+    assert here.received("second") == STAKE
+    assert here.settle_up() == 0
+
+
+def test_without_verifiers_a_submission_is_void_and_costs_nothing(
+    chain: EmbeddedChain, market: Market, tmp_path: Path
+) -> None:
+    here = World(chain, tmp_path, market.verification, rules=RULES, verifiers=(Verifier,))
+    story = here.see_through(here.offer("contributor", market.models[3]))
+    assert (story.outcome, story.cause) == (MarketPhase.VOID, MarketPhase.DRAW)
+    assert here.received("contributor") == STAKE
+    assert here.settle_up() == 0
+
+
+def test_verifiers_that_come_late_are_drawn_all_the_same(
+    chain: EmbeddedChain, market: Market, tmp_path: Path
+) -> None:
+    here = World(chain, tmp_path, market.verification, rules=RULES, verifiers=(Verifier,))
+    submission = here.offer("contributor", market.models[3])
+    assert not any(role.turn().deeds for role in here.present())
+    here.verify("late")
+    assert here.see_through(submission).outcome is MarketPhase.PAID
+    assert here.settle_up() == 0
+    assert here.received("late") == BOND + RULES.fee
+
+
+def test_a_verifier_on_a_panel_cannot_leave(
+    chain: EmbeddedChain, market: Market, tmp_path: Path
+) -> None:
+    here = world(chain, market, tmp_path)
+    submission = here.offer("contributor", market.models[3])
+    here.see_through(submission, until=MarketPhase.SEAL)
+    judge = here.verifiers[here.seated(submission)[0]]
+    with pytest.raises(Exception, match="a panel waits for you"):
+        judge.leave()
+    assert here.balance() >= 3 * BOND

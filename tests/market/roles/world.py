@@ -1,0 +1,163 @@
+"""A market with people in it, on the embedded chain: who is absent lets everybody wait."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.keys.accounts import Account, derive_account
+from bcfl.market.contract.events import Withdrawn
+from bcfl.market.contract.ledger import EthereumMarket
+from bcfl.market.judging.fitness import Fitness, FitnessRules
+from bcfl.market.judging.verification_set import VerificationSet
+from bcfl.market.roles.contributor import Contributor
+from bcfl.market.roles.description import publish_description
+from bcfl.market.roles.history import History, Story, read_history, state_of
+from bcfl.market.roles.initiator import Initiator
+from bcfl.market.roles.turn import Role, earliest
+from bcfl.market.roles.verifier import Verifier
+from bcfl.market.spec.model_blob import TrainedModel
+from bcfl.market.spec.report import Report
+from bcfl.market.spec.terms import Conditions, MarketPhase, Rules
+from bcfl.store.local import LocalStore
+
+ETHER = 10**18
+BOND, STAKE = 10**16, 10**14
+RULES = Rules(reward=10**15, fee=10**13, mafr=700_000, seats=5, quorum=3, redraws=1)
+_PATIENCE = 60  #: looks at the chain that a submission may take
+
+
+class Liar(Verifier):
+    """Reports what it likes, without a look at the model."""
+
+    says = Report(1_000_000)
+
+    def examine(self, history: History, story: Story, *, patient: bool) -> Fitness:
+        return Fitness(self.says, "because")
+
+
+class World:
+    """One marketplace, one task, and a verifier for each of ``verifiers``."""
+
+    def __init__(
+        self,
+        chain: EmbeddedChain,
+        folder: Path,
+        verification: VerificationSet,
+        *,
+        rules: Rules = RULES,
+        verifiers: Collection[type[Verifier]] = (Verifier,) * 6,
+        submissions: int = 3,
+        fitness: FitnessRules | None = None,
+    ) -> None:
+        self.chain = chain
+        self.folder = folder
+        self.store = LocalStore(folder / "blobs")
+        deployer = chain.connect(chain.coordinator)
+        self.market = EthereumMarket.deploy(deployer, chain.wait_until, bond=BOND)
+        self.rules = rules
+        self.accounts: dict[str, Account] = {}
+        account, ledger = self.somebody("initiator")
+        description = publish_description(
+            self.store, "test", account.public_key, verification, fitness or FitnessRules()
+        )
+        conditions = Conditions(submissions, STAKE, ledger.now() + 10**6, 600, 700, 800)
+        self.task = ledger.launch(description, rules, conditions).task
+        self.initiator = Initiator(ledger, self.store, account, self.task)
+        self.verifiers: dict[str, Verifier] = {}
+        for index, kind in enumerate(verifiers):
+            self.verify(f"verifier {index}", kind)
+        self.contributors: dict[str, Contributor] = {}
+
+    def somebody(self, name: str) -> tuple[Account, EthereumMarket]:
+        """An account with an ether, and the market seen from it."""
+        account = derive_account(0, name, 0)
+        if name not in self.accounts:
+            self.chain.fund(account.address, ETHER)
+        self.accounts[name] = account
+        connection = self.chain.connect(account)
+        return account, EthereumMarket.attach(
+            connection, self.market.address, self.chain.wait_until
+        )
+
+    def verify(self, name: str, kind: type[Verifier] = Verifier) -> Verifier:
+        """A verifier that comes, and registers."""
+        account, ledger = self.somebody(name)
+        self.verifiers[name] = kind(ledger, self.store, account, self.folder / name)
+        self.verifiers[name].register()
+        return self.verifiers[name]
+
+    def offer(self, name: str, model: TrainedModel, kind: type[Contributor] = Contributor) -> bytes:
+        """Have somebody submit a model; its digest."""
+        account, ledger = self.somebody(name)
+        self.contributors[name] = kind(ledger, self.store, account, self.folder / name)
+        return self.contributors[name].submit(self.task, model)
+
+    def story(self, submission: bytes) -> Story:
+        return read_history(self.market).stories[submission]
+
+    def phase(self, submission: bytes) -> MarketPhase:
+        return state_of(self.market, self.story(submission)).phase
+
+    def see_through(
+        self,
+        submission: bytes,
+        absent: Collection[str] = (),
+        until: MarketPhase | None = None,
+    ) -> Story:
+        """Let everybody who is there take turns, until there is an outcome, or that phase."""
+        for _ in range(_PATIENCE):
+            deeds: list[str] = []
+            wake: int | None = None
+            for role in self.present(absent):
+                story = self.story(submission)
+                if story.outcome is not None or self.phase(submission) is until:
+                    return story
+                turn = role.turn()
+                deeds += turn.deeds
+                wake = earliest(wake, turn.wake)
+            if not deeds:
+                deadline = state_of(self.market, self.story(submission)).deadline
+                self.chain.wait_until(earliest(deadline, wake) or deadline)
+        raise AssertionError(f"stuck in {self.phase(submission).name}")
+
+    def present(self, absent: Collection[str] = ()) -> list[Role]:
+        """Everybody who is there."""
+        roles: dict[str, Role] = {"initiator": self.initiator}
+        roles |= self.contributors | self.verifiers
+        return [role for name, role in roles.items() if name not in absent]
+
+    def received(self, name: str) -> int:
+        """Wei that the market has ever owed somebody."""
+        address = self.accounts[name].address
+        taken = [
+            event.amount
+            for event in self.market.events()
+            if isinstance(event, Withdrawn) and event.owner == address
+        ]
+        return self.market.account_of(address).credit + sum(taken)
+
+    def seated(self, submission: bytes) -> list[str]:
+        """The names of the panel, by seat."""
+        names = {account.address: name for name, account in self.accounts.items()}
+        panel = state_of(self.market, self.story(submission)).panel
+        return [names[seat] for seat in panel if seat is not None]
+
+    def judges(self) -> list[Account]:
+        """The verifiers' accounts."""
+        return [self.accounts[name] for name in self.verifiers]
+
+    def settle_up(self) -> int:
+        """Everybody takes what is theirs; how many wei stay on the contract."""
+        self.chain.wait_until(self.market.now() + 10**6)
+        while [deed for role in self.present() for deed in role.turn().deeds]:
+            pass
+        for verifier in self.verifiers.values():
+            verifier.leave()
+        return self.balance()
+
+    def balance(self) -> int:
+        """Wei on the contract."""
+        with self.chain.connect() as connection:
+            return connection.balance(self.market.address)

@@ -1,0 +1,162 @@
+"""A journal after a crash: what was promised is there, what was torn is gone, damage is named."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bcfl.core.errors import AuditError
+from bcfl.files import Journal
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+entries = st.dictionaries(st.text(max_size=5), json_values, max_size=4)
+
+
+@given(st.lists(entries, max_size=5))
+def test_what_was_appended_is_read_back_in_order(
+    tmp_path_factory: pytest.TempPathFactory, some: list[dict[str, Any]]
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
+    journal = Journal(path)
+    for entry in some:
+        journal.append(entry)
+    assert list(journal) == some
+    assert list(Journal(path)) == some
+
+
+def test_a_line_is_a_line_whatever_the_text_in_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    text = "one\ntwo\r\nthree\u2028four\x85\x0b\x00 é 🌻"
+    journal.append({"text": text})
+    assert journal.path.read_bytes().count(b"\n") == 1
+    assert list(journal) == [{"text": text}]
+
+
+def test_nothing_is_made_before_the_first_append(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "deep" / "down" / "journal.jsonl")
+    assert list(journal) == []
+    assert not (tmp_path / "deep").exists()
+    journal.append({"a": 1})
+    assert list(Journal(journal.path)) == [{"a": 1}]
+
+
+@pytest.mark.parametrize("torn", range(1, len('{"number":2}') + 1))
+def test_a_torn_last_line_is_cut_off_and_the_journal_goes_on(tmp_path: Path, torn: int) -> None:
+    """Even a line that lacks its line feed alone: its append had not returned."""
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    for number in range(2):
+        journal.append({"number": number})
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"number":2}'[:torn])
+
+    journal = Journal(path)
+
+    assert path.read_bytes() == whole
+    journal.append({"number": 3})
+    assert [entry["number"] for entry in Journal(path)] == [0, 1, 3]
+
+
+def test_a_journal_of_one_torn_line_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(b'{"number"')
+    assert list(Journal(path)) == []
+    assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"number":', "not JSON"),
+        (b"", "not JSON"),
+        (b"\xff\xfe\x00", "not JSON"),
+        (b"\x00" * 12, "not JSON"),
+        (b'{"number":1}{"number":2}', "not JSON"),
+        (b"[1,2]", "expected an object"),
+        (b"null", "expected an object"),
+        (b"7", "expected an object"),
+    ],
+)
+def test_damage_before_the_last_line_is_named_by_its_line(
+    tmp_path: Path, line: bytes, reason: str
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(b'{"number":0}\n' + line + b'\n{"number":2}\n')
+    journal = iter(Journal(path))
+    assert next(journal) == {"number": 0}
+    with pytest.raises(AuditError, match=f"journal.jsonl, line 2: {reason}"):
+        next(journal)
+
+
+def test_a_line_nested_too_deep_is_damage_like_any_other(tmp_path: Path) -> None:
+    """With py-evm in the process, which lifts Python's own bound, the parser would crash it."""
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(b"[" * 200_000 + b"\n")
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from bcfl.files import Journal\n"
+        "from bcfl.core.errors import AuditError\n"
+        "sys.setrecursionlimit(100_000)\n"
+        "try:\n"
+        "    list(Journal(Path(sys.argv[1])))\n"
+        "except AuditError as error:\n"
+        "    print(error)\n"
+    )
+    reader = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
+    )
+    assert reader.returncode == 0
+    assert reader.stdout.startswith("journal.jsonl, line 1: ")
+
+
+def test_every_line_is_on_disk_before_append_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    flushed: list[bytes] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        flushed.append(journal.path.read_bytes())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    journal.append({"number": 0})
+    journal.append({"number": 1})
+    assert flushed == [b'{"number":0}\n', b'{"number":0}\n{"number":1}\n']
+
+
+def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    program = (
+        "import sys; from pathlib import Path; from itertools import count\n"
+        "from bcfl.files import Journal\n"
+        "journal = Journal(Path(sys.argv[1]))\n"
+        "for number in count():\n"
+        "    journal.append({'number': number, 'long': 'x' * 5000})\n"
+        "    print(number, flush=True)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        acknowledged = [int(writer.stdout.readline()) for _ in range(20)][-1]
+        writer.send_signal(signal.SIGKILL)
+        acknowledged = max([acknowledged, *map(int, writer.stdout.read().split())])
+
+    numbers = [entry["number"] for entry in Journal(path)]
+
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) > acknowledged
