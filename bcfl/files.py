@@ -1,26 +1,29 @@
-"""A file that only grows, a JSON object a line, safe against ``kill -9``.
-
-Every line is on disk before :meth:`Journal.append` returns. A torn last line, the mark of a
-process that died while writing, was never promised to anyone and is cut off when the journal
-is opened again; damage anywhere else is an error.
-"""
+"""Files that survive ``kill -9``: those that only grow, and those that are written whole."""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bcfl.core.bounded_json import parse_json
 from bcfl.core.errors import AuditError
+from bcfl.core.strict_json import parse_json
 
-__all__ = ["Journal"]
+__all__ = ["TEMPORARY", "Journal", "write_atomically"]
+
+#: How the name of a file begins that is still being written.
+TEMPORARY = ".tmp-"
 
 
 class Journal:
-    """Append-only JSON lines.
+    """A file that only grows, a JSON object a line.
+
+    Every line is on disk before :meth:`append` returns. A torn last line, the mark of a process
+    that died while writing, was never promised to anyone and is cut off when the journal is
+    opened again; damage anywhere else is an error.
 
     Parameters
     ----------
@@ -69,3 +72,33 @@ class Journal:
             with self.path.open("r+b") as file:
                 file.truncate(whole)
                 os.fsync(file.fileno())
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Make ``data`` the content of ``path``: whole or not at all, and on the disk on return.
+
+    The folder is made where it does not exist. Permissions follow the umask, so that other
+    accounts can share the folder if its owner wants that.
+
+    Raises
+    ------
+    OSError
+        If anything fails; then ``path`` is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    # the rename itself is on the disk only once its folder is
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

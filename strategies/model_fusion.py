@@ -19,12 +19,12 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from bcfl.chain.chain import BaseChain
+from bcfl.chain.chain import Chain
 from bcfl.chain.connection import Connection
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.core.errors import BlobError, CodecError, ConfigurationError
 from bcfl.flower.handlers import to_array_record
-from bcfl.market.contract.ledger import EthereumMarket
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.federation.nodes import Federation, MarketOrder, read_replies
 from bcfl.market.federation.record import MarketRecord, describe_round
 from bcfl.market.federation.round import MarketRound, named_submission
@@ -76,7 +76,7 @@ class ModelFusion(Strategy):
         Seconds, chain time: for which models are taken; for each step of a submission.
     allowance_wei : int
         Ether that the server gives each node, for its gas, bond and stakes.
-    chain : BaseChain, optional
+    chain : Chain, optional
         Where the marketplace is opened. It is started by ``start`` and stopped after.
     store : str, optional
         Of the blobs: a folder, or the URL of a Kubo node. Nodes elsewhere name their own, see
@@ -117,7 +117,7 @@ class ModelFusion(Strategy):
         open_s: int = 86_400,
         window_s: int = 600,
         allowance_wei: int = 10**18,
-        chain: BaseChain | None = None,
+        chain: Chain | None = None,
         store: str | None = None,
         run_dir: Path | str | None = None,
         min_available_nodes: int = 2,
@@ -268,7 +268,7 @@ class ModelFusion(Strategy):
         """Contract event 1: launch, with the deposit; and whoever is there becomes a verifier."""
         self._connection = connection
         self._federation = Federation(grid, timeout)
-        self._ledger = EthereumMarket.deploy(connection, self.chain.wait_until, bond=self._bond_wei)
+        self._ledger = MarketLedger.deploy(connection, self.chain.wait_until, bond=self._bond_wei)
         self._order = MarketOrder(
             self.chain.url,
             connection.chain_id,

@@ -18,7 +18,7 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 
-from bcfl.chain.chain_port import Chain
+from bcfl.chain.chain import Chain
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.consensus.server.conversation import Conversation
 from bcfl.consensus.server.coordinator import Coordinator

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bcfl.atomic_file import write_atomically
 from bcfl.audit.audit import audit_run
 from bcfl.audit.blobs import open_blobs
 from bcfl.audit.report import lines, to_json
 from bcfl.core.errors import BcflError
+from bcfl.files import write_atomically
 
 __all__ = ["CANNOT", "DOES_NOT_HOLD", "HOLDS", "audit_command"]
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import CHAIN, SERVER, Finding
 from bcfl.audit.history import History
+from bcfl.chain.event import Event
 from bcfl.consensus.contract.calldata import Deployment
-from bcfl.consensus.contract.events import Closed, Event, MemberJoined, MemberLeft, Opened
+from bcfl.consensus.contract.events import Closed, MemberJoined, MemberLeft, Opened, RoundEvent
 
 __all__ = ["check_coordinator", "check_deployment"]
 
@@ -25,7 +26,7 @@ def check_coordinator(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(
                 "sender",
                 CHAIN,
-                getattr(event, "round", None),
+                event.round if isinstance(event, RoundEvent) else None,
                 f"{type(event).__name__} in a transaction of the coordinator, {terms.coordinator}",
                 f"one of {call.sender}" if call else f"no transaction {event.transaction}",
             )

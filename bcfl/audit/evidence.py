@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bcfl.chain.event import Event
 from bcfl.consensus.contract.calldata import Call
-from bcfl.consensus.contract.events import Event
 from bcfl.consensus.spec.domain import (
     RoundState,
     SignedBallot,

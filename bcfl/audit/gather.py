@@ -10,14 +10,13 @@ from typing import Any, Final
 
 from bcfl.audit.blobs import open_blobs
 from bcfl.audit.evidence import Evidence, Receipt, Task, Terms
-from bcfl.audit.files import parse_json, read_lines
 from bcfl.audit.findings import KEEPER, Finding
-from bcfl.audit.papers import read_journal, read_shown
+from bcfl.audit.papers import parse_json, read_journal, read_lines, read_shown
 from bcfl.chain.connection import Connection
 from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.chain.event import Event
 from bcfl.consensus.contract.calldata import Call, PeerCalldata
-from bcfl.consensus.contract.events import Event
-from bcfl.consensus.contract.ledger import PeerLedger
+from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.spec.domain import MAX_MEMBERS, Phase, RoundState, SignedCommitment
 from bcfl.contracts import artifact
 from bcfl.core.errors import (
@@ -131,14 +130,14 @@ def gather(
     return evidence, findings
 
 
-def _attach(task: Task, connection: Connection, *, live: bool) -> PeerLedger:
+def _attach(task: Task, connection: Connection, *, live: bool) -> Ledger:
     try:
         if live and connection.chain_id != task.chain_id:
             raise AuditError(
                 f"the run was on chain {task.chain_id}; {connection.url} is on chain "
                 f"{connection.chain_id}: name the right node with --rpc"
             )
-        return PeerLedger.attach(connection, task.contract)
+        return Ledger.attach(connection, task.contract)
     except ArtifactError as error:
         # another version of bcfl is no crime; another address is, where the chain has the right one
         if live or not (others := _contracts(connection)):
@@ -163,7 +162,7 @@ def _contracts(connection: Connection) -> list[str]:
     return found
 
 
-def _terms(ledger: PeerLedger, connection: Connection) -> Terms:
+def _terms(ledger: Ledger, connection: Connection) -> Terms:
     contract = connection.contract(ledger.domain.contract, artifact("PeerConsensus").abi)
 
     def constant(name: str) -> Any:
@@ -185,7 +184,7 @@ def _terms(ledger: PeerLedger, connection: Connection) -> Terms:
     return terms
 
 
-def _read_at_rest(ledger: PeerLedger) -> tuple[list[Event], RoundState, tuple[str, ...], int]:
+def _read_at_rest(ledger: Ledger) -> tuple[list[Event], RoundState, tuple[str, ...], int]:
     """Events and views of one moment, although the chain may go on meanwhile."""
     views = _views(ledger)
     for _ in range(_TRIES):
@@ -196,7 +195,7 @@ def _read_at_rest(ledger: PeerLedger) -> tuple[list[Event], RoundState, tuple[st
     raise AuditError("the task goes on while it is read; audit it when the round is over")
 
 
-def _views(ledger: PeerLedger) -> tuple[RoundState, tuple[str, ...], int]:
+def _views(ledger: Ledger) -> tuple[RoundState, tuple[str, ...], int]:
     # the phase is left out: the clock alone may change it, and it follows from the rest
     return replace(ledger.state(), phase=Phase.IDLE), ledger.members(), ledger.active()
 

@@ -9,15 +9,16 @@ from typing import Final
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import CHAIN, Finding
 from bcfl.audit.phases import Progress, phase_at
+from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
     BallotCast,
     Closed,
     Committed,
     Equivocated,
-    Event,
     MemberJoined,
     MemberLeft,
     Opened,
+    RoundEvent,
     Sealed,
     Selected,
     Voided,
@@ -186,7 +187,7 @@ class _Reader:
             self._complain(event, f"deadlines {wanted}", str(deadlines))
 
     def _current(self, event: Event) -> tuple[Round | None, Progress | None]:
-        number = getattr(event, "round", 0)
+        number = event.round if isinstance(event, RoundEvent) else 0
         if not self._history.rounds or self._history.rounds[-1].chain_round != number:
             self._complain(event, "an event of the round that is open", f"one of round {number}")
             return None, None
@@ -231,5 +232,5 @@ class _Reader:
                 )
 
     def _complain(self, event: Event, expected: str, found: str) -> None:
-        number = getattr(event, "round", None)
+        number = event.round if isinstance(event, RoundEvent) else None
         self._history.findings.append(Finding("events", CHAIN, number, expected, found))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from bcfl.audit.evidence import Journaled, Receipt, Task
-from bcfl.audit.files import parse_json, read_file, read_lines
 from bcfl.audit.findings import KEEPER, Finding
 from bcfl.consensus.spec.domain import (
     MAX_MEMBERS,
@@ -19,14 +18,60 @@ from bcfl.consensus.spec.domain import (
     SignedSeal,
 )
 from bcfl.consensus.spec.rules import Rules
+from bcfl.core import strict_json
 from bcfl.core.errors import AuditError, BcflError, ProtocolError
 
-__all__ = ["read_journal", "read_shown", "read_task"]
+__all__ = ["parse_json", "read_file", "read_journal", "read_lines", "read_shown", "read_task"]
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
+#: Far more than any run writes; what is larger is something else, and is not read at all.
+_MOST_BYTES: Final = 2**30
 _MOST_TASK_BYTES: Final = 2**20
 #: What goes wrong when a JSON value is not of the shape that is wanted of it.
 _MISFIT: Final = (KeyError, TypeError, ValueError, AttributeError, OverflowError, BcflError)
+
+
+def read_file(path: Path, most_bytes: int = _MOST_BYTES) -> bytes:
+    """The whole of a plain file.
+
+    Raises
+    ------
+    AuditError
+        It is missing, no plain file, larger than any that a run writes, or not readable.
+    """
+    try:
+        if not path.is_file():
+            raise AuditError(f"expected a file {path}; there is none")
+        if (size := path.stat().st_size) > most_bytes:
+            raise AuditError(f"expected at most {most_bytes} bytes in {path}; found {size}")
+        return path.read_bytes()
+    except OSError as error:
+        raise AuditError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def read_lines(path: Path) -> list[bytes]:
+    """The whole lines of a file; a torn last one was promised to nobody.
+
+    Raises
+    ------
+    AuditError
+        As ``read_file``.
+    """
+    return read_file(path).split(b"\n")[:-1]
+
+
+def parse_json(path: Path, text: bytes) -> Any:
+    """The JSON value of a text from ``path``.
+
+    Raises
+    ------
+    AuditError
+        It is no JSON, or nested deeper than anything that a run writes.
+    """
+    try:
+        return strict_json.parse_json(text)
+    except ValueError as error:
+        raise AuditError(f"{path.name}: not JSON: {error}") from error
 
 
 def read_task(folder: Path) -> Task:

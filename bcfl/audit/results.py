@@ -17,10 +17,10 @@ from bcfl.audit.claims import (
     told_by_the_chain,
 )
 from bcfl.audit.evidence import Evidence
-from bcfl.audit.files import parse_json, read_file
 from bcfl.audit.findings import KEEPER, Finding
 from bcfl.audit.history import History
 from bcfl.audit.models import Models
+from bcfl.audit.papers import parse_json, read_file
 from bcfl.core.errors import AuditError
 from bcfl.core.model import model_digest
 

@@ -15,8 +15,9 @@ from eth_utils.crypto import keccak
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import CHAIN, Finding
 from bcfl.audit.history import History, Round
+from bcfl.chain.event import Event
 from bcfl.consensus.contract.calldata import Call, SentBallot, SentCommitment, SentSeal
-from bcfl.consensus.contract.events import BallotCast, Committed, Event, Sealed
+from bcfl.consensus.contract.events import BallotCast, Committed, Sealed
 from bcfl.consensus.spec.domain import Ballot, Commitment, TypedDataDomain
 from bcfl.consensus.spec.messages import ballot_message, commitment_message, seal_message
 from bcfl.keys.accounts import signed_by

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from bcfl.chain.anvil_program import AnvilProcess, default_cache, find_anvil
-from bcfl.chain.chain import BaseChain, wait_for_time
+from bcfl.chain.chain import Chain, wait_for_time
 from bcfl.core.errors import LedgerError, NodeUnreachable
 from bcfl.keys.accounts import Account, derive_account
 
@@ -26,7 +26,7 @@ _FIRST_CONTACT_S: Final = 3.0
 _GRACE_S: Final = 15.0
 
 
-class AnvilChain(BaseChain):
+class AnvilChain(Chain):
     """A real node, started and stopped with the run. FOR SIMULATIONS ONLY: see ``seed``.
 
     Parameters
@@ -147,7 +147,7 @@ class AnvilChain(BaseChain):
                     connection.request("anvil_setBalance", account.address, hex(_RICHES_WEI))
 
 
-class NodeChain(BaseChain):
+class NodeChain(Chain):
     """A node that runs elsewhere, and an account that pays there.
 
     Parameters

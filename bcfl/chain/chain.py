@@ -1,4 +1,4 @@
-"""What the three kinds of chain have in common: everything above the node's URL."""
+"""A chain to run on: where it answers, who pays for the rules, and how its clock moves."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, Self
 
-from bcfl.chain.chain_port import Wallet
 from bcfl.chain.connection import Connection
 from bcfl.keys.accounts import Account
+from bcfl.keys.signer import Wallet
 
-__all__ = ["BaseChain", "wait_for_time"]
+__all__ = ["Chain", "wait_for_time"]
 
 _POLL_S: Final = 1.0
 
 
-class BaseChain(ABC):
-    """A chain behind a URL; see ``bcfl.chain.chain_port.Chain``."""
+class Chain(ABC):
+    """One Ethereum chain behind one URL, whichever of the three kinds it is.
+
+    A context manager: entering it starts (or first contacts) the node, leaving it stops
+    what entering started.
+    """
 
     @property
     @abstractmethod
     def url(self) -> str:
-        """Where the node answers JSON-RPC over HTTP."""
+        """Where the node answers JSON-RPC over HTTP; enough for any other process."""
 
     @property
     @abstractmethod
     def coordinator(self) -> Account:
-        """The account that deploys tasks here."""
+        """The account that deploys tasks here, and has ether to do so."""
 
     @abstractmethod
     def start(self) -> None:

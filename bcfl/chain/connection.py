@@ -17,13 +17,12 @@ from hexbytes import HexBytes
 from web3 import Web3
 from web3.providers import BaseProvider
 
-from bcfl.chain.chain_port import Wallet
 from bcfl.chain.contract import Contract, Log, believing
 from bcfl.chain.delivery import Delivery, revert_reason
+from bcfl.chain.event import Transaction
 from bcfl.chain.json_rpc import JsonRpc
 from bcfl.chain.node import Node, RawLog, Receipt
 from bcfl.chain.sender import Sender
-from bcfl.consensus.contract.events import Transaction
 from bcfl.contracts import Artifact
 from bcfl.core.errors import (
     AccountError,
@@ -34,6 +33,7 @@ from bcfl.core.errors import (
     TransactionUnknown,
 )
 from bcfl.keys.accounts import checksummed
+from bcfl.keys.signer import Wallet
 
 __all__ = ["Connection", "Contract", "Log"]
 

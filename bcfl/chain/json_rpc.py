@@ -21,7 +21,6 @@ import tenacity
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from bcfl.core.bounded_json import parse_json
 from bcfl.core.errors import (
     ConfigurationError,
     LedgerError,
@@ -29,6 +28,7 @@ from bcfl.core.errors import (
     NodeUnreachable,
     ReplyMalformed,
 )
+from bcfl.core.strict_json import parse_json
 
 __all__ = ["JsonRpc", "ReplyTooLong"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import Any, Final
 
-from bcfl.chain.chain_port import Wallet
 from bcfl.chain.delivery import Delivery, NonceTakenError, cannot_pay, revert_reason
 from bcfl.chain.node import Node, Receipt
 from bcfl.core.errors import (
@@ -15,6 +14,7 @@ from bcfl.core.errors import (
     NodeRefused,
     TransactionLost,
 )
+from bcfl.keys.signer import Wallet
 
 __all__ = ["Sender"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bcfl.cli.samples import load_samples
 from bcfl.core.errors import ConfigurationError
-from bcfl.market.contract.ledger import EthereumMarket
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.fusion.fused_arrays import save_fused
 from bcfl.market.judging.fitness import FitnessRules
 from bcfl.market.judging.verification_set import VerificationSet
@@ -65,9 +65,7 @@ class Request:
 def open_market(access: Access, bond: int, draw_delay: int, tell: Tell) -> str:
     """Deploy a marketplace, over which nobody has power; its address."""
     with access.chain() as chain, chain.connect(chain.coordinator) as connection:
-        market = EthereumMarket.deploy(
-            connection, chain.wait_until, bond=bond, draw_delay=draw_delay
-        )
+        market = MarketLedger.deploy(connection, chain.wait_until, bond=bond, draw_delay=draw_delay)
         tell(f"opened the marketplace {market.address}")
         return market.address
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bcfl.experiment.terminal import make_console
-from bcfl.market.contract.ledger_port import MarketLedger
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.roles.access import Access
 from bcfl.market.roles.history import History, Story, expect_task, read_history, state_of
 from bcfl.market.roles.turn import short

@@ -20,12 +20,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bcfl.atomic_file import write_atomically
 from bcfl.consensus.spec.rules import Rules
-from bcfl.core.bounded_json import parse_json
 from bcfl.core.errors import AuditError, CodecError, ConfigurationError
 from bcfl.core.model import Arrays, decode_model, encode_model, model_digest
-from bcfl.files import Journal
+from bcfl.core.strict_json import parse_json
+from bcfl.files import Journal, write_atomically
 
 __all__ = ["TaskDescription", "TaskFolder"]
 

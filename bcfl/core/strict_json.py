@@ -1,18 +1,26 @@
-"""JSON from strangers: bounded in size and depth before it is parsed, one meaning a text.
+"""JSON from strangers, bounded before it is parsed.
 
-The parser of the standard library accepts what two readers may read differently: duplicate
-keys, NaN, fractions with more digits than a float has. None of that is needed here.
+:func:`parse_json` bounds the depth: py-evm raises Python's recursion limit to 100,000 for the
+whole process, and from then on the JSON parser no longer refuses ``[[[[…`` but overflows the
+stack. :func:`load_strict_json` bounds the size, too, and gives a text one meaning: the parser of
+the standard library accepts what two readers may read differently (duplicate keys, NaN,
+fractions with more digits than a float has).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from bcfl.core.errors import ArchitectureError
 
-__all__ = ["load_strict_json"]
+__all__ = ["load_strict_json", "parse_json"]
+
+_MAX_DEPTH: Final = 64
+# possessive: no string, however long or full of escapes, makes this backtrack
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_BRACKET: Final = re.compile(rb"[\[\]{}]")
 
 
 def load_strict_json(text: bytes, max_bytes: int, depth: int) -> Any:
@@ -69,3 +77,24 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_number(spelling: str) -> NoReturn:
     raise ArchitectureError("whole numbers only", spelling[:40])
+
+
+def parse_json(text: bytes) -> Any:
+    """The value that ``text`` says.
+
+    Raises
+    ------
+    ValueError
+        It is no JSON, or nested more than 64 deep.
+    """
+    if text.count(b"[") + text.count(b"{") > _MAX_DEPTH:
+        _expect_shallow(_STRING.sub(b"", text))
+    return json.loads(text)
+
+
+def _expect_shallow(brackets: bytes) -> None:
+    depth = 0
+    for match in _BRACKET.finditer(brackets):
+        depth += 1 if match[0] in b"[{" else -1
+        if depth > _MAX_DEPTH:
+            raise ValueError(f"JSON nested more than {_MAX_DEPTH} deep")

@@ -22,11 +22,10 @@ from typing import Any
 import safetensors.numpy
 from omegaconf import DictConfig, OmegaConf
 
-from bcfl.atomic_file import write_atomically
 from bcfl.core.errors import ConfigurationError
 from bcfl.core.model import Arrays
 from bcfl.experiment.redaction import without_secrets
-from bcfl.files import Journal
+from bcfl.files import Journal, write_atomically
 
 __all__ = ["RunFolder"]
 

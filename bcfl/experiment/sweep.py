@@ -11,9 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bcfl.atomic_file import write_atomically
 from bcfl.experiment.run_folder import RunFolder
 from bcfl.experiment.terminal import make_console
+from bcfl.files import write_atomically
 
 __all__ = ["Sweep"]
 

@@ -48,8 +48,7 @@ _KEY_FILE_TROUBLE = (
 class Account:
     """An account whose private key is held in memory.
 
-    Implements ``bcfl.keys.signer.Signer``, ``bcfl.chain.chain_port.Wallet`` and
-    ``bcfl.store.sealed.Reader``.
+    Implements ``Signer``, ``Wallet`` and ``Reader`` of ``bcfl.keys.signer``.
 
     Parameters
     ----------

@@ -15,9 +15,9 @@ from eth_account.messages import encode_typed_data
 from eth_keys.datatypes import PublicKey, Signature
 from eth_utils.crypto import keccak
 
-from bcfl.atomic_file import write_atomically
-from bcfl.core.bounded_json import parse_json
 from bcfl.core.errors import AuditError, SealError
+from bcfl.core.strict_json import parse_json
+from bcfl.files import write_atomically
 from bcfl.keys.accounts import recover
 from bcfl.keys.envelope import compressed_key
 

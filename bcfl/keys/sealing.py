@@ -37,7 +37,6 @@ from itertools import pairwise
 
 from eth_utils.crypto import keccak
 
-from bcfl.consensus.spec.domain import MAX_MEMBERS
 from bcfl.core.errors import NotAReader, SealError
 from bcfl.keys.envelope import (
     BODY_OVERHEAD_BYTES,
@@ -75,7 +74,7 @@ _COUNT = struct.Struct("<H")
 _DIGEST_BYTES = 32
 _NAME_BYTES = 16
 _ENTRY_BYTES = _NAME_BYTES + SLOT_BYTES
-_MAX_READERS = 2 * MAX_MEMBERS  # every member, the coordinator, and room
+_MAX_READERS = 256
 _FIXED_BYTES = len(_FOR_READERS) + _COUNT.size + _DIGEST_BYTES
 #: the most by which a container is longer than its blob
 MAX_OVERHEAD_BYTES = _FIXED_BYTES + _MAX_READERS * _ENTRY_BYTES + BODY_OVERHEAD_BYTES

@@ -16,8 +16,8 @@ import stat
 import time
 from pathlib import Path
 
-from bcfl.atomic_file import TEMPORARY, write_atomically
 from bcfl.core.errors import BlobMissing, CodecError, ConfigurationError, StoreUnreachable
+from bcfl.files import TEMPORARY, write_atomically
 
 __all__ = ["LocalStore", "check_digest", "open_without_waiting"]
 

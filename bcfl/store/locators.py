@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bcfl.atomic_file import write_atomically
 from bcfl.core.errors import CodecError, StoreUnreachable
+from bcfl.files import write_atomically
 from bcfl.store.local import check_digest, open_without_waiting
 
 __all__ = ["MAX_LOCATOR_CHARS", "Hints", "LocatorIndex"]

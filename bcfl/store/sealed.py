@@ -12,31 +12,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from bcfl.core.errors import BlobError, BlobMissing, CodecError
 from bcfl.keys.envelope import compressed_key
 from bcfl.keys.sealing import MAX_OVERHEAD_BYTES, seal_for
+from bcfl.keys.signer import Reader
 from bcfl.store.blob_store import BlobStore, LocatingStore
 from bcfl.store.local import check_digest
 from bcfl.store.locators import MAX_LOCATOR_CHARS, Hints, LocatorIndex
 
-__all__ = ["SEALED_INDEX", "Reader", "SealedStore", "travels"]
+__all__ = ["SEALED_INDEX", "SealedStore", "travels"]
 
 SEALED_INDEX = "sealed-index"  #: in a task's folder: where each blob lies sealed
 _SEPARATOR = "+"
-
-
-@runtime_checkable
-class Reader(Protocol):
-    """Whoever blobs can be sealed to; the key stays with it."""
-
-    @property
-    def public_key(self) -> bytes:
-        """33, 64 or 65 bytes."""
-
-    def unseal(self, sealed: bytes) -> bytes:
-        """What was sealed to that key. Raises as ``bcfl.keys.sealing.open_sealed``."""
 
 
 def travels(store: BlobStore) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bcfl.consensus.contract.events import Transaction
+from bcfl.chain.event import Transaction
 from bcfl.consensus.member.membership import Membership
 from bcfl.consensus.records import TrainReply
 from bcfl.consensus.server.coordinator import Coordinator

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from bcfl.audit.evidence import Evidence
+from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
     BallotCast,
     Closed,
     Committed,
-    Event,
     MemberJoined,
     Opened,
     Sealed,

@@ -10,7 +10,7 @@ import pytest
 
 from bcfl.audit.audit import audit_run
 from bcfl.chain.embedded.chain import EmbeddedChain
-from bcfl.consensus.contract.ledger import PeerLedger
+from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.server.signed_round import SignedRound
 from bcfl.consensus.spec.aggregation import aggregate
 from bcfl.consensus.spec.clipping import clip
@@ -42,7 +42,7 @@ class Task:
         self.folder = TaskFolder(folder)
         self.store = LocalStore(folder / "blobs")
         genesis = self.store.put(encode_model(MODEL))
-        self.ledger = PeerLedger.deploy(
+        self.ledger = Ledger.deploy(
             chain.connect(chain.coordinator),
             chain.wait_until,
             members=[member_key(member).address for member in range(members)],
@@ -77,11 +77,11 @@ class Task:
         signature = member_key(member).sign(ballot_message(self.ledger.domain, ballot))
         return SignedBallot(member, ballot, signature)
 
-    def joined(self, member: int) -> PeerLedger:
+    def joined(self, member: int) -> Ledger:
         """The ledger as an account sees it that has deposited the stake."""
         key = member_key(member)
         self.chain.fund(key.address, 10**18)
-        ledger = PeerLedger.attach(self.chain.connect(key), self.ledger.domain.contract)
+        ledger = Ledger.attach(self.chain.connect(key), self.ledger.domain.contract)
         ledger.join()
         return ledger
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 import pytest
 
 from bcfl.chain.json_rpc import JsonRpc
-from bcfl.core.bounded_json import parse_json
 from bcfl.core.errors import (
     ConfigurationError,
     LedgerError,
@@ -18,6 +17,7 @@ from bcfl.core.errors import (
     NodeUnreachable,
     ReplyMalformed,
 )
+from bcfl.core.strict_json import parse_json
 from tests.chain.lying_node import RawServer, Script, http, result
 from tests.chain.notes import FakeTime
 

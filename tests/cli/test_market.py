@@ -16,7 +16,7 @@ from bcfl.cli import market_programs as programs
 from bcfl.cli.main import app
 from bcfl.cli.samples import load_samples
 from bcfl.keys.accounts import Account
-from bcfl.market.contract.ledger import EthereumMarket
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.fusion.fused_arrays import load_fused
 from bcfl.market.roles.play import play
 from bcfl.market.roles.verifier import Verifier
@@ -59,7 +59,7 @@ class Shell:
         self.person(name)
         account = self.account(name)
         connection = self.chain.connect(account)
-        ledger = EthereumMarket.attach(connection, address, self.chain.wait_until)
+        ledger = MarketLedger.attach(connection, address, self.chain.wait_until)
         store = LocalStore(self.folder / "blobs")
         self.others.append(Verifier(ledger, store, account, self.folder / name))
         self.others[-1].register()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bcfl.chain.embedded.chain import EmbeddedChain
-from bcfl.consensus.contract.events import Transaction
+from bcfl.chain.event import Transaction
 from bcfl.market.spec.report import Report, seal
 from bcfl.market.spec.terms import Conditions, Rules
 from tests.market.contract.people import People, commitment, digest, public_key

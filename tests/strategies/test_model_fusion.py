@@ -17,7 +17,7 @@ from bcfl.experiment.market.market_simulation import FusionEvaluation
 from bcfl.flower.grid import InProcessGrid
 from bcfl.flower.handlers import to_arrays
 from bcfl.keys.sealing import seal_share
-from bcfl.market.contract.ledger import EthereumMarket
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.federation.client_app import MARKET_KEY, build_market_app
 from bcfl.market.federation.record import MarketRecord
 from bcfl.market.fusion.fused_arrays import fused_from_arrays
@@ -84,7 +84,7 @@ class Market:
 
     def conditions(self) -> Conditions:
         with self.chain, self.chain.connect() as connection:
-            market = EthereumMarket.attach(connection, self.strategy._ledger.address)
+            market = MarketLedger.attach(connection, self.strategy._ledger.address)
             task = market.task(1)
         assert task is not None
         return task.conditions

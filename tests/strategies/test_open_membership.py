@@ -17,7 +17,7 @@ from bcfl.audit.findings import author
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.cli.stake import stake as stake_app
 from bcfl.consensus.contract.events import Equivocated, MemberJoined, MemberLeft
-from bcfl.consensus.contract.ledger import PeerLedger
+from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.member.mod import peer_consensus_mod
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import ConfigurationError, ContractReverted, NobodyLeft
@@ -78,9 +78,9 @@ def toy_grid(nodes: int = 3) -> InProcessGrid:
     return InProcessGrid(toy.client_app([peer_consensus_mod]), nodes)
 
 
-def ledger_of(tmp_path: Path, chain: EmbeddedChain, account: Account | None = None) -> PeerLedger:
+def ledger_of(tmp_path: Path, chain: EmbeddedChain, account: Account | None = None) -> Ledger:
     contract = json.loads((tmp_path / "run" / "task.json").read_text())["contract"]
-    return PeerLedger.attach(chain.connect(account), contract)
+    return Ledger.attach(chain.connect(account), contract)
 
 
 def member(index: int) -> Account:

@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 from typing import Final, Self
 
-from bcfl.chain.chain import BaseChain
+from bcfl.chain.chain import Chain
 from bcfl.chain.embedded.evm import Evm, Genesis, Mined
 from bcfl.chain.embedded.journal import block_entry, genesis_entry, read_entries, rebuild
 from bcfl.chain.embedded.loopback_server import LoopbackServer
@@ -29,7 +29,7 @@ __all__ = ["EmbeddedChain"]
 _RICHES_WEI: Final = 10**24
 
 
-class EmbeddedChain(BaseChain):
+class EmbeddedChain(Chain):
     """A chain of our own, for one run. FOR SIMULATIONS ONLY: its accounts follow from the seed.
 
     Parameters

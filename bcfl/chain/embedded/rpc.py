@@ -14,8 +14,8 @@ from eth_utils.crypto import keccak
 
 from bcfl.chain.embedded.evm import Evm, ExecutionError, Mined
 from bcfl.chain.embedded.wire import read_bytes, read_quantity, to_json, transaction_to_json
-from bcfl.core.bounded_json import parse_json
 from bcfl.core.errors import LedgerError
+from bcfl.core.strict_json import parse_json
 
 __all__ = ["EmbeddedRpc", "refusal"]
 

@@ -1,7 +1,8 @@
-"""System A's ledger on Ethereum: ``contracts/PeerConsensus.vy`` behind ``bcfl.consensus.contract.events``.
+"""One task's contract, ``contracts/PeerConsensus.vy``, to write to and to read.
 
 What each call may do, when and for whom is the contract's to say; here it is only put into the
-contract's words, and its events back into ours (``peer_wire``).
+contract's words, and its events back into ours (``words``). Every method that writes returns
+once its transaction is mined; every method raises ``LedgerError`` and nothing else of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any, Final, Self
 
 from bcfl.chain.connection import Connection
 from bcfl.chain.contract import Contract, Log
-from bcfl.consensus.contract.events import Committed, Event, Transaction
+from bcfl.chain.event import Event, Transaction
+from bcfl.consensus.contract.events import Committed
 from bcfl.consensus.contract.words import EVENTS, compact, event_of, evidence, one_round, proof
 from bcfl.consensus.spec.domain import (
     Phase,
@@ -26,7 +28,7 @@ from bcfl.contracts import artifact
 from bcfl.core.errors import LedgerError, ReplyMalformed
 from bcfl.keys.accounts import checksummed
 
-__all__ = ["PeerLedger"]
+__all__ = ["Ledger"]
 
 _CONTRACT: Final = "PeerConsensus"
 #: ``PeerConsensus.BALLOT_BATCH``: how many ballots one transaction can relay.
@@ -34,8 +36,8 @@ _BALLOT_BATCH: Final = 32
 _NO_SALT: Final = bytes(32)
 
 
-class PeerLedger:
-    """One task's contract, seen from one account. Implements ``bcfl.consensus.contract.events.Ledger``.
+class Ledger:
+    """One task's contract, seen from one account.
 
     Made by :meth:`deploy` or :meth:`attach`. Every method that writes raises
     ``ContractReverted`` with the contract's own reason where the contract refuses.

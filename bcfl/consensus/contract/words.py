@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from eth_utils.crypto import keccak
+
 from bcfl.chain.contract import Log
+from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
     BallotCast,
     Closed,
     Committed,
     Equivocated,
-    Event,
     MemberJoined,
     MemberLeft,
     Opened,
@@ -22,7 +24,7 @@ from bcfl.consensus.contract.events import (
 from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment
 from bcfl.core.errors import LedgerError
 
-__all__ = ["EVENTS", "compact", "event_of", "evidence", "one_round", "proof"]
+__all__ = ["EVENTS", "compact", "event_of", "evidence", "one_round", "proof", "seal_of"]
 
 _LANES: Final = 16
 _LANE_BITS: Final = 16
@@ -97,3 +99,8 @@ def evidence(one: SignedCommitment) -> tuple[bytes, bytes, int, int, int]:
     """One half of a proof of equivocation."""
     said = one.commitment
     return said.base, said.digest, said.timestamp, *compact(one.signature)
+
+
+def seal_of(entries: bytes, salt: bytes) -> bytes:
+    """keccak256(entries ‖ salt), as the contract computes it when a ballot is revealed."""
+    return bytes(keccak(entries + salt))

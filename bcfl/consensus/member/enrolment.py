@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from flwr.app import Context
 
-from bcfl.chain.chain_port import Wallet
-from bcfl.consensus.contract.ledger import PeerLedger
+from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.member.task import RPC_URL, agreed_rules, attach, expect_pinned
 from bcfl.consensus.records import EnrolOrder, EnrolReply
 from bcfl.core.errors import BcflError, ConfigurationError
 from bcfl.flower.identity import KEY_FILE, refuse_development_key
 from bcfl.keys.accounts import DEVELOPMENT_CHAINS
+from bcfl.keys.signer import Wallet
 
 __all__ = ["MOST_STAKE_WEI", "enrol"]
 
@@ -46,7 +46,7 @@ def enrol(order: EnrolOrder, context: Context, signer: Wallet, *, simulated: boo
         return EnrolReply("", str(error))
 
 
-def _expect_allowed(ledger: PeerLedger, context: Context) -> None:
+def _expect_allowed(ledger: Ledger, context: Context) -> None:
     """A simulated node on a development chain deposits anything: nothing is worth anything there.
 
     Raises

@@ -11,11 +11,11 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from eth_utils.crypto import keccak
 from flwr.app import Context
 
-from bcfl.chain.chain_port import Wallet
-from bcfl.consensus.contract.events import Committed, Ledger
+from bcfl.consensus.contract.events import Committed
+from bcfl.consensus.contract.ledger import Ledger
+from bcfl.consensus.contract.words import seal_of
 from bcfl.consensus.member.parcels import Parcels
 from bcfl.consensus.member.task import RPC_URL, agreed_rules, attach, expect_pinned
 from bcfl.consensus.records import (
@@ -46,13 +46,9 @@ from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, LedgerEr
 from bcfl.core.model import Arrays, ModelSpec, model_digest
 from bcfl.keys.accounts import signed_by
 from bcfl.keys.public_keys import address_of
+from bcfl.keys.signer import Wallet
 
-__all__ = ["Membership", "seal_of"]
-
-
-def seal_of(entries: bytes, salt: bytes) -> bytes:
-    """keccak256(entries ‖ salt), as the contract computes it when a ballot is revealed."""
-    return bytes(keccak(entries + salt))
+__all__ = ["Membership"]
 
 
 @dataclass(frozen=True, slots=True)

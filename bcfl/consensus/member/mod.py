@@ -18,7 +18,6 @@ from functools import partial
 from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
 
-from bcfl.chain.chain_port import Wallet
 from bcfl.consensus.member.enrolment import enrol
 from bcfl.consensus.member.membership import Membership
 from bcfl.consensus.member.memory import Memory
@@ -45,6 +44,7 @@ from bcfl.core.errors import ProtocolError
 from bcfl.core.model import ModelSpec
 from bcfl.flower import handlers
 from bcfl.flower.identity import refuse_development_key, signer_from
+from bcfl.keys.signer import Wallet
 
 __all__ = ["PeerConsensusMod", "peer_consensus_mod"]
 

@@ -16,9 +16,9 @@ from flwr.app import Context
 
 from bcfl.core.errors import ProtocolError
 from bcfl.keys.sealing import seal_for
-from bcfl.keys.signer import Signer
+from bcfl.keys.signer import Reader, Signer
 from bcfl.store.blob_store import LocatingStore
-from bcfl.store.sealed import Reader, SealedStore
+from bcfl.store.sealed import SealedStore
 
 __all__ = ["IPFS_URL", "Parcels", "store_from"]
 

@@ -10,13 +10,12 @@ from functools import lru_cache
 
 from flwr.app import Context
 
-from bcfl.chain.chain_port import Wallet
 from bcfl.chain.connection import Connection
-from bcfl.consensus.contract.events import Ledger
-from bcfl.consensus.contract.ledger import PeerLedger
+from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.spec.rules import Rules
-from bcfl.core.bounded_json import parse_json
 from bcfl.core.errors import ProtocolError
+from bcfl.core.strict_json import parse_json
+from bcfl.keys.signer import Wallet
 
 __all__ = ["CONTRACT", "RPC_URL", "agreed_rules", "attach", "expect_pinned"]
 
@@ -52,11 +51,11 @@ def expect_pinned(contract: str, context: Context) -> None:
 
 
 @lru_cache(maxsize=64)
-def attach(url: str, contract: str, rules: str, signer: Wallet | None) -> PeerLedger:
+def attach(url: str, contract: str, rules: str, signer: Wallet | None) -> Ledger:
     """The task's contract at a node; once a process.
 
     ``rules`` is what :func:`agreed_rules` is about to compare with the contract's. A development
     chain that is begun anew at the same port has the same contract address; what was read from
     the one before must not be taken for its own.
     """
-    return PeerLedger.attach(Connection(url, signer), contract)
+    return Ledger.attach(Connection(url, signer), contract)

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from bcfl.consensus.contract.events import Committed, Event, Ledger, Opened, Sealed, Transaction
-from bcfl.consensus.member.membership import seal_of
+from bcfl.chain.event import Transaction
+from bcfl.consensus.contract.events import Committed, Opened, RoundEvent, Sealed
+from bcfl.consensus.contract.ledger import Ledger
+from bcfl.consensus.contract.words import seal_of
 from bcfl.consensus.server.signed_round import SignedRound
 from bcfl.consensus.spec.aggregation import aggregate
 from bcfl.consensus.spec.clipping import clip
@@ -41,7 +43,7 @@ from bcfl.store.sealed import SealedStore, travels
 
 __all__ = ["Coordinator"]
 
-_E = TypeVar("_E", bound=Event)
+_E = TypeVar("_E", bound=RoundEvent)
 
 
 class Coordinator:
@@ -243,7 +245,7 @@ class Coordinator:
         return [
             event
             for event in self.ledger.events(self._opening_block)
-            if isinstance(event, kind) and getattr(event, "round", None) == self.signed.round
+            if isinstance(event, kind) and event.round == self.signed.round
         ]
 
     def _collect(self, get: Callable[[bytes, int], bytes]) -> dict[int, tuple[str, bytes]]:

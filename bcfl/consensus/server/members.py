@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias, get_args
 from flwr.common.logger import log
 from flwr.serverapp import Grid
 
-from bcfl.chain.chain_port import Chain
+from bcfl.chain.chain import Chain
 from bcfl.consensus.records import EnrolOrder
 from bcfl.consensus.server.conversation import Conversation
 from bcfl.consensus.server.task import Task
@@ -22,8 +22,9 @@ from bcfl.consensus.spec.domain import Phase
 from bcfl.core.errors import ConfigurationError, NobodyLeft
 from bcfl.keys.accounts import checksummed
 from bcfl.keys.public_keys import PublicKeys
+from bcfl.keys.signer import Reader
 from bcfl.store.blob_store import BlobStore
-from bcfl.store.sealed import SEALED_INDEX, Reader, SealedStore
+from bcfl.store.sealed import SEALED_INDEX, SealedStore
 
 __all__ = ["PUBLIC_KEYS", "Admission", "Admit", "Members"]
 

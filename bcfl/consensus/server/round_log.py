@@ -6,17 +6,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
     BallotCast,
     Closed,
     Committed,
-    Event,
-    Ledger,
     Opened,
+    RoundEvent,
     Sealed,
     Selected,
     Voided,
 )
+from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.server.coordinator import Coordinator
 from bcfl.consensus.server.signed_round import SignedRound
 from bcfl.consensus.spec.domain import Ballot, members_in
@@ -70,7 +71,7 @@ class RoundLog:
     def record(self, coordinator: Coordinator) -> RoundRecord:
         """The round that has just ended, closed or void."""
         self._stop()
-        events = coordinator.events(Event)
+        events = coordinator.events(RoundEvent)
         record = read_record(self.number, events, coordinator.ledger, coordinator.signed.rejected)
         return replace(
             record,
@@ -87,8 +88,8 @@ def past_records(ledger: Ledger, journal: Journal) -> Iterator[RoundRecord]:
     """Every round that has ended, as the chain tells it: nothing of ours is in there."""
     by_round: dict[int, list[Event]] = {}
     for event in ledger.events():
-        if (round_ := getattr(event, "round", None)) is not None:
-            by_round.setdefault(round_, []).append(event)
+        if isinstance(event, RoundEvent):
+            by_round.setdefault(event.round, []).append(event)
     number = 1
     for round_, events in sorted(by_round.items()):
         ended = [event for event in events if isinstance(event, (Closed, Voided))]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bcfl.chain.chain_port import Chain
-from bcfl.consensus.contract.events import Closed, Ledger
-from bcfl.consensus.contract.ledger import PeerLedger
+from bcfl.chain.chain import Chain
+from bcfl.consensus.contract.events import Closed
+from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.spec.rules import Rules
 from bcfl.consensus.task_folder import TaskDescription, TaskFolder
 from bcfl.core.errors import ConfigurationError
@@ -61,7 +61,7 @@ def begin_task(
     spec.flatten(arrays)
     genesis = store.put(encode_model(arrays))
     folder.save_checkpoint(arrays)
-    ledger = PeerLedger.deploy(
+    ledger = Ledger.deploy(
         chain.connect(chain.coordinator),
         chain.wait_until,
         members=[] if stake_wei else members,
@@ -96,9 +96,7 @@ def resume_task(chain: Chain, folder: TaskFolder) -> Task | None:
     description = folder.description()
     if description is None:
         return None
-    ledger = PeerLedger.attach(
-        chain.connect(chain.coordinator), description.contract, chain.wait_until
-    )
+    ledger = Ledger.attach(chain.connect(chain.coordinator), description.contract, chain.wait_until)
     arrays = folder.load_checkpoint(ledger.state().model)
     done = sum(isinstance(event, Closed) for event in ledger.events())
     spec = ModelSpec.of(arrays, description.rules.integer_arrays)

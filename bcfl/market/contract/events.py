@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bcfl.consensus.contract.events import Event
+from bcfl.chain.event import Event
 from bcfl.market.spec.report import Reason
 from bcfl.market.spec.terms import Conditions, MarketPhase, Rules
 

@@ -1,7 +1,12 @@
-"""System B's ledger on Ethereum: ``contracts/ModelMarketplace.vy`` behind its port.
+"""The marketplace's contract, ``contracts/ModelMarketplace.vy``, to write to and to read.
 
-What each call may do, when and for whom is the contract's to say; here it is only put into the
-contract's words, and its events back into ours (``market_wire``).
+Who may call what, and when, is the table in the contract; here a call is only put into the
+contract's words, and its events back into ours (``words``). Every method that writes sends from
+this ledger's own account and returns once its transaction is mined; every method raises
+``LedgerError`` and nothing else of its own: ``ContractReverted``, with the contract's reason,
+where the contract refuses.
+
+A *submission* is named by the SHA-256 of its encrypted blob, a *task* by a number from 1.
 """
 
 from __future__ import annotations
@@ -11,7 +16,7 @@ from typing import Any, Final, Self
 
 from bcfl.chain.connection import Connection
 from bcfl.chain.contract import Contract, Log
-from bcfl.consensus.contract.events import Event, Transaction
+from bcfl.chain.event import Event, Transaction
 from bcfl.contracts import artifact
 from bcfl.core.errors import AccountError, LedgerError, ReplyMalformed
 from bcfl.keys.accounts import checksummed
@@ -35,13 +40,13 @@ from bcfl.market.spec.terms import (
     deposit,
 )
 
-__all__ = ["EthereumMarket"]
+__all__ = ["MarketLedger"]
 
 _CONTRACT: Final = "ModelMarketplace"
 
 
-class EthereumMarket:
-    """One marketplace, seen from one account. Implements ``bcfl.market.contract.ledger_port``.
+class MarketLedger:
+    """One marketplace, seen from one account.
 
     Made by :meth:`deploy` or :meth:`attach`. Every method that writes raises
     ``ContractReverted`` with the contract's own reason where the contract refuses.

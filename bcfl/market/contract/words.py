@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from bcfl.chain.contract import Log
-from bcfl.consensus.contract.events import Event
+from bcfl.chain.event import Event
 from bcfl.core.errors import BcflError, ReplyMalformed
 from bcfl.market.contract import events as market_events
 from bcfl.market.spec.report import Reason

@@ -22,7 +22,7 @@ from bcfl.chain.anvil import NodeChain
 from bcfl.core.errors import ConfigurationError, ProtocolError
 from bcfl.flower.identity import refuse_development_key, signer_from
 from bcfl.keys.accounts import Account
-from bcfl.market.contract.ledger import EthereumMarket
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.roles.access import open_store
 from bcfl.market.roles.contributor import Contributor
 from bcfl.market.roles.description import Description, fetch_description
@@ -94,7 +94,7 @@ def build_market_app(train: TrainModel) -> ClientApp:
 class _Node:
     """The roles of one account, on one market."""
 
-    ledger: EthereumMarket
+    ledger: MarketLedger
     store: BlobStore
     contributor: Contributor
     verifier: Verifier
@@ -123,7 +123,7 @@ def _node(message: Message, context: Context) -> _Node:
 def _roles(rpc_url: str, market: str, store: str, folder: Path, account: Account) -> _Node:
     """Kept from one message to the next: what a verifier has fused is slow to make again."""
     chain = NodeChain(rpc_url, account)
-    ledger = EthereumMarket.attach(chain.connect(account), market, chain.wait_until)
+    ledger = MarketLedger.attach(chain.connect(account), market, chain.wait_until)
     blobs = open_store(store)
     return _Node(
         ledger,

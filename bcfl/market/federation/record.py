@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bcfl.consensus.contract.events import Event
+from bcfl.chain.event import Event
 from bcfl.market.roles.history import Story
 
 __all__ = ["MarketRecord", "describe_round"]

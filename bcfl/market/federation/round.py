@@ -13,8 +13,8 @@ from logging import WARNING
 from flwr.app import ConfigRecord
 from flwr.common.logger import log
 
-from bcfl.chain.chain_port import Chain
-from bcfl.market.contract.ledger_port import MarketLedger
+from bcfl.chain.chain import Chain
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.federation.nodes import Federation, MarketOrder, troubles, wakes
 from bcfl.market.roles.history import Story, read_history, state_of
 from bcfl.market.roles.initiator import Initiator

@@ -18,8 +18,8 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from bcfl.atomic_file import write_atomically
 from bcfl.core.errors import ModelError
+from bcfl.files import write_atomically
 from bcfl.market.fusion.fused_model import FusedModel
 from bcfl.market.fusion.layers import ACTIVATIONS, FusionLayers
 from bcfl.market.spec.architecture import DEFAULT_LIMITS, Architecture, Limits

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bcfl.chain.anvil import RpcChain
-from bcfl.chain.chain_port import Chain
+from bcfl.chain.chain import Chain
 from bcfl.chain.connection import Connection
 from bcfl.core.errors import ConfigurationError
 from bcfl.keys.accounts import Account
-from bcfl.market.contract.ledger import EthereumMarket
-from bcfl.market.contract.ledger_port import MarketLedger
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.store.blob_store import BlobStore
 from bcfl.store.ipfs import IpfsStore
 from bcfl.store.local import LocalStore
@@ -83,7 +82,7 @@ class Access:
             market = self._market()
             account = chain.coordinator
             with chain.connect(account) as connection:
-                ledger = EthereumMarket.attach(connection, market, chain.wait_until)
+                ledger = MarketLedger.attach(connection, market, chain.wait_until)
                 name = f"{ledger.address[2:10]}-{account.address[2:10]}".lower()
                 folder = self.folder or Path("bcfl-market") / name
                 yield Desk(chain, ledger, open_store(self.store), account, folder)
@@ -92,7 +91,7 @@ class Access:
     def read(self) -> Iterator[MarketLedger]:
         """The market, for whoever only looks; raises as :meth:`open`, but for the key file."""
         with Connection(self.rpc, retry_s=_FIRST_CONTACT_S) as connection:
-            yield EthereumMarket.attach(connection, self._market())
+            yield MarketLedger.attach(connection, self._market())
 
     def _market(self) -> str:
         if self.market is None:

@@ -15,7 +15,7 @@ from bcfl.core.errors import ConfigurationError, ContractReverted, ProtocolError
 from bcfl.files import Journal
 from bcfl.keys.accounts import Account
 from bcfl.keys.sealing import encrypt_model, seal_for, seal_share, secret_commitment
-from bcfl.market.contract.ledger_port import MarketLedger
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.roles.costs import expect_within
 from bcfl.market.roles.description import fetch_description
 from bcfl.market.roles.history import Story, expect_task, read_history, read_story, state_of

@@ -13,9 +13,9 @@ from typing import Final
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from bcfl.core.bounded_json import parse_json
 from bcfl.core.errors import CodecError, ConfigurationError
 from bcfl.core.model import decode_model, encode_model
+from bcfl.core.strict_json import parse_json
 from bcfl.market.judging.fitness import FitnessRules
 from bcfl.market.judging.verification_set import VerificationSet
 from bcfl.market.roles.costs import expect_affordable

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bcfl.consensus.contract.events import Event
+from bcfl.chain.event import Event
 from bcfl.core.errors import ConfigurationError
 from bcfl.market.contract.events import (
     Disclosed,
@@ -21,7 +21,7 @@ from bcfl.market.contract.events import (
     Submitted,
     Voided,
 )
-from bcfl.market.contract.ledger_port import MarketLedger
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.spec.terms import MarketPhase, Submission, Task
 
 __all__ = ["History", "Story", "expect_task", "read_history", "read_story", "state_of"]

@@ -19,7 +19,7 @@ from bcfl.core.errors import (
 )
 from bcfl.keys.accounts import Account
 from bcfl.keys.sealing import seal_for
-from bcfl.market.contract.ledger_port import MarketLedger
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.fusion.fused_model import FusedModel
 from bcfl.market.roles.assessment import Assessment
 from bcfl.market.roles.history import (

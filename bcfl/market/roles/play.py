@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from bcfl.chain.chain_port import Chain
+from bcfl.chain.chain import Chain
 from bcfl.core.errors import NodeUnreachable
 from bcfl.market.roles.turn import Role, Turn
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from bcfl.core.errors import BcflError, ContractReverted, NodeUnreachable
-from bcfl.market.contract.ledger_port import MarketLedger
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.spec.terms import Submission
 
 __all__ = ["Diary", "Role", "Turn", "attempt", "earliest", "settle", "short"]

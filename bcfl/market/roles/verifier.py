@@ -14,7 +14,7 @@ from pathlib import Path
 from bcfl.core.errors import BlobMissing
 from bcfl.files import Journal
 from bcfl.keys.accounts import Account
-from bcfl.market.contract.ledger_port import MarketLedger
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.judging.fitness import Fitness
 from bcfl.market.roles.examination import Examiner
 from bcfl.market.roles.history import History, Story, read_history, read_story, state_of

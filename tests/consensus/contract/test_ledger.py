@@ -16,7 +16,6 @@ from bcfl.consensus.contract.events import (
     Closed,
     Committed,
     Equivocated,
-    Ledger,
     MemberJoined,
     MemberLeft,
     Opened,
@@ -24,7 +23,7 @@ from bcfl.consensus.contract.events import (
     Selected,
     Voided,
 )
-from bcfl.consensus.contract.ledger import PeerLedger
+from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.spec.domain import (
     Ballot,
     Commitment,
@@ -67,7 +66,7 @@ class Task:
     """A contract and the accounts of its members."""
 
     chain: EmbeddedChain
-    ledger: PeerLedger
+    ledger: Ledger
     accounts: list[Account]
 
     def commitment(self, member: int, delta: bytes | None = None) -> SignedCommitment:
@@ -83,11 +82,11 @@ class Task:
         signature = self.accounts[member].sign(ballot_message(self.ledger.domain, said))
         return SignedBallot(member, said, signature)
 
-    def direct(self, member: int) -> PeerLedger:
+    def direct(self, member: int) -> Ledger:
         """The ledger as a member sees it that pays for its own transactions."""
         self.chain.fund(self.accounts[member].address, 10**18)
         connection = self.chain.connect(self.accounts[member])
-        return PeerLedger.attach(connection, self.ledger.domain.contract, self.chain.wait_until)
+        return Ledger.attach(connection, self.ledger.domain.contract, self.chain.wait_until)
 
     def open(self) -> None:
         self.ledger.open_round(self.ledger.state().model, self.ledger.active())
@@ -116,7 +115,7 @@ def begin(chain: EmbeddedChain, count: int = 4, **rules: Any) -> Task:
     accounts = [derive_account(0, "member", index) for index in range(count)]
     addresses = [] if rules.get("stake") else [account.address for account in accounts]
     connection = chain.connect(chain.coordinator)
-    ledger = PeerLedger.deploy(connection, chain.wait_until, members=addresses, **(RULES | rules))
+    ledger = Ledger.deploy(connection, chain.wait_until, members=addresses, **(RULES | rules))
     return Task(chain, ledger, accounts)
 
 
@@ -209,10 +208,10 @@ def test_members_may_send_for_themselves(chain: EmbeddedChain):
     task.commit_all()  # passes over who has committed
     task.direct(2).cast_ballot_direct(task.ballot(2, {0: 5, 1: 4, 3: 4}))
     assert task.ledger.state().voted == 0b0100
-    broke = PeerLedger.attach(chain.connect(task.accounts[1]), task.ledger.domain.contract)
+    broke = Ledger.attach(chain.connect(task.accounts[1]), task.ledger.domain.contract)
     with pytest.raises(AccountError, match=r"cannot pay for cast_ballot_direct.*0 wei"):
         broke.cast_ballot_direct(task.ballot(1, {0: 5}))
-    stranger = PeerLedger.attach(chain.connect(), task.ledger.domain.contract)
+    stranger = Ledger.attach(chain.connect(), task.ledger.domain.contract)
     with pytest.raises(AccountError, match="only reads"):
         stranger.select()
 
@@ -237,7 +236,7 @@ def test_deadlines_pass_and_a_round_without_quorum_is_void(chain: EmbeddedChain)
 
 def test_who_was_attached_without_a_clock_cannot_wait(chain: EmbeddedChain):
     task = begin(chain)
-    reader = PeerLedger.attach(chain.connect(), task.ledger.domain.contract)
+    reader = Ledger.attach(chain.connect(), task.ledger.domain.contract)
     reader.wait_until(reader.now() - 1)
     with pytest.raises(LedgerError, match="cannot wait"):
         reader.wait_until(reader.now())
@@ -329,13 +328,13 @@ def test_only_the_shipped_contract_is_attached_to(chain: EmbeddedChain):
     task = begin(chain, kappa_ppm=300_000, quorum=3)
     connection = chain.connect(chain.coordinator)
     contract = task.ledger.domain.contract
-    assert PeerLedger.attach(connection, contract).rules == RULES["rules"]
+    assert Ledger.attach(connection, contract).rules == RULES["rules"]
     foreign, _ = connection.deploy(notes(), 1)
     for address in (foreign, chain.coordinator.address):
         with pytest.raises(ArtifactError, match="expected PeerConsensus"):
-            PeerLedger.attach(connection, address)
+            Ledger.attach(connection, address)
     with pytest.raises(AccountError, match="expected an address"):
-        PeerLedger.attach(connection, contract[:-1])
+        Ledger.attach(connection, contract[:-1])
 
 
 def test_deploying_says_which_rule_is_out_of_range(chain: EmbeddedChain):

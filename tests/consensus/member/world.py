@@ -11,7 +11,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from bcfl.chain.embedded.chain import EmbeddedChain
-from bcfl.consensus.contract.ledger import PeerLedger
+from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.member.mod import PeerConsensusMod
 from bcfl.consensus.records import ReviewOrder, ReviewReply, RoundOrder, TrainReply
 from bcfl.consensus.spec.codec import Heading, digest_of, encode_delta
@@ -50,8 +50,8 @@ class World:
             for i in range(MEMBERS)
         ]
 
-    def deploy(self) -> PeerLedger:
-        return PeerLedger.deploy(
+    def deploy(self) -> Ledger:
+        return Ledger.deploy(
             self.chain.connect(self.chain.coordinator),
             self.chain.wait_until,
             members=[account.address for account in self.accounts],

@@ -9,7 +9,7 @@ from eth_utils.crypto import keccak
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.keys.accounts import Account
 from bcfl.keys.sealing import public_key_of
-from bcfl.market.contract.ledger import EthereumMarket
+from bcfl.market.contract.ledger import MarketLedger
 
 __all__ = ["People", "account", "commitment", "digest", "public_key"]
 
@@ -42,22 +42,22 @@ class People:
     def __init__(self, chain: EmbeddedChain, bond: int = 0, draw_delay: int = 1) -> None:
         self.chain = chain
         deployer = chain.connect(chain.coordinator)
-        self.market = EthereumMarket.deploy(
+        self.market = MarketLedger.deploy(
             deployer, chain.wait_until, bond=bond, draw_delay=draw_delay
         )
-        self._seen: dict[str, EthereumMarket] = {}
+        self._seen: dict[str, MarketLedger] = {}
 
-    def __getitem__(self, name: str) -> EthereumMarket:
+    def __getitem__(self, name: str) -> MarketLedger:
         if name not in self._seen:
             someone = account(name)
             self.chain.fund(someone.address, ETHER)
             connection = self.chain.connect(someone)
-            self._seen[name] = EthereumMarket.attach(
+            self._seen[name] = MarketLedger.attach(
                 connection, self.market.address, self.chain.wait_until
             )
         return self._seen[name]
 
-    def panel(self, submission: bytes) -> list[EthereumMarket]:
+    def panel(self, submission: bytes) -> list[MarketLedger]:
         """Who sits on it, by seat."""
         found = self.market.submission(submission)
         assert found is not None

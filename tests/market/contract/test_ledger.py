@@ -17,8 +17,7 @@ from bcfl.core.errors import (
     TransactionUnknown,
 )
 from bcfl.market.contract import events
-from bcfl.market.contract.ledger import EthereumMarket
-from bcfl.market.contract.ledger_port import MarketLedger
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.contract.words import event_of, submission_of, task_of
 from bcfl.market.spec.draw import draw_seed
 from bcfl.market.spec.report import Reason, Report, seal
@@ -49,7 +48,7 @@ def register(people: People) -> None:
         people[name].register(public_key(name))
 
 
-def judge(people: People, submission: bytes, report: Report = GOOD) -> list[EthereumMarket]:
+def judge(people: People, submission: bytes, report: Report = GOOD) -> list[MarketLedger]:
     """From the draw to the verdict."""
     people["contributor"].draw(submission)
     people["contributor"].share(submission, digest("keys"))
@@ -241,7 +240,7 @@ def test_struck_off_verifiers_are_announced(people: People) -> None:
 
 
 def test_a_ledger_that_only_reads_says_so(people: People) -> None:
-    reader = EthereumMarket.attach(people.chain.connect(), people.market.address)
+    reader = MarketLedger.attach(people.chain.connect(), people.market.address)
     assert reader.bond == BOND
     with pytest.raises(AccountError, match="only reads"):
         reader.withdraw()
@@ -253,7 +252,7 @@ def test_a_ledger_that_only_reads_says_so(people: People) -> None:
 
 def test_another_contract_is_not_taken_for_a_marketplace(people: People) -> None:
     with pytest.raises(ArtifactError):
-        EthereumMarket.attach(people.chain.connect(), account("stranger").address)
+        MarketLedger.attach(people.chain.connect(), account("stranger").address)
 
 
 def test_it_implements_the_port(people: People) -> None:

@@ -17,7 +17,7 @@ from bcfl.core.errors import NodeUnreachable, ProtocolError, StoreUnreachable
 from bcfl.core.model import encode_model
 from bcfl.keys.accounts import derive_account
 from bcfl.keys.sealing import encrypt_model, seal_for, secret_commitment
-from bcfl.market.contract.ledger import EthereumMarket
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.federation.record import describe_round
 from bcfl.market.judging.fitness import FitnessRules
 from bcfl.market.models.architectures import mlp
@@ -155,7 +155,7 @@ def test_a_contributor_is_paid_although_the_store_has_lost_its_offer(
 class Watched:
     """A ledger whose transactions a thief sees first, so many times."""
 
-    def __init__(self, ledger: EthereumMarket, thief: EthereumMarket, times: int) -> None:
+    def __init__(self, ledger: MarketLedger, thief: MarketLedger, times: int) -> None:
         self._ledger = ledger
         self._thief = thief
         self._times = times

@@ -10,7 +10,7 @@ import pytest
 
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.core.errors import BlobMissing, ContractReverted
-from bcfl.market.contract.ledger import EthereumMarket
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.roles import examination
 from bcfl.market.roles.contributor import Contributor
 from bcfl.market.roles.history import state_of
@@ -33,7 +33,7 @@ def world(market: Market, tmp_path: Path) -> Iterator[World]:
 class Slow:
     """A ledger on which something happens right after the events have been read."""
 
-    def __init__(self, ledger: EthereumMarket, happens: Callable[[], object]) -> None:
+    def __init__(self, ledger: MarketLedger, happens: Callable[[], object]) -> None:
         self._ledger = ledger
         self._happens: list[Callable[[], object]] = [happens]
 

@@ -10,7 +10,7 @@ import pytest
 
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.core.errors import NodeUnreachable
-from bcfl.market.contract.ledger import EthereumMarket
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.roles.contributor import Contributor
 from bcfl.market.roles.initiator import Initiator
 from bcfl.market.roles.verifier import Verifier
@@ -41,7 +41,7 @@ def chain() -> Iterator[EmbeddedChain]:
 class Mortal:
     """A ledger whose owner dies at the first call of each write: before it is sent, or after."""
 
-    def __init__(self, ledger: EthereumMarket, sent: bool, died: set[str]) -> None:
+    def __init__(self, ledger: MarketLedger, sent: bool, died: set[str]) -> None:
         self._ledger = ledger
         self._sent = sent
         self._died = died

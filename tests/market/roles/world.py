@@ -8,7 +8,7 @@ from pathlib import Path
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.keys.accounts import Account, derive_account
 from bcfl.market.contract.events import Withdrawn
-from bcfl.market.contract.ledger import EthereumMarket
+from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.judging.fitness import Fitness, FitnessRules
 from bcfl.market.judging.verification_set import VerificationSet
 from bcfl.market.roles.contributor import Contributor
@@ -55,7 +55,7 @@ class World:
         self.folder = folder
         self.store = LocalStore(folder / "blobs")
         deployer = chain.connect(chain.coordinator)
-        self.market = EthereumMarket.deploy(deployer, chain.wait_until, bond=BOND)
+        self.market = MarketLedger.deploy(deployer, chain.wait_until, bond=BOND)
         self.rules = rules
         self.accounts: dict[str, Account] = {}
         account, ledger = self.somebody("initiator")
@@ -70,16 +70,14 @@ class World:
             self.verify(f"verifier {index}", kind)
         self.contributors: dict[str, Contributor] = {}
 
-    def somebody(self, name: str) -> tuple[Account, EthereumMarket]:
+    def somebody(self, name: str) -> tuple[Account, MarketLedger]:
         """An account with an ether, and the market seen from it."""
         account = derive_account(0, name, 0)
         if name not in self.accounts:
             self.chain.fund(account.address, ETHER)
         self.accounts[name] = account
         connection = self.chain.connect(account)
-        return account, EthereumMarket.attach(
-            connection, self.market.address, self.chain.wait_until
-        )
+        return account, MarketLedger.attach(connection, self.market.address, self.chain.wait_until)
 
     def verify(self, name: str, kind: type[Verifier] = Verifier) -> Verifier:
         """A verifier that comes, and registers."""
