@@ -32,7 +32,6 @@ from bcfl.market.fusion.fused_arrays import fused_arrays
 from bcfl.market.fusion.fused_model import FusedModel
 from bcfl.market.fusion.settings import FusionSettings
 from bcfl.market.judging.fitness import FitnessRules
-from bcfl.market.judging.verification_set import VerificationSet
 from bcfl.market.roles.access import open_store
 from bcfl.market.roles.description import publish_description
 from bcfl.market.roles.history import Story
@@ -41,6 +40,7 @@ from bcfl.market.roles.opening import fetch_offer
 from bcfl.market.spec.architecture import Architecture
 from bcfl.market.spec.report import to_ppm
 from bcfl.market.spec.terms import Conditions, Rules
+from bcfl.market.verification_set import VerificationSet
 
 __all__ = ["ModelFusion"]
 

@@ -15,7 +15,6 @@ from bcfl.core.errors import ConfigurationError
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.fusion.fused_arrays import save_fused
 from bcfl.market.judging.fitness import FitnessRules
-from bcfl.market.judging.verification_set import VerificationSet
 from bcfl.market.models.architectures import ARCHITECTURES, shipped_architecture
 from bcfl.market.models.training import ContributorTraining, train_contributor
 from bcfl.market.roles.access import Access, Desk
@@ -34,6 +33,7 @@ from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.architecture import Architecture
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.spec.terms import Conditions, MarketPhase, Rules
+from bcfl.market.verification_set import VerificationSet
 
 __all__ = [
     "Request",

@@ -35,6 +35,7 @@ __all__ = [
     "StoreUnreachable",
     "TransactionLost",
     "TransactionUnknown",
+    "expect",
 ]
 
 
@@ -210,3 +211,29 @@ class DatasetUnavailable(BcflError):
 
 class AuditError(BcflError):
     """A run folder cannot be audited at all: something that every audit needs is missing."""
+
+
+def expect(
+    holds: bool,
+    name: str,
+    expected: str,
+    found: object,
+    error: type[BcflError] = ConfigurationError,
+) -> None:
+    """Raise ``error`` unless ``holds``.
+
+    Parameters
+    ----------
+    holds : bool
+        The condition.
+    name : str
+        Of the parameter, as its user writes it, with its unit if it has one.
+    expected : str
+        What it may be, such as ``"in [0, 1)"``; may end in what to do.
+    found : object
+        What it is.
+    error : type
+        An error whose one argument is its text.
+    """
+    if not holds:
+        raise error(f"{name}: expected {expected}; found {found}")

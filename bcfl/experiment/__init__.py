@@ -3,6 +3,7 @@
 ==================  ===============================================================
 ``run``             a run: build, play, write down
 ``configuration``   conf/ as typed values
+``seeds``           one seed for a run, and from it one for each purpose
 ``mistakes``        a misspelt knob, and the one that was meant
 ``hydra_entry``,    Hydra's and Flower's way in
 ``flower_app``

@@ -17,8 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bcfl.consensus.spec.domain import MAX_MEMBERS
-from bcfl.core.errors import BcflError, ConfigurationError
-from bcfl.experiment.clients.settings import expect
+from bcfl.core.errors import BcflError, ConfigurationError, expect
 
 __all__ = ["RunSettings", "build", "construct", "read_settings", "register_resolvers"]
 

@@ -1,12 +1,13 @@
 """System B, the model marketplace (arXiv 1807.02515).
 
-==============  ===================================================================
-``spec``        tasks, submissions, the draw, the verdict, a model described: pure
-``contract``    the contract as a ledger: its calls, its events
-``models``      a model built and trained
-``fusion``      many models as one, by strategies I and II
-``judging``     what a verifier measures and reports
-``roles``       initiator, contributor, verifier
-``federation``  the same roles on the nodes of a Flower federation
-==============  ===================================================================
+====================  =============================================================
+``spec``              tasks, submissions, draw, verdict, a model described: pure
+``contract``          the contract as a ledger: its calls, its events
+``verification_set``  the labelled samples that models are fused and judged on
+``models``            a model built and trained
+``fusion``            many models as one, by strategies I and II
+``judging``           what a verifier measures and reports
+``roles``             initiator, contributor, verifier
+``federation``        the same roles on the nodes of a Flower federation
+====================  =============================================================
 """

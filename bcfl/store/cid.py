@@ -21,7 +21,7 @@ import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
 
-from bcfl.core.errors import CodecError, ConfigurationError
+from bcfl.core.errors import CodecError, expect
 
 __all__ = ["KUBO_CIDV1", "UNIXFS_V0_2015", "UNIXFS_V1_2025", "Cid", "Codec", "Layout", "cid_of"]
 
@@ -65,10 +65,8 @@ class Layout:
     raw_leaves: bool = True
 
     def __post_init__(self) -> None:
-        if self.chunk_bytes < 1:
-            raise ConfigurationError(f"a chunk has at least 1 byte; found {self.chunk_bytes}")
-        if self.max_links < 2:
-            raise ConfigurationError(f"a node has at least 2 links; found {self.max_links}")
+        expect(self.chunk_bytes >= 1, "chunk_bytes", "at least 1", self.chunk_bytes)
+        expect(self.max_links >= 2, "max_links", "at least 2", self.max_links)
 
 
 #: ``ipfs add --cid-version=1``: what Kubo does unless told otherwise.

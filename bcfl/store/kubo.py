@@ -26,7 +26,7 @@ import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay
 from urllib3.exceptions import HTTPError
 
-from bcfl.core.errors import BlobMissing, CodecError, ConfigurationError, StoreUnreachable
+from bcfl.core.errors import BlobMissing, CodecError, ConfigurationError, StoreUnreachable, expect
 from bcfl.store.cid import Layout
 
 __all__ = ["KuboRpc"]
@@ -79,8 +79,7 @@ class KuboRpc:
                 "expected the URL of an IPFS node's RPC, such as http://127.0.0.1:5001; found "
                 f"{url.rpartition('@')[2]!r}"
             )
-        if not budget_s > 0:
-            raise ConfigurationError(f"a time budget is more than 0 seconds; found {budget_s}")
+        expect(budget_s > 0, "budget_s", "more than 0 seconds", budget_s)
         path = parts.path.rstrip("/").removesuffix("/api/v0")
         bare = f"[{host}]" if ":" in host else host
         self.url = f"{parts.scheme}://{bare}{f':{port}' if port else ''}{path}"

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from bcfl.experiment.datasets.digits import load_digits
 from bcfl.experiment.datasets.images import Images
 from bcfl.market.fusion.fused_model import outputs_for_task
-from bcfl.market.judging.verification_set import VerificationSet
 from bcfl.market.models.architectures import shipped_architecture
 from bcfl.market.models.features import ModelOutputs
 from bcfl.market.models.training import ContributorTraining, train_contributor
 from bcfl.market.spec.model_blob import TrainedModel
+from bcfl.market.verification_set import VerificationSet
 
 TRAINING = ContributorTraining(epochs=20, batch_size=16)
 

@@ -204,9 +204,9 @@ def test_what_is_no_canonical_cid_is_refused(text: str) -> None:
 
 
 def test_impossible_layouts_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="chunk has at least 1 byte"):
+    with pytest.raises(ConfigurationError, match="chunk_bytes: expected at least 1; found"):
         Layout(0, 174)
-    with pytest.raises(ConfigurationError, match="at least 2 links"):
+    with pytest.raises(ConfigurationError, match="max_links: expected at least 2; found"):
         Layout(10, 1)
     with pytest.raises(CodecError, match="32 bytes"):
         Cid(Codec.RAW, b"short")

@@ -21,13 +21,13 @@ from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.federation.client_app import MARKET_KEY, build_market_app
 from bcfl.market.federation.record import MarketRecord
 from bcfl.market.fusion.fused_arrays import fused_from_arrays
-from bcfl.market.judging.verification_set import VerificationSet
 from bcfl.market.models.architectures import mlp
 from bcfl.market.models.training import ContributorTraining, train_contributor
 from bcfl.market.roles.contributor import Contributor
 from bcfl.market.roles.description import Description
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.spec.terms import Conditions, deposit
+from bcfl.market.verification_set import VerificationSet
 from bcfl.strategies import ModelFusion, model_fusion
 
 NODES = 4

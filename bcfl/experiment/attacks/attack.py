@@ -12,8 +12,8 @@ from math import floor, inf
 import numpy as np
 from numpy.typing import NDArray
 
+from bcfl.core.errors import expect
 from bcfl.core.model import Arrays
-from bcfl.experiment.clients.settings import expect
 
 __all__ = ["Attack", "NoAttack", "expect_scale"]
 

@@ -11,7 +11,7 @@ from flwr.clientapp.typing import ClientAppCallable
 
 from bcfl.consensus.member.mod import PeerConsensusMod
 from bcfl.experiment.attacks.attack import Attack
-from bcfl.experiment.clients.seeds import derive_seed
+from bcfl.experiment.seeds import derive_seed
 from bcfl.flower.handlers import to_array_record, to_arrays
 
 __all__ = ["AttackMod", "AttackingMember"]

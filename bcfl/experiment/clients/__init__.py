@@ -2,7 +2,6 @@
 
 ===============  ==================================================================
 ``settings``     the schema of what a client has to know
-``seeds``        one seed for a run, and from it one for each purpose
 ``partitions``   sharing a data set out among the clients
 ``client_data``  one client's share, as a file
 ``models``       the networks, in torch

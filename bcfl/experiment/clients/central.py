@@ -11,10 +11,10 @@ from flwr.app import ArrayRecord, MetricRecord
 from bcfl.experiment.clients.client_app import load_arrays
 from bcfl.experiment.clients.client_data import ClientData
 from bcfl.experiment.clients.models import build_model
-from bcfl.experiment.clients.seeds import derive_seed
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
 from bcfl.experiment.clients.training import evaluate_model, train_model
 from bcfl.experiment.datasets.images import Images
+from bcfl.experiment.seeds import derive_seed
 
 __all__ = ["CentralEvaluation", "CentralTraining", "initial_arrays"]
 

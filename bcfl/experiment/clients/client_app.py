@@ -17,9 +17,9 @@ from torch import nn
 from bcfl.core.errors import ModelError
 from bcfl.experiment.clients.client_data import ClientData, read_client
 from bcfl.experiment.clients.models import build_model
-from bcfl.experiment.clients.seeds import derive_seed
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
 from bcfl.experiment.clients.training import evaluate_model, train_model
+from bcfl.experiment.seeds import derive_seed
 
 __all__ = ["SENDER_KEY", "Client", "build_client_app", "load_arrays"]
 

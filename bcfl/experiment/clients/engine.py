@@ -18,9 +18,8 @@ from flwr.serverapp.strategy import Result
 from flwr.simulation import run_simulation
 from tenacity import retry, stop_after_attempt
 
-from bcfl.core.errors import EngineFailed
+from bcfl.core.errors import EngineFailed, expect
 from bcfl.experiment.clients.grids import StoppableGrid
-from bcfl.experiment.clients.settings import expect
 from bcfl.flower.grid import InProcessGrid
 
 __all__ = ["EngineSettings", "play"]

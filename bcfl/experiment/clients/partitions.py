@@ -14,12 +14,11 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from bcfl.core.errors import ConfigurationError
+from bcfl.core.errors import ConfigurationError, expect
 from bcfl.experiment.attacks.attack import Attack
 from bcfl.experiment.clients.client_data import ClientData
-from bcfl.experiment.clients.seeds import derive_seed
-from bcfl.experiment.clients.settings import expect
 from bcfl.experiment.datasets.images import Images
+from bcfl.experiment.seeds import derive_seed
 
 __all__ = ["Partitioner", "poison", "share_out"]
 

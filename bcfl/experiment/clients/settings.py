@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from bcfl.core.errors import ConfigurationError
+from bcfl.core.errors import expect
 
-__all__ = ["ModelSettings", "TrainingSettings", "expect"]
+__all__ = ["ModelSettings", "TrainingSettings"]
 
 MODEL_KINDS = ("cnn", "mlp", "logistic")
 
@@ -103,9 +103,3 @@ class TrainingSettings:
         )
         expect(0 <= self.momentum < 1, "training.momentum", "in [0, 1)", self.momentum)
         expect(self.weight_decay >= 0, "training.weight_decay", "at least 0", self.weight_decay)
-
-
-def expect(holds: bool, name: str, expected: str, found: object) -> None:
-    """Raise ConfigurationError unless ``holds``, naming the knob, what was expected and found."""
-    if not holds:
-        raise ConfigurationError(f"{name}: expected {expected}; found {found}")

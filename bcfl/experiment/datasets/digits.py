@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.datasets import load_digits as load_bundled_digits
 
-from bcfl.experiment.clients.settings import expect
+from bcfl.core.errors import expect
 from bcfl.experiment.datasets.images import Images, split_once
 
 __all__ = ["load_digits"]

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bcfl.core.errors import DatasetUnavailable
-from bcfl.experiment.clients.settings import expect
+from bcfl.core.errors import DatasetUnavailable, expect
 from bcfl.experiment.datasets.images import Images, scale_pixels, split_once
 from bcfl.experiment.datasets.mnist import MEAN_AND_DEVIATION
 

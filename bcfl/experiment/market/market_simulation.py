@@ -16,19 +16,19 @@ import torch
 from flwr.app import ArrayRecord, Context, MetricRecord
 from torch.nn.functional import cross_entropy
 
+from bcfl.core.errors import expect
 from bcfl.experiment.attacks import Attack
 from bcfl.experiment.clients.client_data import ClientData, read_client
-from bcfl.experiment.clients.seeds import derive_seed
-from bcfl.experiment.clients.settings import expect
 from bcfl.experiment.datasets.images import Images
+from bcfl.experiment.seeds import derive_seed
 from bcfl.flower.handlers import to_arrays
 from bcfl.market.fusion.fused_arrays import fused_from_arrays
-from bcfl.market.judging.verification_set import VerificationSet
 from bcfl.market.models.architectures import ARCHITECTURES, shipped_architecture
 from bcfl.market.models.build import build_module, export_model
 from bcfl.market.models.training import ContributorTraining, train_contributor
 from bcfl.market.roles.description import Description
 from bcfl.market.spec.model_blob import TrainedModel
+from bcfl.market.verification_set import VerificationSet
 
 __all__ = [
     "ContributorSettings",

@@ -16,15 +16,15 @@ from flwr_datasets.partitioner import DirichletPartitioner, IidPartitioner, Shar
 from bcfl.core.errors import ConfigurationError
 from bcfl.experiment.clients.client_data import ClientData
 from bcfl.experiment.clients.partitions import share_out
-from bcfl.experiment.clients.seeds import derive_seed
 from bcfl.experiment.datasets.images import Images
+from bcfl.experiment.seeds import derive_seed
 from bcfl.market.fusion.fused_model import FusedModel, outputs_for_task
 from bcfl.market.fusion.settings import FusionSettings
-from bcfl.market.judging.verification_set import VerificationSet
 from bcfl.market.models.architectures import shipped_architecture
 from bcfl.market.models.features import ModelOutputs, model_outputs
 from bcfl.market.models.training import ContributorTraining, train_contributor
 from bcfl.market.spec.model_blob import TrainedModel
+from bcfl.market.verification_set import VerificationSet
 
 __all__ = ["PARTITIONS", "Plan", "Trial", "run_trial", "run_trials"]
 

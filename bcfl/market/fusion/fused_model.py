@@ -15,10 +15,10 @@ from bcfl.core.errors import ModelError
 from bcfl.market.fusion.fusion import join
 from bcfl.market.fusion.layers import FusionLayers
 from bcfl.market.fusion.settings import FusionSettings
-from bcfl.market.judging.verification_set import VerificationSet
 from bcfl.market.models.features import ModelOutputs, model_outputs
 from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
 from bcfl.market.spec.model_blob import TrainedModel
+from bcfl.market.verification_set import VerificationSet
 
 __all__ = ["FusedModel", "fuse_models", "outputs_for_task"]
 

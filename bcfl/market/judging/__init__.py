@@ -1,8 +1,7 @@
 """What a verifier measures and reports.
 
-====================  =============================================================
-``verification_set``  the samples that models are judged on
-``fitness``           the accuracy of the whole with a model, or why there is none
-``originality``       whether a model is a copy of another
-====================  =============================================================
+===============  ==================================================================
+``fitness``      the accuracy of the whole with a model, or why there is none
+``originality``  whether a model is a copy of another
+===============  ==================================================================
 """

@@ -28,11 +28,11 @@ from bcfl.core.errors import ArchitectureError, ConfigurationError, ModelError
 from bcfl.market.fusion.fused_model import FusedModel, outputs_for_task
 from bcfl.market.fusion.settings import FusionSettings
 from bcfl.market.judging.originality import likeness
-from bcfl.market.judging.verification_set import VerificationSet
 from bcfl.market.models.features import ModelOutputs
 from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.spec.report import Reason, Report, to_ppm
+from bcfl.market.verification_set import VerificationSet
 
 __all__ = ["Fitness", "FitnessRules", "judge"]
 

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from bcfl.core.errors import ArchitectureError, ModelError
 from bcfl.market.fusion.fused_model import FusedModel, outputs_for_task
-from bcfl.market.judging.verification_set import VerificationSet
 from bcfl.market.roles.costs import expect_within
 from bcfl.market.roles.description import (
     Description,
@@ -20,6 +19,7 @@ from bcfl.market.roles.description import (
 from bcfl.market.roles.history import History
 from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
 from bcfl.market.spec.model_blob import TrainedModel
+from bcfl.market.verification_set import VerificationSet
 from bcfl.store.blob_store import BlobStore
 
 __all__ = ["BREAKDOWNS", "Assessment"]

@@ -12,8 +12,8 @@ from typing import Final
 
 from bcfl.core.errors import ConfigurationError
 from bcfl.market.judging.fitness import FitnessRules
-from bcfl.market.judging.verification_set import VerificationSet
 from bcfl.market.spec.architecture import Limits
+from bcfl.market.verification_set import VerificationSet
 
 __all__ = ["expect_affordable", "expect_within"]
 

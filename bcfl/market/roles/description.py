@@ -17,11 +17,11 @@ from bcfl.core.errors import CodecError, ConfigurationError
 from bcfl.core.model import decode_model, encode_model
 from bcfl.core.strict_json import parse_json
 from bcfl.market.judging.fitness import FitnessRules
-from bcfl.market.judging.verification_set import VerificationSet
 from bcfl.market.roles.costs import expect_affordable
 from bcfl.market.roles.pieces import get_pieces, put_pieces
 from bcfl.market.spec.architecture import Architecture, Limits
 from bcfl.market.spec.layers import Shape
+from bcfl.market.verification_set import VerificationSet
 from bcfl.store.blob_store import BlobStore
 
 __all__ = [

@@ -18,7 +18,6 @@ from bcfl.keys.accounts import Account
 from bcfl.keys.sealing import check_share, secret_commitment
 from bcfl.market.fusion.fused_model import FusedModel
 from bcfl.market.judging.fitness import Fitness, judge
-from bcfl.market.judging.verification_set import VerificationSet
 from bcfl.market.roles.assessment import BREAKDOWNS, Assessment
 from bcfl.market.roles.description import Description
 from bcfl.market.roles.history import History, Story
@@ -27,6 +26,7 @@ from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.spec.offer import MAX_GRANT_BYTES, ModelKeys, Offer, decode_grant
 from bcfl.market.spec.report import Reason, Report
+from bcfl.market.verification_set import VerificationSet
 from bcfl.store.blob_store import BlobStore
 
 __all__ = ["Examiner"]

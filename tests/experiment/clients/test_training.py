@@ -8,9 +8,9 @@ import torch
 
 from bcfl.core.errors import ConfigurationError
 from bcfl.experiment.clients.models import build_model
-from bcfl.experiment.clients.seeds import derive_seed
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
 from bcfl.experiment.clients.training import evaluate_model, train_model
+from bcfl.experiment.seeds import derive_seed
 
 MODEL = ModelSettings("cnn", (1, 4, 4), 2, (4,), (True,))
 TRAINING = TrainingSettings(local_epochs=5, batch_size=8, learning_rate=0.1, momentum=0.5)

@@ -14,8 +14,8 @@ from bcfl.experiment.datasets.digits import load_digits
 from bcfl.market.fusion.fused_model import fuse_models
 from bcfl.market.fusion.settings import FusionSettings
 from bcfl.market.judging.fitness import FitnessRules, judge
-from bcfl.market.judging.verification_set import VerificationSet
 from bcfl.market.spec.model_blob import decode_model_blob, encode_model_blob
+from bcfl.market.verification_set import VerificationSet
 
 
 def find(blobs: list[bytes]) -> str:

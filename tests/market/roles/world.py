@@ -10,7 +10,6 @@ from bcfl.keys.accounts import Account, derive_account
 from bcfl.market.contract.events import Withdrawn
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.judging.fitness import Fitness, FitnessRules
-from bcfl.market.judging.verification_set import VerificationSet
 from bcfl.market.roles.contributor import Contributor
 from bcfl.market.roles.description import publish_description
 from bcfl.market.roles.history import History, Story, read_history, state_of
@@ -20,6 +19,7 @@ from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.spec.report import Report
 from bcfl.market.spec.terms import Conditions, MarketPhase, Rules
+from bcfl.market.verification_set import VerificationSet
 from bcfl.store.local import LocalStore
 
 ETHER = 10**18

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bcfl.core.errors import ConfigurationError
-from bcfl.market.judging.verification_set import VerificationSet
+from bcfl.market.verification_set import VerificationSet
 
 LABELS = np.repeat(np.arange(3), [10, 7, 2])
 SAMPLES = np.arange(19 * 4, dtype=np.float32).reshape(19, 4)
