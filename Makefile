@@ -24,14 +24,19 @@ cluster: $(READY)  ## SuperLink, four SuperNodes, a real node: three rounds, aud
 test: $(READY)  ## the whole suite, on two cores
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-lint: $(READY)  ## style
+# The package as it is installed, for tools that read files and import nothing.
+.PHONY: package
+package:
+	@rm -rf build/package && mkdir -p build/package
+	@cp -Rp bcfl build/package/
+	@cp -Rp conf contracts strategies build/package/bcfl/
+
+lint: $(READY) package  ## style, one-way imports, dependencies
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	cd build/package && $(CURDIR)/$(BIN)/lint-imports --no-logo --cache-dir ../imports ../../pyproject.toml
 
-types: $(READY)  ## strict types, over the package as it is installed
-	@mkdir -p build/types/bcfl
-	@for part in bcfl/*; do ln -sfn ../../../$$part build/types/bcfl/$$(basename $$part); done
-	@for part in conf contracts strategies; do ln -sfn ../../../$$part build/types/bcfl/$$part; done
+types: $(READY) package  ## strict types, over the package as it is installed
 	$(BIN)/mypy
 
 check: lint types test  ## all that CI runs
