@@ -35,6 +35,7 @@ lint: $(READY) package  ## style, one-way imports, dependencies
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	cd build/package && $(CURDIR)/$(BIN)/lint-imports --no-logo --cache-dir ../imports ../../pyproject.toml
+	cd build/package && $(CURDIR)/$(BIN)/deptry --config ../../pyproject.toml .
 
 types: $(READY) package  ## strict types, over the package as it is installed
 	$(BIN)/mypy
