@@ -1,7 +1,8 @@
 """Federated learning in which an Ethereum contract, not the server, decides whose updates count.
 
-Into a Flower app go ``bcfl.consensus.member.mod.peer_consensus_mod`` and
-``bcfl.strategies.PeerConsensus``; the ``bcfl`` command runs, resumes and audits experiments.
+Into a Flower app go ``bcfl.peer_consensus_mod`` and ``bcfl.PeerConsensus``; the ``bcfl`` command
+runs, resumes and audits experiments. What is imported from a package by its name alone is public
+(``__init__.pyi`` beside each contents page) and loaded when it is used.
 
 ====================  ===================================================================
 ``bcfl.cli``          the ``bcfl`` command
@@ -23,3 +24,7 @@ Into a Flower app go ``bcfl.consensus.member.mod.peer_consensus_mod`` and
 
 Imports run down this list only, and never between ``consensus`` and ``market``.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

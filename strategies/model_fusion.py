@@ -48,7 +48,7 @@ __all__ = ["ModelFusion"]
 class ModelFusion(Strategy):
     """Buy one model from each node in turn; those accepted become one model.
 
-    Every client app is one of ``bcfl.market.federation.client_app.build_market_app``. Without
+    Every client app is one of ``bcfl.market.federation.client_app.market_app``. Without
     further arguments the chain is embedded in this process and everything is kept under
     ``bcfl-runs/``.
 

@@ -15,3 +15,7 @@
 ``event``              what a contract says
 =====================  ============================================================
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

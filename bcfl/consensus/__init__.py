@@ -9,3 +9,7 @@
 ``task_folder``  what a task leaves on disk
 ===============  ==================================================================
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -42,7 +42,7 @@ from bcfl.experiment.recorder import Recorder, merge_rounds
 from bcfl.experiment.result import make_result
 from bcfl.experiment.run_folder import RunFolder
 from bcfl.experiment.terminal import Terminal
-from bcfl.market.federation.client_app import build_market_app
+from bcfl.market.federation.client_app import market_app
 from bcfl.strategies import PeerConsensus
 from bcfl.strategies.centralised import Centralised
 from bcfl.strategies.model_fusion import ModelFusion
@@ -246,7 +246,7 @@ def _client_app(plan: _Plan, material: _Material, folder: Path) -> ClientApp:
     """What every client runs, on the shares in ``folder``."""
     seed = plan.run.seed
     if plan.make_strategy.func is ModelFusion:
-        return build_market_app(
+        return market_app(
             SimulatedContributor(folder, plan.contributor, seed, plan.attack, plan.malicious)
         )
     return build_client_app(Client(folder, material.model, plan.training, seed), _mods(plan))

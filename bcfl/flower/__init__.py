@@ -6,3 +6,7 @@
 ``grid``      a grid without processes, for tests and quick looks
 ============  =====================================================================
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

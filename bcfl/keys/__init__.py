@@ -8,3 +8,7 @@
 ``envelope``     the bytes of what is sealed
 ===============  ==================================================================
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,3 +11,7 @@
 ``federation``        the same roles on the nodes of a Flower federation
 ====================  =============================================================
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,3 +10,7 @@
 ``cid``         a blob's IPFS address, as Kubo computes it
 ==============  ===================================================================
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,7 +18,7 @@ from bcfl.flower.grid import InProcessGrid
 from bcfl.flower.handlers import to_arrays
 from bcfl.keys.sealing import seal_share
 from bcfl.market.contract.ledger import MarketLedger
-from bcfl.market.federation.client_app import MARKET_KEY, build_market_app
+from bcfl.market.federation.client_app import MARKET_KEY, market_app
 from bcfl.market.federation.record import MarketRecord
 from bcfl.market.fusion.fused_arrays import fused_from_arrays
 from bcfl.market.models.architectures import mlp
@@ -46,7 +46,7 @@ class Market:
         self.images = images
         self.records: list[MarketRecord] = []
         self.chain = EmbeddedChain(folder / "chain.jsonl")
-        self.grid = InProcessGrid(build_market_app(self.train), NODES)
+        self.grid = InProcessGrid(market_app(self.train), NODES)
         known = {"seats": 3, "quorum": 2, "mafr": 0.6} | options
         self.strategy = ModelFusion(
             verification=VerificationSet(images.test_images, images.test_labels, 10),
@@ -158,7 +158,7 @@ def test_a_node_whose_training_fails_is_passed_over(
             raise RuntimeError("no disk space left")
         return Market.train(market, context, description)
 
-    market.grid._client_app = build_market_app(train)
+    market.grid._client_app = market_app(train)
     market.strategy.start(market.grid, num_rounds=2)
     assert "no disk space left" in market.records[0].outcome
     assert market.outcomes()[1] == "paid"
@@ -284,5 +284,5 @@ def test_nodes_with_another_app_are_told_apart(images: Images, tmp_path: Path) -
     market.grid._client_app = lambda message, context: Message(
         message.content.__class__(), reply_to=message
     )
-    with pytest.raises(NobodyLeft, match="its app is not one of build_market_app's"):
+    with pytest.raises(NobodyLeft, match="its app is not one of market_app's"):
         market.strategy.start(market.grid)

@@ -31,7 +31,7 @@ from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.store.blob_store import BlobStore
 
-__all__ = ["MARKET_KEY", "STORE", "TrainModel", "build_market_app"]
+__all__ = ["MARKET_KEY", "STORE", "TrainModel", "market_app"]
 
 #: The ConfigRecord of orders and replies.
 MARKET_KEY = "bcfl-market"
@@ -44,7 +44,7 @@ FOLDER = "bcfl-folder"
 TrainModel: TypeAlias = Callable[[Context, Description], TrainedModel]
 
 
-def build_market_app(train: TrainModel) -> ClientApp:
+def market_app(train: TrainModel) -> ClientApp:
     """A Flower app whose nodes contribute what ``train`` makes, and verify what others make.
 
     Parameters

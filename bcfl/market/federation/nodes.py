@@ -141,7 +141,7 @@ def read_replies(
         if reply.has_error():
             failures[node] = reply.error.reason or f"error {reply.error.code}"
         elif MARKET_KEY not in reply.content.config_records:
-            failures[node] = "its app is not one of build_market_app's"
+            failures[node] = "its app is not one of market_app's"
         else:
             read[node] = reply.content.config_records[MARKET_KEY]
     return (

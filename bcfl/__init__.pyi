@@ -1,0 +1,14 @@
+from .consensus.member.mod import peer_consensus_mod
+from .consensus.spec.rules import Rules
+from .market.federation.client_app import market_app
+from .market.fusion.fused_arrays import load_fused
+from .strategies import ModelFusion, PeerConsensus
+
+__all__ = [
+    "ModelFusion",
+    "PeerConsensus",
+    "Rules",
+    "load_fused",
+    "market_app",
+    "peer_consensus_mod",
+]

@@ -1,0 +1,27 @@
+from .contract.ledger import Ledger
+from .spec.codec import Heading, decode_delta, digest_of, encode_delta
+from .spec.delta import difference, top_gamma
+from .spec.domain import Ballot, Commitment, SignedBallot, SignedCommitment
+from .spec.fixed_point import to_value
+from .spec.messages import ballot_message, commitment_message
+from .spec.scoring import Borda
+from .spec.selection import select_winners
+
+__all__ = [
+    "Ballot",
+    "Borda",
+    "Commitment",
+    "Heading",
+    "Ledger",
+    "SignedBallot",
+    "SignedCommitment",
+    "ballot_message",
+    "commitment_message",
+    "decode_delta",
+    "difference",
+    "digest_of",
+    "encode_delta",
+    "select_winners",
+    "to_value",
+    "top_gamma",
+]

@@ -1,0 +1,5 @@
+from .grid import InProcessGrid
+
+__all__ = [
+    "InProcessGrid",
+]

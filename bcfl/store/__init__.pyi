@@ -1,0 +1,7 @@
+from .ipfs import IpfsStore
+from .local import LocalStore
+
+__all__ = [
+    "IpfsStore",
+    "LocalStore",
+]
