@@ -45,6 +45,11 @@ class Chain(ABC):
         """Return once the newest block is later than ``timestamp`` (seconds, chain time)."""
 
     @property
+    def time_is_virtual(self) -> bool:
+        """Whether ``wait_until`` moves the clock instead of waiting."""
+        return False
+
+    @property
     def _treasury(self) -> Account:
         """Whose ether ``fund`` gives away."""
         return self.coordinator

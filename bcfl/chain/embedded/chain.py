@@ -87,6 +87,11 @@ class EmbeddedChain(Chain):
         """The account that deploys tasks here; rich from the first block on."""
         return self._account("coordinator")
 
+    @property
+    def time_is_virtual(self) -> bool:
+        """True: blocks bear whatever time they are told."""
+        return True
+
     def start(self) -> None:
         """Replay the journal, or begin one, and answer at ``url``."""
         if self._server is not None:
