@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
 
 from bcfl.core.errors import AuditError
 from bcfl.core.strict_json import parse_json
 
-__all__ = ["TEMPORARY", "Journal", "write_atomically"]
+__all__ = ["TEMPORARY", "Journal", "save_arrays", "write_atomically"]
 
 #: How the name of a file begins that is still being written.
 TEMPORARY = ".tmp-"
@@ -102,3 +106,21 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write the arrays; the file's metadata keep their order, as JSON under ``order``.
+
+    safetensors 0.8 writes an array's memory as it lies, whatever its strides: an array that is
+    not C-contiguous would be read back as another one, so it is copied first.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced, or left as it is if writing fails.
+    arrays : mapping of str to array
+        Of any shape, those without dimensions included.
+    """
+    rows = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    metadata = {"order": json.dumps(list(rows))}
+    write_atomically(path, safetensors.numpy.save(rows, metadata))

@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bcfl.core.errors import AuditError
-from bcfl.files import Journal, write_atomically
+from bcfl.files import Journal, save_arrays, write_atomically
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
@@ -106,7 +108,7 @@ def test_a_line_nested_too_deep_is_damage_like_any_other(tmp_path: Path) -> None
     path.write_bytes(b"[" * 200_000 + b"\n")
     program = (
         "import sys; from pathlib import Path\n"
-        "from bcfl.files import Journal, write_atomically\n"
+        "from bcfl.files import Journal, save_arrays, write_atomically\n"
         "from bcfl.core.errors import AuditError\n"
         "sys.setrecursionlimit(100_000)\n"
         "try:\n"
@@ -142,7 +144,7 @@ def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     program = (
         "import sys; from pathlib import Path; from itertools import count\n"
-        "from bcfl.files import Journal, write_atomically\n"
+        "from bcfl.files import Journal, save_arrays, write_atomically\n"
         "journal = Journal(Path(sys.argv[1]))\n"
         "for number in count():\n"
         "    journal.append({'number': number, 'long': 'x' * 5000})\n"
@@ -220,3 +222,24 @@ def test_a_kill_in_the_middle_of_writing_leaves_one_version_whole(tmp_path: Path
             writer.stdout.readline()
         writer.send_signal(signal.SIGKILL)
     assert path.read_bytes() in (b"a" * 300_000, b"b" * 300_000)
+
+
+SQUARE = np.arange(12, dtype=np.float32).reshape(3, 4)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [SQUARE, np.asfortranarray(SQUARE), SQUARE.T, SQUARE[:, ::2], np.array(7), np.zeros((0, 3))],
+    ids=["rows", "columns", "transposed", "every other", "no dimension", "nothing"],
+)
+def test_an_array_comes_back_as_it_was(tmp_path: Path, array: np.ndarray) -> None:
+    save_arrays(tmp_path / "x.safetensors", {"b": array, "a": np.ones(2)})
+    read = safetensors.numpy.load_file(tmp_path / "x.safetensors")
+    assert (read["b"].shape, read["b"].dtype) == (array.shape, array.dtype)
+    assert np.array_equal(read["b"], array)
+
+
+def test_the_order_of_the_names_is_kept(tmp_path: Path) -> None:
+    save_arrays(tmp_path / "x.safetensors", {"b": np.ones(1), "a": np.ones(2)})
+    with safetensors.safe_open(tmp_path / "x.safetensors", "np") as file:
+        assert file.metadata() == {"order": '["b", "a"]'}

@@ -19,13 +19,12 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import safetensors.numpy
 from omegaconf import DictConfig, OmegaConf
 
 from bcfl.core.errors import ConfigurationError
 from bcfl.core.model import Arrays
 from bcfl.experiment.redaction import without_secrets
-from bcfl.files import Journal, write_atomically
+from bcfl.files import Journal, save_arrays, write_atomically
 
 __all__ = ["RunFolder"]
 
@@ -108,8 +107,7 @@ class RunFolder:
 
     def write_model(self, arrays: Arrays) -> None:
         """Write ``model.safetensors``; its metadata keep the order of the arrays."""
-        metadata = {"order": json.dumps(list(arrays))}
-        self._write("model.safetensors", safetensors.numpy.save(dict(arrays), metadata))
+        save_arrays(self.path / "model.safetensors", arrays)
 
     def append(self, entry: dict[str, Any]) -> None:
         """Add a line to ``rounds.jsonl``."""

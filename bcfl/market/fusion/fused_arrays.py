@@ -8,7 +8,6 @@ PROTOCOL, System B: "the models become one model".
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from bcfl.core.errors import ModelError
-from bcfl.files import write_atomically
+from bcfl.files import save_arrays
 from bcfl.market.fusion.fused_model import FusedModel
 from bcfl.market.fusion.layers import ACTIVATIONS, FusionLayers
 from bcfl.market.spec.architecture import DEFAULT_LIMITS, Architecture, Limits
@@ -79,9 +78,7 @@ def fused_from_arrays(
 
 def save_fused(fused: FusedModel, path: Path) -> None:
     """Write a ``.safetensors`` file; raises as :func:`fused_arrays`, or OSError."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in fused_arrays(fused).items()}
-    order = {"order": json.dumps(list(arrays))}
-    write_atomically(path, safetensors.numpy.save(arrays, order))
+    save_arrays(path, fused_arrays(fused))
 
 
 def load_fused(path: Path, limits: Limits = DEFAULT_LIMITS) -> FusedModel:
