@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from functools import partial
 from logging import INFO, WARNING
 from pathlib import Path
 from typing import Literal
@@ -20,23 +20,17 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from bcfl.chain.chain import Chain
-from bcfl.chain.connection import Connection
 from bcfl.chain.embedded.chain import EmbeddedChain
-from bcfl.core.errors import BlobError, CodecError, ConfigurationError
+from bcfl.core.errors import ConfigurationError, ProtocolError
 from bcfl.flower.handlers import to_array_record
-from bcfl.market.contract.ledger import MarketLedger
-from bcfl.market.federation.nodes import Federation, MarketOrder, read_replies
+from bcfl.market.federation.marketplace import Marketplace
+from bcfl.market.federation.nodes import Federation
 from bcfl.market.federation.record import MarketRecord, describe_round
-from bcfl.market.federation.round import MarketRound, named_submission
 from bcfl.market.fusion.fused_arrays import fused_arrays
 from bcfl.market.fusion.fused_model import FusedModel
 from bcfl.market.fusion.settings import FusionSettings
 from bcfl.market.judging.fitness import FitnessRules
-from bcfl.market.roles.access import open_store
 from bcfl.market.roles.description import publish_description
-from bcfl.market.roles.history import Story
-from bcfl.market.roles.initiator import Initiator
-from bcfl.market.roles.opening import fetch_offer
 from bcfl.market.spec.architecture import Architecture
 from bcfl.market.spec.report import to_ppm
 from bcfl.market.spec.terms import Conditions, Rules
@@ -135,17 +129,16 @@ class ModelFusion(Strategy):
         )
         self.folder = Path(run_dir or Path("bcfl-runs") / time.strftime("%Y-%m-%d_%H-%M-%S"))
         self.chain = chain or EmbeddedChain(self.folder / "chain.jsonl", seed=seed)
-        self._store = store or str((self.folder / "blobs").absolute())
-        self._verification = verification
-        self._recommended = recommended
-        self._stake_wei, self._bond_wei = stake_wei, bond_wei
+        self.market: Marketplace  #: once ``start`` has opened it
+        self.fused = FusedModel()  #: what has been bought so far, as one model
+        self._verification, self._recommended = verification, recommended
+        self._stake_wei, self._bond_wei, self._allowance_wei = stake_wei, bond_wei, allowance_wei
         self._open_s, self._window_s = open_s, window_s
-        self._allowance_wei = allowance_wei
+        self._store = store or str((self.folder / "blobs").absolute())
         self._least = max(min_available_nodes, 2)
         self._seed = seed
         self._on_phase = on_phase or (lambda round_, phase: None)
         self._on_round = on_round or (lambda record: None)
-        self.fused = FusedModel()  #: what has been bought so far, as one model
 
     def summary(self) -> None:
         """Log the rules."""
@@ -177,83 +170,80 @@ class ModelFusion(Strategy):
         NobodyLeft
             Too few nodes for a panel.
         """
-        with ExitStack() as stack:
-            stack.enter_context(self.chain)
-            connection = stack.enter_context(self.chain.connect(self.chain.coordinator))
-            self._open(grid, connection, num_rounds, timeout)
+        with self.chain, self.chain.connect(self.chain.coordinator) as connection:
+            self.market = Marketplace(
+                self.chain,
+                connection,
+                Federation(grid, timeout),
+                bond_wei=self._bond_wei,
+                store=self._store,
+                folder=str((self.folder / "roles").absolute()),
+                seed=self._seed,
+            )
+            self.market.gather(self._least, self.rules.seats, self._allowance_wei)
+            rounds = min(num_rounds, len(self.market.nodes))
+            self._launch(rounds)
             result = super().start(
                 grid=grid,
                 initial_arrays=ArrayRecord(),
-                num_rounds=min(num_rounds, len(self._nodes)),
+                num_rounds=rounds,
                 timeout=timeout,
-                evaluate_fn=self._when_fused(evaluate_fn),
+                evaluate_fn=evaluate_fn and partial(_evaluate_fused, evaluate_fn),
             )
-            self._settle_up()
+            self.market.settle_up(patience_s=2 * self._window_s)
         return result
+
+    def _launch(self, submissions: int) -> None:
+        """Contract event 1: the task, with its description and its deposit."""
+        description = publish_description(
+            self.market.store,
+            "bcfl run",
+            self.chain.coordinator.public_key,
+            self._verification,
+            self.fitness,
+            self._recommended,
+        )
+        closes = self.market.ledger.now() + self._open_s
+        windows = (self._window_s,) * 3
+        conditions = Conditions(submissions, self._stake_wei, closes, *windows)
+        self.market.launch(description, self.rules, conditions)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Ask the next node for a model."""
+        """Contract event 1: ask the round's contributor to train, publish and submit a model."""
         self._began = time.monotonic()
         self._on_phase(server_round, "train")
-        address = self._nodes[server_round - 1]
-        return [self._federation.contribute(address, self._initiator.task, self._order)]
+        return [self.market.ask(self.market.nodes[server_round - 1])]
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Draw, verify, report, pay; fuse what was paid for."""
-        contributor, address = server_round - 1, self._nodes[server_round - 1]
+        """Contract event 2: a panel reports, the contract pays; then, fuse what was bought."""
+        market, contributor = self.market, server_round - 1
         seconds = {"train": time.monotonic() - self._began}
-        node = self._federation.node_of(address)
-        read, failures = read_replies(replies, [node])
-        submission, why = b"", failures.get(node, "")
-        if not why:
-            submission, why = named_submission(
-                read[node], self._ledger, address, self._initiator.task
-            )
-        if why:
-            log(WARNING, "round %s: no model: %s", server_round, why)
-            models = len(self.fused.models)
-            self._on_round(MarketRecord(server_round, server_round, contributor, "", why, models))
+        tell = partial(self._on_phase, server_round)
+        try:
+            submission = market.submission(market.nodes[contributor], replies)
+        except ProtocolError as error:
+            log(WARNING, "round %s: no model: %s", server_round, error)
+            had = len(self.fused.models)
+            record = MarketRecord(server_round, server_round, contributor, "", str(error), had)
+            self._on_round(record)
             return None, None
-        round_ = MarketRound(
-            self.chain,
-            self._ledger,
-            self._initiator,
-            self._federation,
-            self._order,
-            lambda phase: self._on_phase(server_round, phase),
-            seconds,
-        )
-        story = round_.play(submission)
-        self._on_phase(server_round, "fuse")
-        self.fused = self._initiator.fused()
-        for digest, reason in self._initiator.lost.items():
+        # contract event 2: draw, open to the panel, report, pay
+        submitted = market.see_through(submission, tell, seconds)
+        # after payment: the initiator opens what it has bought, and makes it one model
+        tell("fuse")
+        self.fused = market.initiator.fused()
+        for digest, reason in market.initiator.lost.items():
             log(WARNING, "the model %s was bought, and is left out: %s", digest.hex(), reason)
-        self._on_round(
-            describe_round(
-                server_round,
-                story,
-                self._ledger.events(),
-                lambda transaction: self._connection.receipt(transaction).gas,
-                self._nodes,
-                models=len(self.fused.models),
-                size_bytes=self._size(story),
-                seconds=seconds,
-            )
-        )
+        had = len(self.fused.models)
+        self._on_round(describe_round(server_round, market, submitted, models=had, seconds=seconds))
         if self.fused.layers is None:
             return None, None
-        metrics = MetricRecord({"models": len(self.fused.models), "fitness": self.fused.accuracy})
+        metrics = MetricRecord({"models": had, "fitness": self.fused.accuracy})
         return to_array_record(fused_arrays(self.fused)), metrics
-
-    def _size(self, story: Story) -> int:
-        try:
-            return fetch_offer(self._blobs, story).size_bytes
-        except (BlobError, CodecError):
-            return 0  # its verifiers have reported it
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -264,83 +254,10 @@ class ModelFusion(Strategy):
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> None:
         """Nobody was asked."""
 
-    def _open(self, grid: Grid, connection: Connection, num_rounds: int, timeout: float) -> None:
-        """Contract event 1: launch, with the deposit; and whoever is there becomes a verifier."""
-        self._connection = connection
-        self._federation = Federation(grid, timeout)
-        self._ledger = MarketLedger.deploy(connection, self.chain.wait_until, bond=self._bond_wei)
-        self._order = MarketOrder(
-            self.chain.url,
-            connection.chain_id,
-            self._ledger.address,
-            self._seed,
-            self._store,
-            str((self.folder / "roles").absolute()),
-        )
-        self._nodes = self._federation.meet(self._least, self._order)
-        if len(self._nodes) <= self.rules.seats:
-            raise ConfigurationError(
-                f"a panel of {self.rules.seats}, beside the contributor, needs "
-                f"{self.rules.seats + 1} nodes; found {len(self._nodes)}: lower seats and quorum"
-            )
-        for address in self._nodes if self._allowance_wei else []:
-            self.chain.fund(address, self._allowance_wei)
-        self._federation.order(self._nodes, self._order.content("register"))
-        for address, reason in self._federation.failures.items():
-            log(WARNING, "%s did not register as a verifier: %s", address, reason)
-        self._blobs = open_store(self._store)
-        account = self.chain.coordinator
-        description = publish_description(
-            self._blobs,
-            "bcfl run",
-            account.public_key,
-            self._verification,
-            self.fitness,
-            self._recommended,
-        )
-        window = self._window_s
-        conditions = Conditions(
-            min(num_rounds, len(self._nodes)),
-            self._stake_wei,
-            self._ledger.now() + self._open_s,
-            window,
-            window,
-            window,
-        )
-        task = self._ledger.launch(description, self.rules, conditions).task
-        self._initiator = Initiator(self._ledger, self._blobs, account, task)
 
-    def _settle_up(self) -> None:
-        """Give everybody what is theirs: verifiers leave, what is left returns to the initiator."""
-        while not (turn := self._initiator.turn()).finished:
-            if turn.troubles or self._is_long(turn.wake):
-                log(
-                    WARNING,
-                    "what is left of the deposit can be collected once task %s of the market %s "
-                    "is closed (`bcfl market collect`) %s",
-                    self._initiator.task,
-                    self._ledger.address,
-                    "; ".join(turn.troubles),
-                )
-                break
-            if not turn.deeds and turn.wake is not None:
-                self.chain.wait_until(turn.wake)
-        self._federation.order(self._nodes, self._order.content("turn"))
-        self._federation.order(self._nodes, self._order.content("leave"))
-        for address, reason in self._federation.failures.items():
-            log(WARNING, "%s did not leave, its money waits on the chain: %s", address, reason)
-        left = self._connection.balance(self._ledger.address)
-        log(INFO, "left on the contract: %s wei", left)
-
-    def _is_long(self, wake: int | None) -> bool:
-        # the embedded chain's time costs nothing; on another, a run need not wait for a day
-        if wake is None or isinstance(self.chain, EmbeddedChain):
-            return False
-        return wake - self._ledger.now() > 2 * self._window_s
-
-    def _when_fused(
-        self, evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None
-    ) -> Callable[[int, ArrayRecord], MetricRecord | None] | None:
-        if evaluate_fn is None:
-            return None
-        return lambda round_, arrays: evaluate_fn(round_, arrays) if len(arrays) else None
+def _evaluate_fused(
+    evaluate: Callable[[int, ArrayRecord], MetricRecord | None],
+    server_round: int,
+    arrays: ArrayRecord,
+) -> MetricRecord | None:
+    return evaluate(server_round, arrays) if len(arrays) else None

@@ -100,7 +100,7 @@ def launch(
     from bcfl.market.spec.report import to_ppm  # noqa: PLC0415
     from bcfl.market.spec.terms import Rules  # noqa: PLC0415
 
-    def play() -> None:
+    def ask() -> None:
         rules = Rules(_wei(reward), _wei(fee), to_ppm(mafr), seats, quorum, redraws, members_only)
         request = Request(
             name or verification.stem,
@@ -115,7 +115,7 @@ def launch(
         )
         program(_access(rpc, address, key_file, store, folder), request, typer.echo)
 
-    _run(play)
+    _run(ask)
 
 
 @market.command()
@@ -214,7 +214,7 @@ def data(
     seed: Annotated[int, typer.Option(help="Decides who gets what.")] = 0,
 ) -> None:
     """Write example data: a verification set, and a part for each contributor."""
-    from bcfl.cli.samples import write_example  # noqa: PLC0415
+    from bcfl.experiment.market.example_data import write_example  # noqa: PLC0415
 
     _run(lambda: write_example(dataset, data_folder, parts, seed, out))
 

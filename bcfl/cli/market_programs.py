@@ -17,7 +17,7 @@ from bcfl.market.fusion.fused_arrays import save_fused
 from bcfl.market.judging.fitness import FitnessRules
 from bcfl.market.models.architectures import ARCHITECTURES, shipped_architecture
 from bcfl.market.models.training import ContributorTraining, train_contributor
-from bcfl.market.roles.access import Access, Desk
+from bcfl.market.roles.access import Access, Session
 from bcfl.market.roles.contributor import Contributor
 from bcfl.market.roles.description import (
     Description,
@@ -27,8 +27,8 @@ from bcfl.market.roles.description import (
 )
 from bcfl.market.roles.history import expect_task, read_history
 from bcfl.market.roles.initiator import Initiator
-from bcfl.market.roles.play import play
-from bcfl.market.roles.turn import short
+from bcfl.market.roles.run_role import run_role
+from bcfl.market.roles.turn import short_name
 from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.architecture import Architecture
 from bcfl.market.spec.model_blob import TrainedModel
@@ -75,11 +75,13 @@ def launch(access: Access, request: Request, tell: Tell) -> int:
 
     A task of the same description that is open already is gone on with.
     """
-    with access.open() as desk:
-        task = _launched(desk, request, tell)
+    with access.open() as session:
+        task = _launched(session, request, tell)
         if request.rules.members_only:
             tell("a task for members only needs its initiator at each submission: waiting")
-            play(Initiator(desk.ledger, desk.store, desk.account, task), desk.chain, tell)
+            run_role(
+                Initiator(session.ledger, session.store, session.account, task), session.chain, tell
+            )
         return task
 
 
@@ -99,30 +101,37 @@ def contribute(
     Without a seed the account is one: models that began with the same random weights resemble
     each other as copies do.
     """
-    with access.open() as desk:
-        contributor = Contributor(desk.ledger, desk.store, desk.account, desk.folder)
-        description = fetch_description(desk.store, expect_task(desk.ledger, task).description)
-        own = int(desk.account.address[2:10], 16) if seed is None else seed
+    with access.open() as session:
+        contributor = Contributor(session.ledger, session.store, session.account, session.folder)
+        description = fetch_description(
+            session.store, expect_task(session.ledger, task).description
+        )
+        own = int(session.account.address[2:10], 16) if seed is None else seed
         model = _train(description, data, architecture, training, own, tell)
         submission = contributor.submit(task, model, anew=anew)
-        tell(f"submitted {short(submission)} to task {task}")
-        play(contributor, desk.chain, tell)
-        story = read_history(desk.ledger).stories[submission]
-        assert story.outcome is not None
-        tell(_outcome(story.outcome, story.cause))
-        return story.outcome
+        tell(f"submitted {short_name(submission)} to task {task}")
+        run_role(contributor, session.chain, tell)
+        submitted = read_history(session.ledger).submissions[submission]
+        assert submitted.outcome is not None
+        tell(_outcome(submitted.outcome, submitted.cause))
+        return submitted.outcome
 
 
 def verify(access: Access, tell: Tell, *, task: int | None, leave: bool) -> None:
     """Register, and judge what one is drawn for: until ``task`` is over, or for ever."""
-    with access.open() as desk:
-        verifier = Verifier(desk.ledger, desk.store, desk.account, desk.folder)
-        if not desk.ledger.account_of(desk.account.address).is_registered:
-            _expect_shared_store(desk, task, tell)
+    with access.open() as session:
+        verifier = Verifier(session.ledger, session.store, session.account, session.folder)
+        if not session.ledger.account_of(session.account.address).is_registered:
+            _expect_shared_store(session, task, tell)
         if verifier.register():
-            tell(f"registered as a verifier, with a bond of {desk.ledger.bond} wei")
-        play(verifier, desk.chain, tell, enough=lambda: task is not None and _is_free(desk, task))
-        registered = desk.ledger.account_of(desk.account.address).is_registered
+            tell(f"registered as a verifier, with a bond of {session.ledger.bond} wei")
+        run_role(
+            verifier,
+            session.chain,
+            tell,
+            enough=lambda: task is not None and _is_free(session, task),
+        )
+        registered = session.ledger.account_of(session.account.address).is_registered
         if registered and leave:
             verifier.leave()
             tell("left; bond and fees are paid out")
@@ -137,14 +146,14 @@ def verify(access: Access, tell: Tell, *, task: int | None, leave: bool) -> None
 
 def collect(access: Access, task: int, out: Path, tell: Tell) -> None:
     """Open and fuse what was bought so far, and take what is left of the deposit if it may."""
-    with access.open() as desk:
-        initiator = Initiator(desk.ledger, desk.store, desk.account, task)
+    with access.open() as session:
+        initiator = Initiator(session.ledger, session.store, session.account, task)
         turn = initiator.turn()
-        for line in (*turn.deeds, *turn.troubles):
+        for line in (*turn.actions, *turn.troubles):
             tell(line)
         fused = initiator.fused()
         for digest, why in initiator.lost.items():
-            tell(f"{short(digest)} was bought, and is left out: {why}")
+            tell(f"{short_name(digest)} was bought, and is left out: {why}")
         if fused.layers is None:
             tell("no model has been bought yet")
             return
@@ -155,7 +164,7 @@ def collect(access: Access, task: int, out: Path, tell: Tell) -> None:
         )
 
 
-def _launched(desk: Desk, request: Request, tell: Tell) -> int:
+def _launched(session: Session, request: Request, tell: Tell) -> int:
     samples = load_samples(request.verification)
     classes = int(samples.labels.max(initial=0)) + 1
     expect_classes(classes)
@@ -166,52 +175,54 @@ def _launched(desk: Desk, request: Request, tell: Tell) -> int:
         else None
     )
     digest = publish_description(
-        desk.store,
+        session.store,
         request.name,
-        desk.account.public_key,
+        session.account.public_key,
         verification,
         request.fitness,
         recommended,
     )
-    for task, launched in read_history(desk.ledger).launched.items():
-        mine = (launched.initiator, launched.description) == (desk.account.address, digest)
-        if mine and not _is_over(desk, task):
+    for task, launched in read_history(session.ledger).launched.items():
+        mine = (launched.initiator, launched.description) == (session.account.address, digest)
+        if mine and not _is_over(session, task):
             tell(f"task {task} asks for just this already: going on with it")
             return task
     window = request.window_s
     conditions = Conditions(
         request.submissions,
         request.stake,
-        desk.ledger.now() + request.open_s,
+        session.ledger.now() + request.open_s,
         window,
         window,
         window,
     )
-    launched = desk.ledger.launch(digest, request.rules, conditions)
+    launched = session.ledger.launch(digest, request.rules, conditions)
     tell(f"launched task {launched.task}; models are taken until {conditions.deadline}")
     return launched.task
 
 
-def _expect_shared_store(desk: Desk, task: int | None, tell: Tell) -> None:
+def _expect_shared_store(session: Session, task: int | None, tell: Tell) -> None:
     """A verifier that finds no blob calls every model unopenable: say so before it deposits."""
-    for number, launched in read_history(desk.ledger).launched.items():
+    for number, launched in read_history(session.ledger).launched.items():
         if number == task:
-            fetch_description(desk.store, launched.description)
+            fetch_description(session.store, launched.description)
         elif (
-            task is None and not _is_over(desk, number) and not desk.store.has(launched.description)
+            task is None
+            and not _is_over(session, number)
+            and not session.store.has(launched.description)
         ):
             tell(f"this store has no description of task {number}: is it the one that others use?")
 
 
-def _is_free(desk: Desk, task: int) -> bool:
+def _is_free(session: Session, task: int) -> bool:
     """Whether a task is over, and no panel of another one waits for this verifier."""
-    return _is_over(desk, task) and not desk.ledger.account_of(desk.account.address).busy
+    return _is_over(session, task) and not session.ledger.account_of(session.account.address).busy
 
 
-def _is_over(desk: Desk, task: int) -> bool:
+def _is_over(session: Session, task: int) -> bool:
     """Whether nothing will happen to a task any more; one that is yet to come is not over."""
-    terms = desk.ledger.task(task)
-    return terms is not None and terms.is_over(desk.ledger.now())
+    terms = session.ledger.task(task)
+    return terms is not None and terms.is_over(session.ledger.now())
 
 
 def read_architecture(name: str, input_shape: tuple[int, ...], classes: int) -> Architecture:

@@ -11,8 +11,14 @@ from rich.table import Table
 from bcfl.experiment.terminal import make_console
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.roles.access import Access
-from bcfl.market.roles.history import History, Story, expect_task, read_history, state_of
-from bcfl.market.roles.turn import short
+from bcfl.market.roles.history import (
+    MarketHistory,
+    SubmissionLog,
+    expect_task,
+    read_history,
+    state_of,
+)
+from bcfl.market.roles.turn import short_name
 from bcfl.market.spec.terms import MarketPhase
 
 __all__ = ["market_status", "print_status"]
@@ -41,13 +47,13 @@ def market_status(ledger: MarketLedger, task: int | None = None) -> dict[str, An
     if task is not None:
         expect_task(ledger, task)
     tasks = [number for number in history.launched if task in (None, number)]
-    stories = [story for number in tasks for story in history.of_task(number)]
+    submissions = [submitted for number in tasks for submitted in history.of_task(number)]
     return {
         "market": ledger.address,
         "time": ledger.now(),
         "bond_wei": ledger.bond,
         "tasks": [_task(ledger, history, number) for number in tasks],
-        "submissions": [_submission(ledger, story) for story in stories],
+        "submissions": [_submission(ledger, submitted) for submitted in submissions],
         "verifiers": list(ledger.verifiers()),
     }
 
@@ -103,7 +109,7 @@ def _show(status: dict[str, Any], console: Console) -> None:
     )
 
 
-def _task(ledger: MarketLedger, history: History, number: int) -> dict[str, Any]:
+def _task(ledger: MarketLedger, history: MarketHistory, number: int) -> dict[str, Any]:
     task = expect_task(ledger, number)
     now = ledger.now()
     return {
@@ -125,20 +131,20 @@ def _task(ledger: MarketLedger, history: History, number: int) -> dict[str, Any]
     }
 
 
-def _submission(ledger: MarketLedger, story: Story) -> dict[str, Any]:
-    found = state_of(ledger, story)
+def _submission(ledger: MarketLedger, submitted: SubmissionLog) -> dict[str, Any]:
+    found = state_of(ledger, submitted)
     return {
-        "submission": story.submission.hex(),
-        "name": short(story.submission),
-        "task": story.task,
-        "contributor": story.contributor,
+        "submission": submitted.digest.hex(),
+        "name": short_name(submitted.digest),
+        "task": submitted.task,
+        "contributor": submitted.contributor,
         "phase": found.phase.name.lower(),
         "cause": found.cause.name.lower() if found.cause is not MarketPhase.NONE else None,
         "left_s": None if found.phase.is_final else found.deadline - ledger.now(),
         "panel": list(found.panel),
         "reports": {
             verifier: {"fitness": report.fitness / 1e6, "reason": report.reason.name.lower()}
-            for verifier, report in story.reports.items()
+            for verifier, report in submitted.reports.items()
         },
     }
 

@@ -9,7 +9,6 @@ flatters the fused model; or a data set more, which the initiator would have to 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,11 +84,3 @@ class VerificationSet:
             count = min(max(round(self.fusion_share * len(rows)), 1), len(rows) - 1)
             in_fusion[rows[:count]] = True
         return np.flatnonzero(in_fusion), np.flatnonzero(~in_fusion)
-
-    def digest(self) -> bytes:
-        """SHA-256 of everything that a verifier's result depends on; 32 bytes."""
-        heading = repr((self.samples.shape, self.classes, self.fusion_share, self.seed))
-        digest = hashlib.sha256(heading.encode("ascii"))
-        digest.update(self.samples.astype("<f4").tobytes())
-        digest.update(self.labels.astype("<i8").tobytes())
-        return digest.digest()

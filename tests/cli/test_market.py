@@ -18,7 +18,7 @@ from bcfl.cli.samples import load_samples
 from bcfl.keys.accounts import Account
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.fusion.fused_arrays import load_fused
-from bcfl.market.roles.play import play
+from bcfl.market.roles.run_role import run_role
 from bcfl.market.roles.verifier import Verifier
 from bcfl.store.local import LocalStore
 
@@ -66,15 +66,17 @@ class Shell:
 
     def wait(self, seconds: float) -> None:
         assert seconds > 0
-        deeds = [deed for other in self.others for deed in other.turn().deeds]
-        assert deeds, "everybody waits for ever"
+        actions = [action for other in self.others for action in other.turn().actions]
+        assert actions, "everybody waits for ever"
 
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     with EmbeddedChain() as chain:
         shell = Shell(chain, tmp_path)
-        monkeypatch.setattr(programs, "play", partial(play, pause=shell.wait, clock=lambda: 0.0))
+        monkeypatch.setattr(
+            programs, "run_role", partial(run_role, pause=shell.wait, clock=lambda: 0.0)
+        )
         monkeypatch.chdir(tmp_path)
         yield shell
 
@@ -140,7 +142,7 @@ def test_verify_registers_judges_until_the_task_is_over_and_leaves(
     def over(seconds: float) -> None:
         shell.chain.wait_until(shell.others[0]._ledger.now() + 2 * 86_400)
 
-    monkeypatch.setattr(programs, "play", partial(play, pause=over, clock=lambda: 0.0))
+    monkeypatch.setattr(programs, "run_role", partial(run_role, pause=over, clock=lambda: 0.0))
     result = shell.run("market", "verify", "--task", "1", "--leave", who="fred")
     assert result.exit_code == 0, result.output
     assert result.output.splitlines() == [

@@ -3,6 +3,7 @@ each, and one who has a bit of everything."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from bcfl.experiment.datasets.digits import load_digits
 from bcfl.experiment.datasets.images import Images
-from bcfl.market.fusion.fused_model import outputs_for_task
+from bcfl.market.fusion.fused_model import FusedModel, outputs_for_task
+from bcfl.market.fusion.settings import FusionSettings
 from bcfl.market.models.architectures import shipped_architecture
 from bcfl.market.models.features import ModelOutputs
 from bcfl.market.models.training import ContributorTraining, train_contributor
@@ -37,6 +39,17 @@ class Market:
     @property
     def on_fusion_part(self) -> list[ModelOutputs]:
         return [each.at(self.verification.parts()[0]) for each in self.outputs]
+
+
+def fuse_models(
+    models: Sequence[TrainedModel], verification: VerificationSet, settings: FusionSettings
+) -> FusedModel:
+    """Let ``models`` join one after the other, as verifiers and the initiator do."""
+    fused = FusedModel()
+    for model in models:
+        outputs = outputs_for_task(model, verification)
+        fused = fused.join(model, outputs, verification, settings)
+    return fused
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +17,22 @@ from bcfl.experiment.datasets.images import Images
 from bcfl.experiment.market.market_simulation import FusionEvaluation
 from bcfl.flower.grid import InProcessGrid
 from bcfl.flower.handlers import to_arrays
-from bcfl.keys.sealing import seal_share
+from bcfl.flower.identity import signer_from
+from bcfl.keys.sealing import seal_share, secret_commitment
 from bcfl.market.contract.ledger import MarketLedger
-from bcfl.market.federation.client_app import MARKET_KEY, market_app
+from bcfl.market.federation.client_app import market_app
 from bcfl.market.federation.record import MarketRecord
+from bcfl.market.federation.records import MARKET_KEY, Contribution, Order, TurnReply
 from bcfl.market.fusion.fused_arrays import fused_from_arrays
 from bcfl.market.models.architectures import mlp
 from bcfl.market.models.training import ContributorTraining, train_contributor
-from bcfl.market.roles.contributor import Contributor
 from bcfl.market.roles.description import Description
+from bcfl.market.roles.history import read_history, state_of
 from bcfl.market.spec.model_blob import TrainedModel
-from bcfl.market.spec.terms import Conditions, deposit
+from bcfl.market.spec.terms import Conditions, MarketPhase, deposit
 from bcfl.market.verification_set import VerificationSet
-from bcfl.strategies import ModelFusion, model_fusion
+from bcfl.store.local import LocalStore
+from bcfl.strategies import ModelFusion
 
 NODES = 4
 Deliver = Callable[[Message, Context], Message | None]
@@ -42,10 +46,12 @@ def images() -> Images:
 class Market:
     """Four nodes with a quarter of the digits each, and what was told of the rounds."""
 
-    def __init__(self, images: Images, folder: Path, **options: object) -> None:
+    def __init__(
+        self, images: Images, folder: Path, chain: EmbeddedChain | None = None, **options: object
+    ) -> None:
         self.images = images
         self.records: list[MarketRecord] = []
-        self.chain = EmbeddedChain(folder / "chain.jsonl")
+        self.chain = chain or EmbeddedChain(folder / "chain.jsonl")
         self.grid = InProcessGrid(market_app(self.train), NODES)
         known = {"seats": 3, "quorum": 2, "mafr": 0.6} | options
         self.strategy = ModelFusion(
@@ -73,18 +79,24 @@ class Market:
         usual = self.grid.deliver
 
         def deliver(message: Message, context: Context) -> Message | None:
-            order = str(message.content.config_records[MARKET_KEY]["order"])
+            order = Order.read(message.content).action
             partition = int(context.node_config["partition-id"])
             return change(partition, order, usual)(message, context)
 
         self.grid.deliver = deliver  # type: ignore[method-assign]
+
+    @contextmanager
+    def seen_by(self, context: Context, order: Order) -> Iterator[MarketLedger]:
+        """The market, as the node's account sees it."""
+        with self.chain.connect(signer_from(context, order.seed)) as connection:
+            yield MarketLedger.attach(connection, order.market, self.chain.wait_until)
 
     def outcomes(self) -> list[str]:
         return [record.outcome for record in self.records]
 
     def conditions(self) -> Conditions:
         with self.chain, self.chain.connect() as connection:
-            market = MarketLedger.attach(connection, self.strategy._ledger.address)
+            market = MarketLedger.attach(connection, self.strategy.market.ledger.address)
             task = market.task(1)
         assert task is not None
         return task.conditions
@@ -92,7 +104,7 @@ class Market:
     def left(self) -> int:
         """Wei on the contract in the end."""
         with self.chain, self.chain.connect() as connection:
-            return connection.balance(self.strategy._ledger.address)
+            return connection.balance(self.strategy.market.ledger.address)
 
 
 def lost(message: Message, context: Context) -> None:
@@ -191,7 +203,7 @@ def test_a_node_that_answers_nonsense_holds_up_no_round(images: Images, tmp_path
     market = Market(images, tmp_path, seats=2)
 
     def talk(reply: ConfigRecord) -> None:
-        reply["deeds"], reply["wakes"] = ["much, again"], [0.5, 0.25]
+        reply["kind"], reply["wakes"] = "turn", [0.5, 0.25]
         reply["troubles"] = 7
 
     def change(partition: int, order: str, usual: Deliver) -> Deliver:
@@ -209,39 +221,51 @@ def test_a_node_that_names_what_it_has_not_submitted_is_passed_over(
     images: Images, tmp_path: Path
 ) -> None:
     market = Market(images, tmp_path, seats=2)
-    sold: list[str] = []
+    sold: list[bytes] = []
 
     def change(partition: int, order: str, usual: Deliver) -> Deliver:
         if order != "contribute":
             return usual
         if partition == 0:
-            return edited(usual, lambda reply: sold.append(str(reply["submission"])))
-        names = {1: sold[0], 2: "no digest", 3: "00" * 32}
+            return edited(usual, lambda reply: sold.append(bytes(reply["submission"])))
+        names: dict[int, bytes | str] = {1: sold[0], 2: "no digest", 3: bytes(32)}
         return edited(usual, lambda reply: reply.update({"submission": names[partition]}))
 
     market.deliver(change)
     market.strategy.start(market.grid, num_rounds=4)
     assert market.outcomes()[0] == "paid"
-    assert all("not its own to this task" in why for why in market.outcomes()[1:])
+    of_another, no_digest, of_nobody = market.outcomes()[1:]
+    assert "expected a submission of its own to this task" in of_another
+    assert "submission: Input should be a valid bytes" in no_digest
+    assert "expected a submission of its own to this task" in of_nobody
 
 
-def test_an_offer_that_nobody_can_read_ends_no_run(
-    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_offer_that_nobody_can_read_ends_no_run(images: Images, tmp_path: Path) -> None:
     market = Market(images, tmp_path, seats=2)
-    publish = Contributor._publish
-    unread: list[bytes] = []
 
-    def unreadable(self: Contributor, task: int, blob: bytes, key: bytes | None) -> bytes:
-        submission = publish(self, task, blob, key)
-        if not unread:
-            unread.append(submission)
-            return self._store.put(b"no offer")
-        return submission
+    def submit(message: Message, context: Context) -> Message:
+        order = Order.read(message.content)
+        submission = LocalStore(order.store).put(b"no offer")
+        with market.seen_by(context, order) as ledger:
+            ledger.submit(order.task, submission, secret_commitment(bytes(32)))
+        return Message(Contribution(submission).content(), reply_to=message)
 
-    monkeypatch.setattr(Contributor, "_publish", unreadable)
-    monkeypatch.setattr(Contributor, "_nonce", lambda self, submission: bytes(16))
-    monkeypatch.setattr(Contributor, "_remember", lambda *_: None)
+    def share(message: Message, context: Context) -> Message:
+        order = Order.read(message.content)
+        with market.seen_by(context, order) as ledger:
+            for pending in read_history(ledger).pending():
+                match state_of(ledger, pending).phase:
+                    case MarketPhase.DRAW:
+                        ledger.draw(pending.digest)
+                    case MarketPhase.SHARE:
+                        ledger.share(pending.digest, bytes([1]) * 32)
+        return Message(TurnReply().content(), reply_to=message)
+
+    def change(partition: int, order: str, usual: Deliver) -> Deliver:
+        hostile = {"contribute": submit, "turn": share} if partition == 0 else {}
+        return hostile.get(order, usual)
+
+    market.deliver(change)
     market.strategy.start(market.grid, num_rounds=1)
     assert market.outcomes() == ["rejected"]
     assert set(market.records[0].reasons.values()) == {"unopenable"}
@@ -249,11 +273,13 @@ def test_an_offer_that_nobody_can_read_ends_no_run(
 
 
 def test_a_run_in_real_time_does_not_wait_for_the_task_to_close(
-    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Images, tmp_path: Path
 ) -> None:
-    market = Market(images, tmp_path)
+    class RealTime(EmbeddedChain):
+        time_is_virtual = False
+
+    market = Market(images, tmp_path, chain=RealTime())
     market.deliver(lambda partition, order, usual: lost if order == "contribute" else usual)
-    monkeypatch.setattr(model_fusion, "EmbeddedChain", type(None))
     market.strategy.start(market.grid, num_rounds=1)
     assert market.outcomes() == ["no reply in time"]
     assert market.left() == deposit(market.strategy.rules, market.conditions())

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
-from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from bcfl.chain.anvil import NodeChain
@@ -23,6 +23,7 @@ from bcfl.core.errors import ConfigurationError, ProtocolError
 from bcfl.flower.identity import refuse_development_key, signer_from
 from bcfl.keys.accounts import Account
 from bcfl.market.contract.ledger import MarketLedger
+from bcfl.market.federation.records import Contribution, Introduction, Order, TurnReply
 from bcfl.market.roles.access import open_store
 from bcfl.market.roles.contributor import Contributor
 from bcfl.market.roles.description import Description, fetch_description
@@ -31,10 +32,8 @@ from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.store.blob_store import BlobStore
 
-__all__ = ["MARKET_KEY", "STORE", "TrainModel", "market_app"]
+__all__ = ["FOLDER", "STORE", "TrainModel", "market_app"]
 
-#: The ConfigRecord of orders and replies.
-MARKET_KEY = "bcfl-market"
 #: In ``--node-config``: the node's own way to the blobs, a folder or the URL of a Kubo node.
 STORE = "bcfl-store"
 #: In ``--node-config``: where the node remembers what it has offered and found.
@@ -56,38 +55,36 @@ def market_app(train: TrainModel) -> ClientApp:
 
     @app.train()
     def contribute(message: Message, context: Context) -> Message:
-        node = _node(message, context)
-        number = _number(message, "task")
-        terms = expect_task(node.ledger, number)
+        order = Order.read(message.content)
+        node = _node(order, context)
+        terms = expect_task(node.ledger, order.task)
         model = train(context, fetch_description(node.store, terms.description))
-        submission = node.contributor.submit(number, model)
-        return _reply(message, {"submission": submission.hex()})
+        submission = node.contributor.submit(order.task, model)
+        return Message(Contribution(submission).content(), reply_to=message)
 
     @app.evaluate()
-    def look(message: Message, context: Context) -> Message:
-        order = _text(message, "order")
-        if order == "meet":
-            seed = _number(message, "seed")
-            partition = int(context.node_config.get("partition-id", -1))
-            address = signer_from(context, seed).address
-            return _reply(message, {"address": address, "partition": partition})
-        node = _node(message, context)
-        if order == "register":
-            return _reply(message, {"deeds": ["registered"] if node.verifier.register() else []})
-        if order == "leave":
-            node.verifier.leave()
-            return _reply(message, {"deeds": ["left"]})
-        if order != "turn":
-            raise ProtocolError(f"expected meet, register, turn or leave; found {order!r:.20}")
-        turns = node.contributor.turn(), node.verifier.turn()
-        content: dict[str, str | int | list[str] | list[int]] = {
-            "deeds": [deed for turn in turns for deed in turn.deeds],
-            "troubles": [trouble for turn in turns for trouble in turn.troubles],
-            "wakes": [turn.wake for turn in turns if turn.wake is not None],
-        }
-        return _reply(message, content)
+    def act(message: Message, context: Context) -> Message:
+        reply = _act(Order.read(message.content), context)
+        return Message(reply.content(), reply_to=message)
 
     return app
+
+
+def _act(order: Order, context: Context) -> Introduction | TurnReply:
+    if order.action == "meet":
+        partition = int(context.node_config.get("partition-id", -1))
+        return Introduction(signer_from(context, order.seed).address, partition)
+    node = _node(order, context)
+    match order.action:
+        case "register":
+            return TurnReply(["registered"] if node.verifier.register() else [])
+        case "leave":
+            node.verifier.leave()
+            return TurnReply(["left"])
+        case "turn":
+            return TurnReply.of(node.contributor.turn(), node.verifier.turn())
+        case "contribute":
+            raise ProtocolError("contribute is ordered by a train message; found an evaluate one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +97,18 @@ class _Node:
     verifier: Verifier
 
 
-def _node(message: Message, context: Context) -> _Node:
-    account = signer_from(context, _number(message, "seed"))
-    refuse_development_key(context, _number(message, "chain-id"))
-    folder = context.node_config.get(FOLDER, _text(message, "folder"))
-    store = context.node_config.get(STORE, _text(message, "store"))
+def _node(order: Order, context: Context) -> _Node:
+    account = signer_from(context, order.seed)
+    refuse_development_key(context, order.chain_id)
+    folder = context.node_config.get(FOLDER, order.folder)
+    store = context.node_config.get(STORE, order.store)
     if not folder or not store:
         raise ConfigurationError(
             f'start this node with --node-config \'{STORE}="http://127.0.0.1:5001" '
             f'{FOLDER}="/a/folder/of/its/own"\''
         )
-    return _roles(
-        _text(message, "rpc-url"),
-        _text(message, "market"),
-        str(store),
-        Path(str(folder)) / account.address.lower(),
-        account,
-    )
+    own = Path(str(folder)) / account.address.lower()
+    return _roles(order.rpc_url, order.market, str(store), own, account)
 
 
 @lru_cache(maxsize=256)
@@ -131,28 +123,3 @@ def _roles(rpc_url: str, market: str, store: str, folder: Path, account: Account
         Contributor(ledger, blobs, account, folder),
         Verifier(ledger, blobs, account, folder),
     )
-
-
-def _reply(message: Message, content: dict[str, str | int | list[str] | list[int]]) -> Message:
-    return Message(RecordDict({MARKET_KEY: ConfigRecord(dict(content))}), reply_to=message)
-
-
-def _text(message: Message, name: str) -> str:
-    return str(_order(message).get(name, ""))
-
-
-def _number(message: Message, name: str) -> int:
-    value = _order(message).get(name)
-    if not isinstance(value, int):
-        raise ProtocolError(f"expected a whole number {name} in the order; found {value!r:.40}")
-    return value
-
-
-def _order(message: Message) -> ConfigRecord:
-    order = message.content.config_records.get(MARKET_KEY)
-    if order is None:
-        raise ProtocolError(
-            "expected an order of bcfl.strategies.ModelFusion; found another message: which "
-            "strategy does the server run?"
-        )
-    return order

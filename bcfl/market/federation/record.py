@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bcfl.chain.event import Event
-from bcfl.market.roles.history import Story
+from bcfl.market.federation.marketplace import Marketplace
+from bcfl.market.roles.history import SubmissionLog
 
 __all__ = ["MarketRecord", "describe_round"]
 
@@ -41,13 +40,10 @@ class MarketRecord:
 
 def describe_round(
     server_round: int,
-    story: Story,
-    events: Sequence[Event],
-    gas_of: Callable[[str], int],
-    nodes: Sequence[str],
+    market: Marketplace,
+    submitted: SubmissionLog,
     *,
     models: int,
-    size_bytes: int,
     seconds: dict[str, float],
 ) -> MarketRecord:
     """The record of a round whose submission has an outcome.
@@ -55,39 +51,33 @@ def describe_round(
     Parameters
     ----------
     server_round : int
-    story : Story
-    events : sequence of Event
-        The market's.
-    gas_of : callable
-        What a transaction, by its number, cost.
-    nodes : sequence of str
-        Addresses, in the order of the nodes.
+    market : Marketplace
+    submitted : SubmissionLog
     models : int
         How many are one now.
-    size_bytes : int
-        Of the sealed model; 0 where nobody has it.
     seconds : dict
         By phase.
     """
     # a transaction is called by its first event: the last report's is also the verdict's
     transactions = {
         event.transaction: type(event).__name__.lower()
-        for event in reversed(events)
-        if getattr(event, "submission", None) == story.submission
+        for event in reversed(market.ledger.events())
+        if getattr(event, "submission", None) == submitted.digest
     }
     gas: dict[str, int] = {}
     for transaction, name in reversed(transactions.items()):
-        gas[name] = gas.get(name, 0) + gas_of(transaction)
-    index = {address: number for number, address in enumerate(nodes)}
+        gas[name] = gas.get(name, 0) + market.gas_of(transaction)
+    index = {address: number for number, address in enumerate(market.nodes)}
     # strangers may verify, too; they have no index
-    reports = [(who, report) for who, report in story.reports.items() if who in index]
-    assert story.outcome is not None
+    reports = [(who, report) for who, report in submitted.reports.items() if who in index]
+    assert submitted.outcome is not None
+    size_bytes = market.size_of(submitted)
     return MarketRecord(
         server_round,
         server_round,
-        index[story.contributor],
-        story.submission.hex(),
-        story.outcome.name.lower(),
+        index[submitted.contributor],
+        submitted.digest.hex(),
+        submitted.outcome.name.lower(),
         models,
         {index[who]: report.fitness / 1e6 for who, report in reports},
         {index[who]: report.reason.name.lower() for who, report in reports},
@@ -95,6 +85,6 @@ def describe_round(
         seconds,
         bytes_up=size_bytes,
         bytes_up_dense=size_bytes,
-        bytes_down=size_bytes * len(story.reports),
-        bytes_down_dense=size_bytes * len(story.reports),
+        bytes_down=size_bytes * len(submitted.reports),
+        bytes_down_dense=size_bytes * len(submitted.reports),
     )

@@ -5,7 +5,6 @@ PROTOCOL, System B: "the models become one model".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,7 @@ from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.verification_set import VerificationSet
 
-__all__ = ["FusedModel", "fuse_models", "outputs_for_task"]
+__all__ = ["FusedModel", "outputs_for_task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,26 +87,6 @@ class FusedModel:
         if self.layers is None:
             raise ModelError("a fused model has one model or more in it; found none")
         return self.layers.logits([model_outputs(each, samples).features for each in self.models])
-
-
-def fuse_models(
-    models: Sequence[TrainedModel],
-    verification: VerificationSet,
-    settings: FusionSettings,
-    limits: Limits = DEFAULT_LIMITS,
-) -> FusedModel:
-    """Let ``models`` join one after the other, as verifiers and the initiator do.
-
-    Raises
-    ------
-    ArchitectureError, ModelError
-        As for :func:`outputs_for_task`.
-    """
-    fused = FusedModel()
-    for model in models:
-        outputs = outputs_for_task(model, verification, limits)
-        fused = fused.join(model, outputs, verification, settings)
-    return fused
 
 
 def outputs_for_task(

@@ -40,38 +40,10 @@ from bcfl.market.fusion.layers import FusionLayers
 from bcfl.market.fusion.settings import FusionSettings
 from bcfl.market.models.features import ModelOutputs, deterministic
 
-__all__ = ["fuse", "join"]
+__all__ = ["join"]
 
 #: Root mean square of what row k puts out at its start, before φ.
 _START = 0.5
-
-
-def fuse(
-    models: Sequence[ModelOutputs],
-    labels: NDArray[np.int64],
-    settings: FusionSettings,
-) -> FusionLayers:
-    """Fuse ``models``, in this order.
-
-    Parameters
-    ----------
-    models : sequence of ModelOutputs
-        One or more, all on the same samples: the fusion part of the verification set.
-    labels : int64, (count,)
-    settings : FusionSettings
-
-    Raises
-    ------
-    ModelError
-        No model, or models that differ in classes or samples.
-    """
-    _expect_alike(models, labels)
-    if settings.strategy == "I":
-        return _fuse_freely(models, labels, settings)
-    layers = _join_progressively(None, models[:1], labels, settings)
-    for count in range(2, len(models) + 1):
-        layers = _join_progressively(layers, models[:count], labels, settings)
-    return layers
 
 
 def join(
@@ -88,13 +60,15 @@ def join(
     ----------
     layers : FusionLayers or None
         The fused model of ``models[:-1]``; None where there is only one model.
-    models, labels, settings
-        As for :func:`fuse`.
+    models : sequence of ModelOutputs
+        One or more, all on the same samples: the fusion part of the verification set.
+    labels : int64, (count,)
+    settings : FusionSettings
 
     Raises
     ------
     ModelError
-        As for :func:`fuse`; or ``layers`` are of other models.
+        No model, models that differ in classes or samples, or ``layers`` of other models.
     """
     _expect_alike(models, labels)
     if (len(layers.widths) if layers else 0) != len(models) - 1:

@@ -78,11 +78,6 @@ class Fitness:
     likeness: float = 0.0  #: to the accepted model that it is most like
     fused: FusedModel | None = None  #: with the newcomer in it; None if it could not join
 
-    @property
-    def ppm(self) -> int:
-        """The accuracy in parts per million, whether or not the conditions hold."""
-        return to_ppm(self.accuracy)
-
 
 def judge(
     candidate: TrainedModel,

@@ -7,7 +7,8 @@ blob store, and shares nothing else with the others.
 ``initiator``,      the roles
 ``contributor``,
 ``verifier``
-``turn``, ``play``  one turn, and turns until nothing is left to do
+``turn``            one turn of a role
+``run_role``        turns until nothing is left to do
 ``description``     what a task asks for
 ``history``         the chain's events, by submission
 ``opening``         the models that one may read

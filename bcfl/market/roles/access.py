@@ -17,14 +17,14 @@ from bcfl.store.blob_store import BlobStore
 from bcfl.store.ipfs import IpfsStore
 from bcfl.store.local import LocalStore
 
-__all__ = ["Access", "Desk", "open_store"]
+__all__ = ["Access", "Session", "open_store"]
 
 #: A wrong URL should be an answer, not a wait.
 _FIRST_CONTACT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Session:
     """What a role works with."""
 
     chain: Chain
@@ -76,7 +76,7 @@ class Access:
             yield chain
 
     @contextmanager
-    def open(self) -> Iterator[Desk]:
+    def open(self) -> Iterator[Session]:
         """Everything that a role needs; raises as :meth:`chain`, and where there is no market."""
         with self.chain() as chain:
             market = self._market()
@@ -85,7 +85,7 @@ class Access:
                 ledger = MarketLedger.attach(connection, market, chain.wait_until)
                 name = f"{ledger.address[2:10]}-{account.address[2:10]}".lower()
                 folder = self.folder or Path("bcfl-market") / name
-                yield Desk(chain, ledger, open_store(self.store), account, folder)
+                yield Session(chain, ledger, open_store(self.store), account, folder)
 
     @contextmanager
     def read(self) -> Iterator[MarketLedger]:

@@ -16,7 +16,7 @@ from bcfl.market.roles.description import (
     fetch_description,
     fetch_verification_set,
 )
-from bcfl.market.roles.history import History
+from bcfl.market.roles.history import MarketHistory
 from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.verification_set import VerificationSet
@@ -51,7 +51,7 @@ class Assessment:
         self._verification: dict[bytes, VerificationSet] = {}
         self._fused: dict[int, tuple[list[bytes], FusedModel]] = {}
 
-    def description(self, history: History, task: int) -> Description:
+    def description(self, history: MarketHistory, task: int) -> Description:
         """The task's description; raises as ``fetch_description`` and ``expect_within``."""
         digest = history.launched[task].description
         if digest not in self._descriptions:
@@ -60,7 +60,7 @@ class Assessment:
             _remember(self._descriptions, digest, found)
         return self._descriptions[digest]
 
-    def verification(self, history: History, task: int) -> VerificationSet:
+    def verification(self, history: MarketHistory, task: int) -> VerificationSet:
         """The task's verification set; raises as ``fetch_verification_set``."""
         digest = history.launched[task].description
         if digest not in self._verification:
@@ -70,7 +70,7 @@ class Assessment:
         return self._verification[digest]
 
     def fuse(
-        self, history: History, task: int, models: Sequence[tuple[bytes, TrainedModel]]
+        self, history: MarketHistory, task: int, models: Sequence[tuple[bytes, TrainedModel]]
     ) -> FusedModel:
         """These models (submission, model) as one; those fused before are not fused again.
 
@@ -88,7 +88,7 @@ class Assessment:
         return fused
 
     def _join(
-        self, history: History, task: int, fused: FusedModel, model: TrainedModel
+        self, history: MarketHistory, task: int, fused: FusedModel, model: TrainedModel
     ) -> FusedModel:
         rules = self.description(history, task).fitness
         verification = self.verification(history, task)

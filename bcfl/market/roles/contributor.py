@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from functools import partial
 from pathlib import Path
 
 from bcfl.core.errors import ConfigurationError, ContractReverted, ProtocolError
@@ -18,14 +17,14 @@ from bcfl.keys.sealing import encrypt_model, seal_for, seal_share, secret_commit
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.roles.costs import expect_within
 from bcfl.market.roles.description import fetch_description
-from bcfl.market.roles.history import Story, expect_task, read_history, read_story, state_of
+from bcfl.market.roles.history import expect_task, read_history
 from bcfl.market.roles.opening import address_bytes
 from bcfl.market.roles.pieces import put_pieces
-from bcfl.market.roles.turn import Diary, Turn, attempt, settle
+from bcfl.market.roles.turn import Pending, Turn, TurnLog
 from bcfl.market.spec.architecture import DEFAULT_LIMITS
 from bcfl.market.spec.model_blob import TrainedModel, encode_model_blob
 from bcfl.market.spec.offer import MAX_OFFER_BYTES, ModelKeys, Offer
-from bcfl.market.spec.terms import MarketPhase, Submission
+from bcfl.market.spec.terms import MarketPhase
 from bcfl.store.blob_store import BlobStore
 
 __all__ = ["Contributor"]
@@ -113,14 +112,13 @@ class Contributor:
         """Draw, share, disclose, settle: whatever is due of one's own submissions."""
         pending = read_history(self._ledger).pending()
         mine = [each for each in pending if each.contributor == self._account.address]
-        diary = Diary()
-        for story in mine:
-            found = state_of(self._ledger, story)
-            diary.act(story.submission, found, partial(self._act, story, found))
+        log = TurnLog(self._ledger)
+        for submitted in mine:
+            log.act(submitted, self._act)
         if not mine and self._ledger.account_of(self._account.address).credit:
             self._ledger.withdraw()
-            diary.deeds.append("withdrew its credit")
-        return diary.turn(finished=not mine and not diary.deeds)
+            log.actions.append("withdrew its credit")
+        return log.turn(finished=not mine and not log.actions)
 
     def keys_of(self, task: int, nonce: bytes) -> ModelKeys:
         """What opens the model of one's own offer: derived from its nonce, never kept."""
@@ -180,41 +178,35 @@ class Contributor:
                 return bytes.fromhex(entry["nonce"])
         return Offer.decode(self._store.get(submission, MAX_OFFER_BYTES)).nonce
 
-    def _act(self, story: Story, found: Submission) -> str:
-        now = self._ledger.now()
-        if found.phase.is_final:
-            return ""
-        if now > found.deadline:
-            return settle(self._ledger, story.submission, found)
-        match found.phase:
-            case MarketPhase.DRAW if self._enough_verifiers(story, found):
-                draw = partial(self._ledger.draw, story.submission)
-                return attempt(self._ledger, story.submission, found, draw, "drew the panel")
+    def _act(self, pending: Pending) -> str:
+        match pending.found.phase:
+            case MarketPhase.DRAW if self._enough_verifiers(pending):
+                return pending.attempt("drew the panel", self._ledger.draw)
             case MarketPhase.SHARE:
-                return self._share(story, found)
+                return self._share(pending)
             case MarketPhase.DISCLOSE:
-                return self._disclose(story, found, now)
+                return self._disclose(pending)
         return ""
 
-    def _enough_verifiers(self, story: Story, found: Submission) -> bool:
-        barred = {story.contributor, expect_task(self._ledger, story.task).initiator, *found.panel}
-        free = self._ledger.verifiers().keys() - barred
-        return len(free) >= found.panel.count(None)
+    def _enough_verifiers(self, pending: Pending) -> bool:
+        panel, initiator = (
+            pending.found.panel,
+            expect_task(self._ledger, pending.log.task).initiator,
+        )
+        free = self._ledger.verifiers().keys() - {pending.log.contributor, initiator, *panel}
+        return len(free) >= panel.count(None)
 
-    def _share(self, story: Story, found: Submission) -> str:
-        history, story = read_story(self._ledger, story)
-        keys = self.keys_of(story.task, self._nonce(story.submission))
-        readers = [history.public_keys[seat] for seat in found.panel if seat is not None]
+    def _share(self, pending: Pending) -> str:
+        history, submitted = pending.reread()
+        keys = self.keys_of(submitted.task, self._nonce(submitted.digest))
+        readers = [history.public_keys[seat] for seat in pending.found.panel if seat is not None]
         sealed = self._store.put(seal_for(keys.encode(), readers))
-        share = partial(self._ledger.share, story.submission, sealed)
-        deed = "opened the model to its panel"
-        return attempt(self._ledger, story.submission, found, share, deed)
+        return pending.attempt("opened the model to its panel", self._ledger.share, sealed)
 
-    def _disclose(self, story: Story, found: Submission, now: int) -> str:
-        window = expect_task(self._ledger, story.task).conditions.answer_window
-        if found.deadline - now < window // _MARGIN:
+    def _disclose(self, pending: Pending) -> str:
+        window = expect_task(self._ledger, pending.log.task).conditions.answer_window
+        if pending.found.deadline - self._ledger.now() < window // _MARGIN:
             return ""
-        keys = self.keys_of(story.task, self._nonce(story.submission))
-        disclose = partial(self._ledger.disclose, story.submission, keys.secret)
-        deed = "disclosed the key, and was paid"
-        return attempt(self._ledger, story.submission, found, disclose, deed)
+        keys = self.keys_of(pending.log.task, self._nonce(pending.log.digest))
+        action = "disclosed the key, and was paid"
+        return pending.attempt(action, self._ledger.disclose, keys.secret)

@@ -20,7 +20,7 @@ from bcfl.market.fusion.fused_model import FusedModel
 from bcfl.market.judging.fitness import Fitness, judge
 from bcfl.market.roles.assessment import BREAKDOWNS, Assessment
 from bcfl.market.roles.description import Description
-from bcfl.market.roles.history import History, Story
+from bcfl.market.roles.history import MarketHistory, SubmissionLog
 from bcfl.market.roles.opening import fetch_offer, open_model, shared_in_the_clear
 from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
 from bcfl.market.spec.model_blob import TrainedModel
@@ -52,13 +52,15 @@ class Examiner:
         self._account = account
         self._assessment = Assessment(store, limits)
 
-    def examine(self, history: History, story: Story, *, patient: bool) -> Fitness:
+    def examine(
+        self, history: MarketHistory, submitted: SubmissionLog, *, patient: bool
+    ) -> Fitness:
         """Open the model, check what payment will disclose, fuse, measure.
 
         Parameters
         ----------
-        history : History
-        story : Story
+        history : MarketHistory
+        submitted : SubmissionLog
             Its contributor has shared the keys with a panel on which this verifier sits.
         patient : bool
             A blob that is missing may be on its way. Else it counts as one that there is not:
@@ -75,50 +77,54 @@ class Examiner:
             If ``patient``: nothing is there yet under a digest that the chain names.
         """
         try:
-            return self._examine(history, story, patient)
+            return self._examine(history, submitted, patient)
         except BlobMissing as error:
             if patient:
                 raise
             return _refused(Reason.UNOPENABLE, error)
 
-    def _examine(self, history: History, story: Story, patient: bool) -> Fitness:
+    def _examine(self, history: MarketHistory, submitted: SubmissionLog, patient: bool) -> Fitness:
         try:
-            description = self._assessment.description(history, story.task)
-            verification = self._assessment.verification(history, story.task)
+            description = self._assessment.description(history, submitted.task)
+            verification = self._assessment.verification(history, submitted.task)
         except (ConfigurationError, CodecError, *BREAKDOWNS) as error:
             # the initiator's fault, or this machine's limits: it pays for the report, all the same
             return _refused(Reason.UNOPENABLE, error)
         try:
-            offer, keys = fetch_offer(self._store, story), self._keys(story)
-            objection = _mismatch(history, story, offer, keys, description)
+            offer, keys = fetch_offer(self._store, submitted), self._keys(submitted)
+            objection = _mismatch(history, submitted, offer, keys, description)
         except (CodecError, SealError) as error:
             return _refused(Reason.UNOPENABLE, error)
         if objection:
             return Fitness(Report(0, Reason.KEY_MISMATCH), objection)
         try:
-            model = open_model(self._store, story, offer, keys, description.limits)
+            model = open_model(self._store, submitted, offer, keys, description.limits)
         except SealError as error:
             return _refused(Reason.UNOPENABLE, error)
         except (ArchitectureError, CodecError, ModelError) as error:
             return _refused(Reason.MALFORMED, error)
-        accepted = self._accepted(history, story, description, patient)
+        accepted = self._accepted(history, submitted, description, patient)
         return _judge(model, accepted, verification, description)
 
-    def _keys(self, story: Story) -> ModelKeys:
-        if story.keys is None:
+    def _keys(self, submitted: SubmissionLog) -> ModelKeys:
+        if submitted.keys is None:
             # the chain's state says otherwise: a node that has not heard of the newest events
             raise BlobMissing("expected the contributor's keys for the panel; found none yet")
-        sealed = self._store.get(story.keys, _MAX_SEALED_BYTES)
+        sealed = self._store.get(submitted.keys, _MAX_SEALED_BYTES)
         return ModelKeys.decode(self._account.unseal(sealed))
 
     def _accepted(
-        self, history: History, story: Story, description: Description, patient: bool
+        self,
+        history: MarketHistory,
+        submitted: SubmissionLog,
+        description: Description,
+        patient: bool,
     ) -> FusedModel:
         """What was bought before. What the initiator keeps back, or nobody has, counts as none."""
-        granted = self._granted(story, patient)
+        granted = self._granted(submitted, patient)
         models: list[tuple[bytes, TrainedModel]] = []
-        for digest in story.bought_before:
-            known = history.stories[digest]
+        for digest in submitted.bought_before:
+            known = history.submissions[digest]
             assert known.secret is not None
             try:
                 offer = fetch_offer(self._store, known)
@@ -132,13 +138,13 @@ class Examiner:
             except (SealError, CodecError, ArchitectureError, ModelError):
                 continue
             models.append((digest, model))
-        return self._assessment.fuse(history, story.task, models)
+        return self._assessment.fuse(history, submitted.task, models)
 
-    def _granted(self, story: Story, patient: bool) -> dict[bytes, bytes]:
-        if story.models is None:
+    def _granted(self, submitted: SubmissionLog, patient: bool) -> dict[bytes, bytes]:
+        if submitted.models is None:
             return {}
         try:
-            sealed = self._store.get(story.models, _MAX_SEALED_BYTES)
+            sealed = self._store.get(submitted.models, _MAX_SEALED_BYTES)
             return decode_grant(self._account.unseal(sealed))
         except BlobMissing:
             if patient:
@@ -149,12 +155,16 @@ class Examiner:
 
 
 def _mismatch(
-    history: History, story: Story, offer: Offer, keys: ModelKeys, description: Description
+    history: MarketHistory,
+    submitted: SubmissionLog,
+    offer: Offer,
+    keys: ModelKeys,
+    description: Description,
 ) -> str:
     """Why what payment discloses would not open this model; empty where it would."""
-    if secret_commitment(keys.secret) != story.key_commitment:
+    if secret_commitment(keys.secret) != submitted.key_commitment:
         return "the secret that was shared is not the one that was committed to"
-    if history.launched[story.task].rules.members_only:
+    if history.launched[submitted.task].rules.members_only:
         if not check_share(offer.share, keys.shared, description.initiator_key):
             return "the initiator's share does not open to what was shared"
     elif offer.share != keys.shared:

@@ -24,14 +24,14 @@ from bcfl.market.contract.events import (
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.spec.terms import MarketPhase, Submission, Task
 
-__all__ = ["History", "Story", "expect_task", "read_history", "read_story", "state_of"]
+__all__ = ["MarketHistory", "SubmissionLog", "expect_task", "read_history", "state_of"]
 
 
 @dataclass(slots=True)
-class Story:
+class SubmissionLog:
     """One submission: what was logged of it so far."""
 
-    submission: bytes  #: its digest, which is that of the offer
+    digest: bytes  #: the offer's
     task: int
     contributor: str
     key_commitment: bytes
@@ -45,27 +45,28 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class MarketHistory:
     """The market's tasks and submissions, in the chain's order."""
 
     launched: Mapping[int, Launched]
-    stories: Mapping[bytes, Story]
+    submissions: Mapping[bytes, SubmissionLog]
     bought: Mapping[int, Sequence[bytes]]  #: by task, in buying order
     public_keys: Mapping[str, bytes]  #: of everybody who was ever a verifier, 64 bytes each
 
-    def of_task(self, task: int) -> list[Story]:
+    def of_task(self, task: int) -> list[SubmissionLog]:
         """The submissions to one task."""
-        return [story for story in self.stories.values() if story.task == task]
+        return [submitted for submitted in self.submissions.values() if submitted.task == task]
 
-    def pending(self) -> list[Story]:
-        """The submissions without an outcome."""
-        return [story for story in self.stories.values() if story.outcome is None]
+    def pending(self, task: int | None = None) -> list[SubmissionLog]:
+        """The submissions without an outcome, of one task or of all."""
+        known = self.submissions.values() if task is None else self.of_task(task)
+        return [submitted for submitted in known if submitted.outcome is None]
 
 
-def read_history(ledger: MarketLedger) -> History:
+def read_history(ledger: MarketLedger) -> MarketHistory:
     """Put the events of a market together. Raises LedgerError as ``MarketLedger.events``."""
     launched: dict[int, Launched] = {}
-    stories: dict[bytes, Story] = {}
+    submissions: dict[bytes, SubmissionLog] = {}
     bought: dict[int, list[bytes]] = {}
     public_keys: dict[str, bytes] = {}
     for event in ledger.events():
@@ -76,7 +77,7 @@ def read_history(ledger: MarketLedger) -> History:
             case Registered(verifier=verifier, public_key=public_key):
                 public_keys[verifier] = public_key
             case Submitted(task=task, submission=submission):
-                stories[submission] = Story(
+                submissions[submission] = SubmissionLog(
                     submission,
                     task,
                     event.contributor,
@@ -85,27 +86,27 @@ def read_history(ledger: MarketLedger) -> History:
                     {},
                 )
             case Disclosed(submission=submission):
-                bought[stories[submission].task].append(submission)
-                _tell(stories[submission], event)
+                bought[submissions[submission].task].append(submission)
+                _tell(submissions[submission], event)
             case Granted() | Shared() | Reported() | Judged() | Voided():
-                _tell(stories[event.submission], event)
-    return History(launched, stories, bought, public_keys)
+                _tell(submissions[event.submission], event)
+    return MarketHistory(launched, submissions, bought, public_keys)
 
 
-def _tell(story: Story, event: Event) -> None:
+def _tell(submitted: SubmissionLog, event: Event) -> None:
     match event:
         case Granted(models=models):
-            story.models = models
+            submitted.models = models
         case Shared(keys=keys):
-            story.keys = keys
+            submitted.keys = keys
         case Reported(verifier=verifier):
-            story.reports[verifier] = event
+            submitted.reports[verifier] = event
         case Judged(accepted=False):
-            story.outcome = MarketPhase.REJECTED
+            submitted.outcome = MarketPhase.REJECTED
         case Disclosed(key=secret):
-            story.secret, story.outcome = secret, MarketPhase.PAID
+            submitted.secret, submitted.outcome = secret, MarketPhase.PAID
         case Voided(cause=cause):
-            story.outcome, story.cause = MarketPhase.VOID, cause
+            submitted.outcome, submitted.cause = MarketPhase.VOID, cause
 
 
 def expect_task(ledger: MarketLedger, task: int) -> Task:
@@ -118,18 +119,8 @@ def expect_task(ledger: MarketLedger, task: int) -> Task:
     return found
 
 
-def read_story(ledger: MarketLedger, story: Story) -> tuple[History, Story]:
-    """The history anew, and a submission's own.
-
-    To be read after the state that one acts on: a history of before may lack who has sat down
-    on the panel since, or the keys that were shared with it.
-    """
-    history = read_history(ledger)
-    return history, history.stories[story.submission]
-
-
-def state_of(ledger: MarketLedger, story: Story) -> Submission:
+def state_of(ledger: MarketLedger, submitted: SubmissionLog) -> Submission:
     """How a submission stands now, time included."""
-    found = ledger.submission(story.submission)
+    found = ledger.submission(submitted.digest)
     assert found is not None, "an event has named it"
     return found

@@ -6,7 +6,6 @@ PROTOCOL, System B, initiator and "after payment".
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
 
 from bcfl.core.errors import (
     ArchitectureError,
@@ -23,19 +22,17 @@ from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.fusion.fused_model import FusedModel
 from bcfl.market.roles.assessment import Assessment
 from bcfl.market.roles.history import (
-    History,
-    Story,
+    MarketHistory,
+    SubmissionLog,
     expect_task,
     read_history,
-    read_story,
-    state_of,
 )
 from bcfl.market.roles.opening import fetch_offer, open_model, shared_in_the_clear
-from bcfl.market.roles.turn import Diary, Turn, attempt, earliest, settle
+from bcfl.market.roles.turn import Pending, Turn, TurnLog, earliest
 from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.spec.offer import ModelKeys, Offer, encode_grant
-from bcfl.market.spec.terms import MarketPhase, Submission
+from bcfl.market.spec.terms import MarketPhase
 from bcfl.store.blob_store import BlobStore
 
 __all__ = ["Initiator"]
@@ -83,21 +80,19 @@ class Initiator:
 
     def turn(self) -> Turn:
         """Grant, settle what is overdue; once the task is closed, take what is left of it."""
-        diary = Diary()
-        for story in read_history(self._ledger).of_task(self.task):
-            if story.outcome is None:
-                found = state_of(self._ledger, story)
-                diary.act(story.submission, found, partial(self._act, story, found))
+        log = TurnLog(self._ledger)
+        for submitted in read_history(self._ledger).pending(self.task):
+            log.act(submitted, self._act)
         terms = expect_task(self._ledger, self.task)
         if not terms.is_closed(self._ledger.now()):
-            diary.wake = earliest(diary.wake, terms.conditions.deadline + 1)
-            return diary.turn()
+            log.wake = earliest(log.wake, terms.conditions.deadline + 1)
+            return log.turn()
         if terms.free and self._collect():
-            diary.deeds.append(f"collected what was left of the deposit: {terms.free} wei")
+            log.actions.append(f"collected what was left of the deposit: {terms.free} wei")
         if credit := self._ledger.account_of(self._account.address).credit:
             self._ledger.withdraw()
-            diary.deeds.append(f"withdrew {credit} wei")
-        return diary.turn(finished=not terms.pending and not diary.deeds)
+            log.actions.append(f"withdrew {credit} wei")
+        return log.turn(finished=not terms.pending and not log.actions)
 
     def _collect(self) -> bool:
         try:
@@ -119,7 +114,7 @@ class Initiator:
         self.lost = {}
         for digest in history.bought[self.task]:
             try:
-                found.append((digest, self._open(history, history.stories[digest])))
+                found.append((digest, self._open(history, history.submissions[digest])))
             except (BlobMissing, SealError, CodecError, ArchitectureError, ModelError) as error:
                 self.lost[digest] = str(error)
         return found
@@ -129,36 +124,29 @@ class Initiator:
         models = self.models()
         return self._assessment.fuse(read_history(self._ledger), self.task, models)
 
-    def _act(self, story: Story, found: Submission) -> str:
-        if found.phase.is_final:
-            return ""
-        if self._ledger.now() > found.deadline:
-            return settle(self._ledger, story.submission, found)
-        if found.phase is MarketPhase.GRANT:
-            return self._grant(story, found)
-        return ""
+    def _act(self, pending: Pending) -> str:
+        return self._grant(pending) if pending.found.phase is MarketPhase.GRANT else ""
 
-    def _grant(self, story: Story, found: Submission) -> str:
-        history, story = read_story(self._ledger, story)
-        readers = [history.public_keys[seat] for seat in found.panel if seat is not None]
+    def _grant(self, pending: Pending) -> str:
+        history, submitted = pending.reread()
+        readers = [history.public_keys[seat] for seat in pending.found.panel if seat is not None]
         shared: dict[bytes, bytes] = {}
-        for digest in story.bought_before:
+        for digest in submitted.bought_before:
             # one that cannot be opened must not keep the task from going on
             with suppress(BlobMissing, SealError, CodecError):
-                shared[digest] = self._shared(fetch_offer(self._store, history.stories[digest]))
+                shared[digest] = self._shared(fetch_offer(self._store, history.submissions[digest]))
         models = self._store.put(seal_for(encode_grant(shared), readers))
-        grant = partial(self._ledger.grant, story.submission, models)
-        deed = "opened to the panel what was bought before"
-        return attempt(self._ledger, story.submission, found, grant, deed)
+        action = "opened to the panel what was bought before"
+        return pending.attempt(action, self._ledger.grant, models)
 
     def _shared(self, offer: Offer) -> bytes:
         if expect_task(self._ledger, self.task).rules.members_only:
             return self._account.open_share(offer.share)
         return shared_in_the_clear(offer)
 
-    def _open(self, history: History, story: Story) -> TrainedModel:
-        offer = fetch_offer(self._store, story)
-        assert story.secret is not None
-        keys = ModelKeys(self._shared(offer), story.secret)
+    def _open(self, history: MarketHistory, submitted: SubmissionLog) -> TrainedModel:
+        offer = fetch_offer(self._store, submitted)
+        assert submitted.secret is not None
+        keys = ModelKeys(self._shared(offer), submitted.secret)
         limits = self._assessment.description(history, self.task).limits
-        return open_model(self._store, story, offer, keys, limits)
+        return open_model(self._store, submitted, offer, keys, limits)

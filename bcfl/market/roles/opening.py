@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from bcfl.core.errors import CodecError
 from bcfl.keys.sealing import decrypt_model
-from bcfl.market.roles.history import Story
+from bcfl.market.roles.history import SubmissionLog
 from bcfl.market.roles.pieces import get_pieces
 from bcfl.market.spec.architecture import Limits
 from bcfl.market.spec.model_blob import TrainedModel, decode_model_blob, max_blob_bytes
 from bcfl.market.spec.offer import MAX_OFFER_BYTES, ModelKeys, Offer
 from bcfl.store.blob_store import BlobStore
 
-__all__ = ["address_bytes", "fetch_model_blob", "fetch_offer", "open_model", "shared_in_the_clear"]
+__all__ = ["address_bytes", "fetch_offer", "open_model", "shared_in_the_clear"]
 
 #: By which a sealed model is longer than its blob, at most.
 _SEALING_BYTES = 256
@@ -25,7 +25,7 @@ def address_bytes(address: str) -> bytes:
     return bytes.fromhex(address.removeprefix("0x"))
 
 
-def fetch_offer(store: BlobStore, story: Story) -> Offer:
+def fetch_offer(store: BlobStore, submitted: SubmissionLog) -> Offer:
     """What was submitted.
 
     Raises
@@ -33,10 +33,11 @@ def fetch_offer(store: BlobStore, story: Story) -> Offer:
     BlobError, CodecError
         As ``BlobStore.get``; or it is no offer, or names another contributor.
     """
-    offer = Offer.decode(store.get(story.submission, MAX_OFFER_BYTES))
-    if offer.contributor != address_bytes(story.contributor):
+    offer = Offer.decode(store.get(submitted.digest, MAX_OFFER_BYTES))
+    if offer.contributor != address_bytes(submitted.contributor):
         raise CodecError(
-            f"the offer is 0x{offer.contributor.hex()}'s; it was submitted by {story.contributor}"
+            f"expected an offer by {submitted.contributor}, who submitted it; found one by "
+            f"0x{offer.contributor.hex()}"
         )
     return offer
 
@@ -48,32 +49,20 @@ def shared_in_the_clear(offer: Offer) -> bytes:
     return offer.share
 
 
-def fetch_model_blob(store: BlobStore, offer: Offer, keys: ModelKeys, limits: Limits) -> bytes:
-    """The plain model blob, fetched and opened.
-
-    Raises
-    ------
-    BlobError
-        A piece is not to be had, or these keys do not open it.
-    CodecError
-        The pieces are not what the offer says, or more than a model of this task takes.
-    """
-    longest = max_blob_bytes(limits) + _SEALING_BYTES
-    sealed = get_pieces(store, offer.pieces, offer.size_bytes, longest)
-    return decrypt_model(sealed, keys.shared, keys.secret)
-
-
 def open_model(
-    store: BlobStore, story: Story, offer: Offer, keys: ModelKeys, limits: Limits
+    store: BlobStore, submitted: SubmissionLog, offer: Offer, keys: ModelKeys, limits: Limits
 ) -> TrainedModel:
     """The model, from the store to weights.
 
     Raises
     ------
-    BlobError, CodecError
-        As :func:`fetch_model_blob`.
+    BlobError
+        A piece is not to be had, or these keys do not open it.
     ArchitectureError, CodecError, ModelError
-        As ``decode_model_blob``.
+        The pieces are not what the offer says, or more than a model of this task takes; or as
+        ``decode_model_blob``.
     """
-    blob = fetch_model_blob(store, offer, keys, limits)
-    return decode_model_blob(blob, address_bytes(story.contributor), limits)
+    longest = max_blob_bytes(limits) + _SEALING_BYTES
+    sealed = get_pieces(store, offer.pieces, offer.size_bytes, longest)
+    blob = decrypt_model(sealed, keys.shared, keys.secret)
+    return decode_model_blob(blob, address_bytes(submitted.contributor), limits)

@@ -6,24 +6,23 @@ store or in its own folder. So it may be killed at any moment, and its next turn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
 
 from bcfl.core.errors import BcflError, ContractReverted, NodeUnreachable
 from bcfl.market.contract.ledger import MarketLedger
+from bcfl.market.roles.history import MarketHistory, SubmissionLog, read_history, state_of
 from bcfl.market.spec.terms import Submission
 
-__all__ = ["Diary", "Role", "Turn", "attempt", "earliest", "settle", "short"]
+__all__ = ["Pending", "Role", "Turn", "TurnLog", "earliest", "short_name"]
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """What a role did, and when it has something to do again."""
 
-    deeds: tuple[str, ...] = ()  #: for a person
+    actions: tuple[str, ...] = ()  #: for a person
     wake: int | None = None  #: chain time, seconds, at which something is due that waits for nobody
     finished: bool = False  #: it will never have anything to do again
     troubles: tuple[str, ...] = ()  #: for a person: what could not be done, this time
@@ -40,37 +39,88 @@ class Role(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A submission, and the state in which it was found."""
+
+    ledger: MarketLedger
+    log: SubmissionLog
+    found: Submission
+
+    def attempt(self, action: str, act: Callable[..., object], *arguments: object) -> str:
+        """Call ``act`` with the submission's digest and ``arguments``; ``action``, or nothing.
+
+        Nothing where it is not due any more: somebody else was quicker, a transaction of before
+        this process was killed has been mined, a deadline has passed while it was on its way.
+
+        Raises
+        ------
+        ContractReverted
+            The contract refused it, although it is in time and nothing has changed.
+        """
+        try:
+            act(self.log.digest, *arguments)
+        except ContractReverted:
+            in_time = self.ledger.now() <= self.found.deadline
+            if self.ledger.submission(self.log.digest) == self.found and in_time:
+                raise
+            return ""
+        return action
+
+    def reread(self) -> tuple[MarketHistory, SubmissionLog]:
+        """The history anew, and the submission's own.
+
+        To be read after the state that one acts on: a history of before may lack who has sat
+        down on the panel since, or the keys that were shared with it.
+        """
+        history = read_history(self.ledger)
+        return history, history.submissions[self.log.digest]
+
+
 @dataclass(slots=True)
-class Diary:
+class TurnLog:
     """What becomes of a turn, while it is taken."""
 
-    deeds: list[str] = field(default_factory=list)
+    ledger: MarketLedger
+    actions: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     wake: int | None = None
 
-    @contextmanager
-    def about(self, submission: bytes) -> Iterator[None]:
-        """Inside, whatever goes wrong is this submission's trouble, and nobody else's."""
-        try:
-            yield
-        except NodeUnreachable:
-            raise  # it would be the same with the others
-        except BcflError as error:
-            self.troubles.append(f"{error} ({short(submission)})")
+    def act(self, submitted: SubmissionLog, act: Callable[[Pending], str]) -> None:
+        """Have what is due about a submission done; if nothing is, its deadline is next.
 
-    def act(self, submission: bytes, found: Submission, act: Callable[[], str]) -> None:
-        """Have something done about a submission; if nothing was, its deadline is what is next."""
-        deed = ""
-        with self.about(submission):
-            deed = act()
-        if deed:
-            self.deeds.append(f"{deed} ({short(submission)})")
-        elif not found.phase.is_final:
+        Whatever goes wrong is this submission's trouble, and leaves the others alone; but for
+        NodeUnreachable, which would be the same with them.
+
+        Parameters
+        ----------
+        submitted : SubmissionLog
+        act : callable
+            Says what it has done, or nothing. Not called past the deadline: then the
+            consequences are drawn, as anyone may.
+        """
+        found = state_of(self.ledger, submitted)
+        if found.phase.is_final:
+            return
+        pending = Pending(self.ledger, submitted, found)
+        action = ""
+        try:
+            if self.ledger.now() > found.deadline:
+                action = pending.attempt("settled what was overdue", self.ledger.settle)
+            else:
+                action = act(pending)
+        except NodeUnreachable:
+            raise
+        except BcflError as error:
+            self.troubles.append(f"{error} ({short_name(submitted.digest)})")
+        if action:
+            self.actions.append(f"{action} ({short_name(submitted.digest)})")
+        else:
             self.wake = earliest(self.wake, found.deadline + 1)
 
     def turn(self, *, finished: bool = False) -> Turn:
         """All of it."""
-        return Turn(tuple(self.deeds), self.wake, finished, tuple(self.troubles))
+        return Turn(tuple(self.actions), self.wake, finished, tuple(self.troubles))
 
 
 def earliest(one: int | None, other: int | None) -> int | None:
@@ -78,38 +128,6 @@ def earliest(one: int | None, other: int | None) -> int | None:
     return min((time for time in (one, other) if time is not None), default=None)
 
 
-def attempt(
-    ledger: MarketLedger,
-    submission: bytes,
-    found: Submission,
-    act: Callable[[], object],
-    deed: str,
-) -> str:
-    """Do what was due when the submission was ``found`` so; the deed, or nothing.
-
-    Nothing where it is not due any more: somebody else was quicker, a transaction of before
-    this process was killed has been mined, a deadline has passed while it was on its way.
-
-    Raises
-    ------
-    ContractReverted
-        The contract refused it, although it is in time and nothing has changed.
-    """
-    try:
-        act()
-    except ContractReverted:
-        if ledger.submission(submission) == found and ledger.now() <= found.deadline:
-            raise
-        return ""
-    return deed
-
-
-def settle(ledger: MarketLedger, submission: bytes, found: Submission) -> str:
-    """Draw the consequences of a deadline that has passed, as anyone may; see :func:`attempt`."""
-    act = partial(ledger.settle, submission)
-    return attempt(ledger, submission, found, act, "settled what was overdue")
-
-
-def short(digest: bytes) -> str:
+def short_name(digest: bytes) -> str:
     """A submission's name for a person: the digest's first eight digits."""
     return digest.hex()[:8]

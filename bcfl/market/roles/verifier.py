@@ -6,7 +6,6 @@ reports is ``examination``'s; when it does is here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,12 +16,12 @@ from bcfl.keys.accounts import Account
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.judging.fitness import Fitness
 from bcfl.market.roles.examination import Examiner
-from bcfl.market.roles.history import History, Story, read_history, read_story, state_of
+from bcfl.market.roles.history import MarketHistory, SubmissionLog, read_history, state_of
 from bcfl.market.roles.opening import address_bytes
-from bcfl.market.roles.turn import Diary, Turn, attempt, earliest, settle, short
+from bcfl.market.roles.turn import Pending, Turn, TurnLog, earliest, short_name
 from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
 from bcfl.market.spec.report import Reason, Report, seal
-from bcfl.market.spec.terms import MarketPhase, Submission
+from bcfl.market.spec.terms import MarketPhase
 from bcfl.store.blob_store import BlobStore
 
 __all__ = ["Verifier"]
@@ -87,90 +86,76 @@ class Verifier:
 
         Finished once it is no verifier any more and no panel waits for it.
         """
-        diary = Diary()
-        seats = self._seats()
-        for story, found in sorted(seats, key=lambda each: each[1].deadline):
-            wake: int | None = found.deadline + 1
-            with diary.about(story.submission):
-                deed, wake = self._act(diary, story)
-                if deed:
-                    diary.deeds.append(f"{deed} ({short(story.submission)})")
-            diary.wake = earliest(diary.wake, wake)
+        log, pending = TurnLog(self._ledger), read_history(self._ledger).pending()
+        found = [(state_of(self._ledger, submitted), submitted) for submitted in pending]
+        seats = [each for each in found if each[0].seat_of(self._account.address) is not None]
+        for _, submitted in sorted(seats, key=lambda each: each[0].deadline):
+            # its state is read again: the submissions before it may have taken long
+            log.act(submitted, partial(self._act, log))
         registered = self._ledger.account_of(self._account.address).is_registered
-        return diary.turn(finished=not seats and not registered)
+        return log.turn(finished=not seats and not registered)
 
-    def _seats(self) -> list[tuple[Story, Submission]]:
-        pending = read_history(self._ledger).pending()
-        found = [(story, state_of(self._ledger, story)) for story in pending]
-        return [each for each in found if each[1].seat_of(self._account.address) is not None]
-
-    def examine(self, history: History, story: Story, *, patient: bool) -> Fitness:
+    def examine(
+        self, history: MarketHistory, submitted: SubmissionLog, *, patient: bool
+    ) -> Fitness:
         """See :meth:`bcfl.market.roles.examination.Examiner.examine`."""
-        return self._examiner.examine(history, story, patient=patient)
+        return self._examiner.examine(history, submitted, patient=patient)
 
-    def _act(self, diary: Diary, story: Story) -> tuple[str, int | None]:
-        """What was done, and when there is more to do although nobody else does anything."""
-        found = state_of(self._ledger, story)  # others of this turn may have taken long
-        seat, now = found.seat_of(self._account.address), self._ledger.now()
-        if seat is None or found.phase.is_final:
-            return "", None
-        if now > found.deadline:
-            return settle(self._ledger, story.submission, found), None
-        bit = 1 << seat
-        if found.phase is MarketPhase.SEAL and not found.sealed & bit:
-            return self._seal(diary, story, found, now)
-        if found.phase is MarketPhase.REVEAL and found.sealed & bit and not found.revealed & bit:
-            return self._reveal(story, found), None
-        return "", found.deadline + 1
+    def _act(self, log: TurnLog, pending: Pending) -> str:
+        found = pending.found
+        if (seat := found.seat_of(self._account.address)) is None:
+            return ""
+        sealed, revealed = found.sealed >> seat & 1, found.revealed >> seat & 1
+        if found.phase is MarketPhase.SEAL and not sealed:
+            return self._seal(log, pending)
+        if found.phase is MarketPhase.REVEAL and sealed and not revealed:
+            return self._reveal(pending)
+        return ""
 
-    def _seal(
-        self, diary: Diary, story: Story, found: Submission, now: int
-    ) -> tuple[str, int | None]:
-        history, story = read_story(self._ledger, story)
-        window = history.launched[story.task].conditions.report_window
-        last_try = found.deadline - window // 2
+    def _seal(self, log: TurnLog, pending: Pending) -> str:
+        history, submitted = pending.reread()
+        window = history.launched[submitted.task].conditions.report_window
+        last_try = pending.found.deadline - window // 2
         try:
-            report, finding = self._report(history, story, patient=now < last_try)
+            report, finding = self._report(
+                history, submitted, patient=self._ledger.now() < last_try
+            )
         except BlobMissing as error:
-            diary.troubles.append(f"{error} It may be on its way ({short(story.submission)})")
-            return "", last_try
-        promise = seal(story.submission, self._account.address, report, self._salt(story))
-        act = partial(self._ledger.seal_report, story.submission, promise)
-        return self._attempt(story, found, act, f"sealed its report: {finding}"), None
+            log.troubles.append(f"{error} It may be on its way ({short_name(submitted.digest)})")
+            log.wake = earliest(log.wake, last_try)
+            return ""
+        promise = seal(submitted.digest, self._account.address, report, self._salt(submitted))
+        return pending.attempt(f"sealed its report: {finding}", self._ledger.seal_report, promise)
 
-    def _reveal(self, story: Story, found: Submission) -> str:
-        history, story = read_story(self._ledger, story)
+    def _reveal(self, pending: Pending) -> str:
+        history, submitted = pending.reread()
         # patience is over: had the report been lost, what is missing now was missing then
-        report, _ = self._report(history, story, patient=False)
-        reveal = partial(self._ledger.reveal_report, story.submission, report, self._salt(story))
+        report, _ = self._report(history, submitted, patient=False)
         said = f"reported {report.fitness / 1e6:.4f}, {report.reason.name.lower()}"
-        return self._attempt(story, found, reveal, said)
+        return pending.attempt(said, self._ledger.reveal_report, report, self._salt(submitted))
 
-    def _attempt(
-        self, story: Story, found: Submission, act: Callable[[], object], deed: str
-    ) -> str:
-        return attempt(self._ledger, story.submission, found, act, deed)
-
-    def _report(self, history: History, story: Story, *, patient: bool) -> tuple[Report, str]:
+    def _report(
+        self, history: MarketHistory, submitted: SubmissionLog, *, patient: bool
+    ) -> tuple[Report, str]:
         """What this verifier found, and why: once, so that it reveals what it has sealed."""
-        if (known := self._known(story)) is None:
-            fitness = self.examine(history, story, patient=patient)
+        if (known := self._known(submitted)) is None:
+            fitness = self.examine(history, submitted, patient=patient)
             entry = asdict(fitness.report) | {"market": self._ledger.address}
             self._found.append(
-                entry | {"submission": story.submission.hex(), "finding": fitness.finding}
+                entry | {"submission": submitted.digest.hex(), "finding": fitness.finding}
             )
             # read back: another process of this verifier may have been first
-            known = self._known(story)
+            known = self._known(submitted)
             assert known is not None
         return known
 
-    def _known(self, story: Story) -> tuple[Report, str] | None:
-        name = (self._ledger.address, story.submission.hex())
+    def _known(self, submitted: SubmissionLog) -> tuple[Report, str] | None:
+        name = (self._ledger.address, submitted.digest.hex())
         for entry in self._found:
             if (entry["market"], entry["submission"]) == name:
                 return Report(entry["fitness"], Reason(entry["reason"])), str(entry["finding"])
         return None
 
-    def _salt(self, story: Story) -> bytes:
+    def _salt(self, submitted: SubmissionLog) -> bytes:
         market = address_bytes(self._ledger.address)
-        return self._account.derive_secret(b"bcfl market salt/" + market + story.submission)
+        return self._account.derive_secret(b"bcfl market salt/" + market + submitted.digest)

@@ -9,10 +9,10 @@ import pytest
 
 from bcfl.core.errors import ArchitectureError, ModelError
 from bcfl.market.fusion.fused_arrays import fused_arrays, fused_from_arrays, load_fused, save_fused
-from bcfl.market.fusion.fused_model import FusedModel, fuse_models
+from bcfl.market.fusion.fused_model import FusedModel
 from bcfl.market.fusion.settings import FusionSettings
 from bcfl.market.spec.architecture import Limits
-from tests.market.conftest import Market
+from tests.market.conftest import Market, fuse_models
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from bcfl.core.errors import ModelError
 from bcfl.market.fusion import fusion
-from bcfl.market.fusion.fusion import fuse, join
+from bcfl.market.fusion.fusion import join
 from bcfl.market.fusion.layers import ACTIVATIONS, FusionLayers
 from bcfl.market.fusion.settings import FusionSettings
 from bcfl.market.models.features import ModelOutputs
@@ -21,6 +21,14 @@ from bcfl.market.models.features import ModelOutputs
 FREE, PROGRESSIVE = FusionSettings(strategy="I", steps=60), FusionSettings(steps=60)
 BOTH = pytest.mark.parametrize("settings", [FREE, PROGRESSIVE], ids=["I", "II"])
 ARRAYS = ("hidden_weight", "hidden_bias", "output_weight", "output_bias")
+
+
+def fuse(models, labels, settings: FusionSettings) -> FusionLayers:
+    """Let ``models`` join one after the other."""
+    layers = join(None, models[:1], labels, settings)
+    for count in range(2, len(models) + 1):
+        layers = join(layers, models[:count], labels, settings)
+    return layers
 
 
 def same_bits(one: FusionLayers, other: FusionLayers) -> bool:
@@ -218,9 +226,9 @@ def test_models_that_do_not_belong_together_are_refused(settings):
     with pytest.raises(ModelError, match="found none"):
         fuse([], labels, settings)
     with pytest.raises(ModelError, match="on the same 4 labelled samples"):
-        fuse([toy(4, 5), toy(5, 5)], labels, settings)
+        join(None, [toy(4, 5), toy(5, 5)], labels, settings)
     with pytest.raises(ModelError, match="on the same 4 labelled samples"):
-        fuse([toy(4, 5), toy(4, 5, classes=2)], labels, settings)
+        join(None, [toy(4, 5), toy(4, 5, classes=2)], labels, settings)
     with pytest.raises(ModelError, match="one model joins at a time"):
         join(None, [toy(4, 5), toy(4, 5)], labels, settings)
     fused = fuse([toy(4, 5)], labels, settings)

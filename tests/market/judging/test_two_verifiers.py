@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 
 from bcfl.experiment.datasets.digits import load_digits
-from bcfl.market.fusion.fused_model import fuse_models
 from bcfl.market.fusion.settings import FusionSettings
 from bcfl.market.judging.fitness import FitnessRules, judge
 from bcfl.market.spec.model_blob import decode_model_blob, encode_model_blob
 from bcfl.market.verification_set import VerificationSet
+from tests.market.conftest import fuse_models
 
 
 def find(blobs: list[bytes]) -> str:

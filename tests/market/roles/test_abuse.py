@@ -77,14 +77,14 @@ def test_who_sells_a_worthless_model_is_not_paid_and_harms_nobody(
     ):
         name = f"seller of the {spoil.__name__}"
         fees = {v.address: world.market.account_of(v.address).credit for v in world.judges()}
-        story = world.see_through(world.offer(name, spoil(honest)))
-        assert story.outcome is MarketPhase.REJECTED, name
-        assert {report.reason for report in story.reports.values()} == {reason}
-        assert all(report.fitness <= RULES.mafr for report in story.reports.values())
+        submitted = world.see_through(world.offer(name, spoil(honest)))
+        assert submitted.outcome is MarketPhase.REJECTED, name
+        assert {report.reason for report in submitted.reports.values()} == {reason}
+        assert all(report.fitness <= RULES.mafr for report in submitted.reports.values())
         # its stake alone returns: what was a reward stays with the initiator
         assert world.received(name) == STAKE
-        assert len(story.reports) == 5
-        for verifier in story.reports:
+        assert len(submitted.reports) == 5
+        for verifier in submitted.reports:
             assert world.market.account_of(verifier).credit == fees[verifier] + RULES.fee
     after = fused_arrays(world.initiator.fused())
     assert list(after) == list(before)
@@ -104,12 +104,14 @@ def test_two_liars_on_a_panel_of_five_change_no_outcome(
 ) -> None:
     kinds = (Verifier, liars, Verifier, liars, Verifier)
     world = World(chain, tmp_path, market.verification, verifiers=kinds)
-    story = world.see_through(world.offer("contributor", model(market.models[3])))
-    assert story.outcome is honest
-    said = [report.fitness for report in story.reports.values()]
+    submitted = world.see_through(world.offer("contributor", model(market.models[3])))
+    assert submitted.outcome is honest
+    said = [report.fitness for report in submitted.reports.values()]
     assert said.count(liars.says.fitness) >= 2
     assert len(set(said)) == 2 or honest is MarketPhase.REJECTED  # who differs stands out
-    assert all(world.market.account_of(verifier).credit == RULES.fee for verifier in story.reports)
+    assert all(
+        world.market.account_of(verifier).credit == RULES.fee for verifier in submitted.reports
+    )
     assert world.settle_up() == 0
 
 
@@ -192,7 +194,7 @@ def test_who_sells_what_payment_would_not_open_is_found_out_before(
 ) -> None:
     rules = Rules(10**15, 10**13, 700_000, 2, 2, 0, members_only)
     world = World(chain, tmp_path, market.verification, rules=rules, verifiers=(Verifier,) * 2)
-    story = world.see_through(world.offer("cheat", market.models[3], cheat))
-    assert story.outcome is MarketPhase.REJECTED
-    assert {report.reason for report in story.reports.values()} == {reason}
+    submitted = world.see_through(world.offer("cheat", market.models[3], cheat))
+    assert submitted.outcome is MarketPhase.REJECTED
+    assert {report.reason for report in submitted.reports.values()} == {reason}
     assert world.settle_up() == 0

@@ -26,10 +26,10 @@ from bcfl.market.roles.assessment import Assessment
 from bcfl.market.roles.contributor import Contributor
 from bcfl.market.roles.description import publish_description
 from bcfl.market.roles.examination import Examiner
-from bcfl.market.roles.history import History, Story, state_of
+from bcfl.market.roles.history import MarketHistory, SubmissionLog, state_of
 from bcfl.market.roles.opening import address_bytes
 from bcfl.market.roles.pieces import put_pieces
-from bcfl.market.roles.play import play
+from bcfl.market.roles.run_role import run_role
 from bcfl.market.roles.turn import Turn
 from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.model_blob import encode_model_blob
@@ -52,7 +52,7 @@ def chain() -> Iterator[EmbeddedChain]:
         yield chain
 
 
-def told(store: LocalStore, market: Market, edit: Edit) -> tuple[History, Story]:
+def told(store: LocalStore, market: Market, edit: Edit) -> tuple[MarketHistory, SubmissionLog]:
     """A history without a chain: one task, whose description was edited, and a good model."""
     key = derive_account(0, "initiator", 0).public_key
     digest = publish_description(store, "x", key, market.verification, FitnessRules())
@@ -61,15 +61,15 @@ def told(store: LocalStore, market: Market, edit: Edit) -> tuple[History, Story]
     author = address_bytes(SELLER.address)
     sealed = encrypt_model(encode_model_blob(market.models[3], author), KEYS.shared, KEYS.secret)
     offer = Offer(author, bytes(16), KEYS.shared, len(sealed), put_pieces(store, sealed))
-    story = Story(
+    submitted = SubmissionLog(
         store.put(offer.encode()), 1, SELLER.address, secret_commitment(KEYS.secret), (), {}
     )
-    story.keys = store.put(seal_for(KEYS.encode(), [JUDGE.public_key]))
+    submitted.keys = store.put(seal_for(KEYS.encode(), [JUDGE.public_key]))
     launched: Any = SimpleNamespace(
         description=store.put(json.dumps(description).encode()),
         rules=SimpleNamespace(members_only=description["initiator_key"] != key.hex()),
     )
-    return History({1: launched}, {story.submission: story}, {1: []}, {}), story
+    return MarketHistory({1: launched}, {submitted.digest: submitted}, {1: []}, {}), submitted
 
 
 def without_a_row(description: dict[str, Any], store: LocalStore) -> None:
@@ -133,11 +133,11 @@ def test_one_bought_model_that_nobody_has_any_more_costs_the_initiator_no_other(
 ) -> None:
     rules = Rules(10**15, 10**13, 700_000, 2, 2, 1, members_only=True)
     world = World(chain, tmp_path, market.verification, rules=rules, verifiers=(Verifier,) * 2)
-    first = world.see_through(world.offer("first", market.models[3])).submission
+    first = world.see_through(world.offer("first", market.models[3])).digest
     world.store._path(first).unlink()
     second = world.see_through(world.offer("second", market.models[0]))
     assert second.outcome is MarketPhase.PAID  # it was granted all the same
-    assert [digest for digest, _ in world.initiator.models()] == [second.submission]
+    assert [digest for digest, _ in world.initiator.models()] == [second.digest]
     assert list(world.initiator.lost) == [first]
     assert len(world.initiator.fused().models) == 1
 
@@ -182,7 +182,7 @@ def test_a_digest_that_a_thief_submits_first_is_given_up_and_the_model_sealed_an
         contributor = Contributor(watched, world.store, account, tmp_path / name)
         submission = contributor.submit(world.task, market.models[3])
         assert contributor.submit(world.task, market.models[3]) == submission
-        return state_of(world.market, world.story(submission)).contributor
+        return state_of(world.market, world.submitted(submission)).contributor
 
     assert submit("contributor", 1) == world.accounts["contributor"].address
     with pytest.raises(ProtocolError, match="3 times somebody else submitted"):
@@ -207,14 +207,14 @@ def test_a_submission_that_makes_trouble_keeps_a_verifier_from_no_other(
     account, ledger = world.somebody("verifier 0")
     store: Any = Flaky()
     turn = Verifier(ledger, store, account, tmp_path / "flaky").turn()
-    assert [deed.split(":")[0] for deed in turn.deeds] == ["sealed its report"]
+    assert [action.split(":")[0] for action in turn.actions] == ["sealed its report"]
     assert turn.troubles == (f"gone ({offers[0].hex()[:8]})",)
     assert turn.wake is not None
 
 
 def test_a_node_that_goes_away_is_waited_for() -> None:
     lines: list[str] = []
-    turns = iter([None, None, Turn(deeds=("did it",)), Turn(finished=True)])
+    turns = iter([None, None, Turn(actions=("did it",)), Turn(finished=True)])
 
     class Role:
         def turn(self) -> Turn:
@@ -224,7 +224,7 @@ def test_a_node_that_goes_away_is_waited_for() -> None:
 
     waited: list[float] = []
     nothing: Any = None
-    play(Role(), nothing, lines.append, pause=waited.append)
+    run_role(Role(), nothing, lines.append, pause=waited.append)
     assert lines == ["nobody answers. Trying again.", "did it"]
     assert len(waited) == 2
 
@@ -234,7 +234,9 @@ def test_a_role_in_trouble_makes_a_quiet_chain_move_on_and_keeps_no_processor_bu
     done: list[tuple[str, float]] = []
     role: Any = SimpleNamespace(turn=lambda: next(turns))
     chain: Any = SimpleNamespace(wait_until=lambda time: done.append(("wait", time)))
-    play(role, chain, lambda _: None, pause=lambda s: done.append(("pause", s)), clock=lambda: 9)
+    run_role(
+        role, chain, lambda _: None, pause=lambda s: done.append(("pause", s)), clock=lambda: 9
+    )
     assert done == [("wait", 5), ("pause", 2.0), ("wait", 7)]
 
 
@@ -244,16 +246,20 @@ def test_a_verifier_stays_while_a_panel_of_another_task_waits_for_it(busy: int, 
     ledger = SimpleNamespace(
         task=lambda _: terms, account_of=lambda _: SimpleNamespace(busy=busy), now=lambda: 0
     )
-    desk: Any = SimpleNamespace(ledger=ledger, account=JUDGE)
-    assert programs._is_free(desk, 1) is free
+    session: Any = SimpleNamespace(ledger=ledger, account=JUDGE)
+    assert programs._is_free(session, 1) is free
 
 
 def test_a_round_in_which_a_stranger_verified_is_described() -> None:
     report: Any = SimpleNamespace(fitness=500_000, reason=Reason.MEASURED)
-    story = Story(bytes(32), 1, SELLER.address, bytes(32), (), {"0xstranger": report})
-    story.reports[JUDGE.address] = report
-    story.outcome = MarketPhase.REJECTED
-    nodes = [SELLER.address, JUDGE.address]
-    record = describe_round(1, story, [], len, nodes, models=0, size_bytes=0, seconds={})
+    submitted = SubmissionLog(bytes(32), 1, SELLER.address, bytes(32), (), {"0xstranger": report})
+    submitted.reports[JUDGE.address] = report
+    submitted.outcome = MarketPhase.REJECTED
+    market: Any = SimpleNamespace(
+        ledger=SimpleNamespace(events=list),
+        nodes=[SELLER.address, JUDGE.address],
+        size_of=lambda submitted: 0,
+    )
+    record = describe_round(1, market, submitted, models=0, seconds={})
     assert record.fitness == {1: 0.5}
     assert record.reasons == {1: "measured"}

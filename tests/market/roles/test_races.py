@@ -14,10 +14,10 @@ from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.roles import examination
 from bcfl.market.roles.contributor import Contributor
 from bcfl.market.roles.history import state_of
-from bcfl.market.roles.turn import attempt
+from bcfl.market.roles.turn import Pending
 from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.report import Reason
-from bcfl.market.spec.terms import MarketPhase, Rules, Submission
+from bcfl.market.spec.terms import MarketPhase, Rules
 from tests.market.conftest import Market
 from tests.market.roles.world import World
 
@@ -56,10 +56,10 @@ def test_keys_that_are_shared_while_a_verifier_looks_are_found(
     account, ledger = world.somebody(name)
     slow = Slow(ledger, world.contributors["contributor"].turn)
     verifier = Verifier(slow, world.store, account, world.folder / name)  # type: ignore[arg-type]
-    assert verifier.turn().deeds  # it sealed what it found, in this very turn
-    story = world.see_through(submission)
-    assert story.reports[account.address].reason is Reason.MEASURED
-    assert story.outcome is MarketPhase.PAID
+    assert verifier.turn().actions  # it sealed what it found, in this very turn
+    submitted = world.see_through(submission)
+    assert submitted.reports[account.address].reason is Reason.MEASURED
+    assert submitted.outcome is MarketPhase.PAID
 
 
 def test_a_verifier_that_came_while_the_contributor_looked_can_open_the_model(
@@ -72,13 +72,13 @@ def test_a_verifier_that_came_while_the_contributor_looked_can_open_the_model(
 
         def meanwhile() -> None:
             world.verify("late")
-            while state_of(ledger, world.story(submission)).phase is MarketPhase.DRAW:
+            while state_of(ledger, world.submitted(submission)).phase is MarketPhase.DRAW:
                 ledger.draw(submission)
 
         slow = Slow(ledger, meanwhile)
         folder = world.folder / "contributor"
         contributor = Contributor(slow, world.store, account, folder)  # type: ignore[arg-type]
-        assert "opened the model" in contributor.turn().deeds[0]
+        assert "opened the model" in contributor.turn().actions[0]
         assert world.see_through(submission).outcome is MarketPhase.PAID
 
 
@@ -90,30 +90,31 @@ def test_who_is_second_or_late_goes_on_and_who_is_refused_says_so(
     _, ledger = world.somebody("contributor")
     keys = world.store.put(b"keys")
 
-    def twice() -> None:
+    def twice(submission: bytes) -> None:
         ledger.share(submission, keys)
         ledger.share(submission, keys)
 
-    def found() -> Submission:
-        return state_of(ledger, world.story(submission))
+    def pending() -> Pending:
+        submitted = world.submitted(submission)
+        return Pending(world.market, submitted, state_of(ledger, submitted))
 
-    assert attempt(world.market, submission, found(), twice, "shared") == ""
+    assert pending().attempt("shared", twice) == ""
     with pytest.raises(ContractReverted, match="no keys are due"):
-        attempt(world.market, submission, found(), lambda: ledger.share(submission, keys), "shared")
-    deadline = found().deadline
+        pending().attempt("shared", ledger.share, keys)
+    deadline = pending().found.deadline
     _, judge = world.somebody(world.seated(submission)[0])
 
-    def late() -> None:
+    def late(submission: bytes) -> None:
         world.chain.wait_until(deadline)
         judge.seal_report(submission, bytes([1]) * 32)
 
-    assert attempt(world.market, submission, found(), late, "sealed") == ""
+    assert pending().attempt("sealed", late) == ""
 
 
 def test_a_bought_model_that_is_late_is_waited_for_and_then_counts_as_none(
     world: World, market: Market
 ) -> None:
-    first = world.see_through(world.offer("first", market.models[3])).submission
+    first = world.see_through(world.offer("first", market.models[3])).digest
     second = world.offer("second", market.models[0])
     world.see_through(second, until=MarketPhase.SEAL)
     name = world.seated(second)[0]
@@ -129,11 +130,11 @@ def test_a_bought_model_that_is_late_is_waited_for_and_then_counts_as_none(
 
     verifier = Verifier(ledger, Without(), account, world.folder / f"new {name}")  # type: ignore[arg-type]
     turn = verifier.turn()
-    deadline = state_of(ledger, world.story(second)).deadline
-    assert (turn.deeds, turn.wake) == ((), deadline - 400)  # half of the report window
+    deadline = state_of(ledger, world.submitted(second)).deadline
+    assert (turn.actions, turn.wake) == ((), deadline - 400)  # half of the report window
     assert turn.troubles[0].startswith("not here yet")
     world.chain.wait_until(deadline - 400)
-    assert verifier.turn().deeds[0].startswith("sealed its report")
+    assert verifier.turn().actions[0].startswith("sealed its report")
 
 
 def test_a_model_that_breaks_the_machinery_is_a_report_and_no_end_of_the_verifier(
@@ -143,9 +144,9 @@ def test_a_model_that_breaks_the_machinery_is_a_report_and_no_end_of_the_verifie
         raise MemoryError
 
     monkeypatch.setattr(examination, "judge", judge)
-    story = world.see_through(world.offer("contributor", market.models[3]))
-    assert story.outcome is MarketPhase.REJECTED
-    assert {report.reason for report in story.reports.values()} == {Reason.MALFORMED}
+    submitted = world.see_through(world.offer("contributor", market.models[3]))
+    assert submitted.outcome is MarketPhase.REJECTED
+    assert {report.reason for report in submitted.reports.values()} == {Reason.MALFORMED}
 
 
 def test_a_folder_may_serve_another_market(market: Market, tmp_path: Path) -> None:

@@ -90,10 +90,10 @@ def test_killed_in_every_transaction_a_sale_ends_as_if_nobody_had_been(
                     reborn(verifier, Verifier).turn()
             except NodeUnreachable:
                 continue
-            if world.story(next(iter(submissions))).outcome is not None:
+            if world.submitted(next(iter(submissions))).outcome is not None:
                 break
         assert len(submissions) == 1  # never a second one for the same model
-        assert world.story(submissions.pop()).outcome is MarketPhase.PAID
+        assert world.submitted(submissions.pop()).outcome is MarketPhase.PAID
         account, ledger = world.somebody(name)
         world.contributors[name] = Contributor(ledger, world.store, account, tmp_path / name)
     assert died["first"] >= {"submit", "draw", "share", "disclose"}

@@ -42,10 +42,10 @@ def test_a_verifier_that_vanishes_is_replaced_and_loses_its_bond(
     submission = here.offer("contributor", market.models[3])
     here.see_through(submission, until=step)
     gone = here.seated(submission)[0]
-    story = here.see_through(submission, absent=[gone])
-    assert story.outcome is MarketPhase.PAID
+    submitted = here.see_through(submission, absent=[gone])
+    assert submitted.outcome is MarketPhase.PAID
     lost = here.accounts[gone].address
-    assert lost not in story.reports
+    assert lost not in submitted.reports
     account = here.market.account_of(lost)
     assert (account.is_registered, account.credit) == (False, 0)
     assert here.verifiers[gone].turn().finished
@@ -61,8 +61,8 @@ def test_a_contributor_that_keeps_its_keys_back_is_not_paid_and_loses_its_stake(
     here = world(chain, market, tmp_path)
     submission = here.offer("contributor", market.models[3])
     here.see_through(submission, until=step)
-    story = here.see_through(submission, absent=["contributor"])
-    assert (story.outcome, story.cause) == (MarketPhase.VOID, step)
+    submitted = here.see_through(submission, absent=["contributor"])
+    assert (submitted.outcome, submitted.cause) == (MarketPhase.VOID, step)
     assert here.received("contributor") == 0
     # panels that did their work are paid for it
     paid = sum(here.received(judge) for judge in here.verifiers)
@@ -90,8 +90,8 @@ def test_without_verifiers_a_submission_is_void_and_costs_nothing(
     chain: EmbeddedChain, market: Market, tmp_path: Path
 ) -> None:
     here = World(chain, tmp_path, market.verification, rules=RULES, verifiers=(Verifier,))
-    story = here.see_through(here.offer("contributor", market.models[3]))
-    assert (story.outcome, story.cause) == (MarketPhase.VOID, MarketPhase.DRAW)
+    submitted = here.see_through(here.offer("contributor", market.models[3]))
+    assert (submitted.outcome, submitted.cause) == (MarketPhase.VOID, MarketPhase.DRAW)
     assert here.received("contributor") == STAKE
     assert here.settle_up() == 0
 
@@ -101,7 +101,7 @@ def test_verifiers_that_come_late_are_drawn_all_the_same(
 ) -> None:
     here = World(chain, tmp_path, market.verification, rules=RULES, verifiers=(Verifier,))
     submission = here.offer("contributor", market.models[3])
-    assert not any(role.turn().deeds for role in here.present())
+    assert not any(role.turn().actions for role in here.present())
     here.verify("late")
     assert here.see_through(submission).outcome is MarketPhase.PAID
     assert here.settle_up() == 0

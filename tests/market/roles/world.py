@@ -12,7 +12,7 @@ from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.judging.fitness import Fitness, FitnessRules
 from bcfl.market.roles.contributor import Contributor
 from bcfl.market.roles.description import publish_description
-from bcfl.market.roles.history import History, Story, read_history, state_of
+from bcfl.market.roles.history import MarketHistory, SubmissionLog, read_history, state_of
 from bcfl.market.roles.initiator import Initiator
 from bcfl.market.roles.turn import Role, earliest
 from bcfl.market.roles.verifier import Verifier
@@ -33,7 +33,9 @@ class Liar(Verifier):
 
     says = Report(1_000_000)
 
-    def examine(self, history: History, story: Story, *, patient: bool) -> Fitness:
+    def examine(
+        self, history: MarketHistory, submitted: SubmissionLog, *, patient: bool
+    ) -> Fitness:
         return Fitness(self.says, "because")
 
 
@@ -92,31 +94,31 @@ class World:
         self.contributors[name] = kind(ledger, self.store, account, self.folder / name)
         return self.contributors[name].submit(self.task, model)
 
-    def story(self, submission: bytes) -> Story:
-        return read_history(self.market).stories[submission]
+    def submitted(self, submission: bytes) -> SubmissionLog:
+        return read_history(self.market).submissions[submission]
 
     def phase(self, submission: bytes) -> MarketPhase:
-        return state_of(self.market, self.story(submission)).phase
+        return state_of(self.market, self.submitted(submission)).phase
 
     def see_through(
         self,
         submission: bytes,
         absent: Collection[str] = (),
         until: MarketPhase | None = None,
-    ) -> Story:
+    ) -> SubmissionLog:
         """Let everybody who is there take turns, until there is an outcome, or that phase."""
         for _ in range(_PATIENCE):
-            deeds: list[str] = []
+            actions: list[str] = []
             wake: int | None = None
             for role in self.present(absent):
-                story = self.story(submission)
-                if story.outcome is not None or self.phase(submission) is until:
-                    return story
+                submitted = self.submitted(submission)
+                if submitted.outcome is not None or self.phase(submission) is until:
+                    return submitted
                 turn = role.turn()
-                deeds += turn.deeds
+                actions += turn.actions
                 wake = earliest(wake, turn.wake)
-            if not deeds:
-                deadline = state_of(self.market, self.story(submission)).deadline
+            if not actions:
+                deadline = state_of(self.market, self.submitted(submission)).deadline
                 self.chain.wait_until(earliest(deadline, wake) or deadline)
         raise AssertionError(f"stuck in {self.phase(submission).name}")
 
@@ -139,7 +141,7 @@ class World:
     def seated(self, submission: bytes) -> list[str]:
         """The names of the panel, by seat."""
         names = {account.address: name for name, account in self.accounts.items()}
-        panel = state_of(self.market, self.story(submission)).panel
+        panel = state_of(self.market, self.submitted(submission)).panel
         return [names[seat] for seat in panel if seat is not None]
 
     def judges(self) -> list[Account]:
@@ -149,7 +151,7 @@ class World:
     def settle_up(self) -> int:
         """Everybody takes what is theirs; how many wei stay on the contract."""
         self.chain.wait_until(self.market.now() + 10**6)
-        while [deed for role in self.present() for deed in role.turn().deeds]:
+        while [action for role in self.present() for action in role.turn().actions]:
             pass
         for verifier in self.verifiers.values():
             verifier.leave()

@@ -9,12 +9,12 @@ from bcfl.chain.chain import Chain
 from bcfl.core.errors import NodeUnreachable
 from bcfl.market.roles.turn import Role, Turn
 
-__all__ = ["POLL_S", "play"]
+__all__ = ["POLL_S", "run_role"]
 
 POLL_S = 2.0
 
 
-def play(
+def run_role(
     role: Role,
     chain: Chain,
     tell: Callable[[str], None],
@@ -33,9 +33,9 @@ def play(
     chain : Chain
         Is made to move on where a deadline has passed and nobody else sends transactions.
     tell : callable
-        Given a line for every deed, and for every trouble that was not there a turn ago.
+        Given a line for every action, and for every trouble that was not there a turn ago.
     enough : callable
-        Asked after a turn without a deed whether to stop; for roles that never finish.
+        Asked after a turn without a action whether to stop; for roles that never finish.
     pause, clock : callable
         Seconds to wait, and the seconds since 1970; exchanged in tests.
 
@@ -49,16 +49,16 @@ def play(
         due = False
         try:
             turn = role.turn()
-            over = turn.finished or (not turn.deeds and not turn.troubles and enough())
-            if not over and not turn.deeds and turn.wake is not None and clock() >= turn.wake:
+            over = turn.finished or (not turn.actions and not turn.troubles and enough())
+            if not over and not turn.actions and turn.wake is not None and clock() >= turn.wake:
                 chain.wait_until(turn.wake)
                 due = not turn.troubles  # else it may stay due: a busy loop
         except NodeUnreachable as error:
             turn, over = Turn(troubles=(f"{error} Trying again.",)), False
-        for line in (*turn.deeds, *(each for each in turn.troubles if each not in known)):
+        for line in (*turn.actions, *(each for each in turn.troubles if each not in known)):
             tell(line)
         known = turn.troubles
         if over:
             return
-        if not turn.deeds and not due:
+        if not turn.actions and not due:
             pause(POLL_S)

@@ -1,0 +1,219 @@
+"""One market among Flower nodes, from its launch to settling up, as the server sees it.
+
+PROTOCOL, System B, contract events 1 and 2. The server only tells nodes when to look; what
+they and the initiator then do is ``bcfl.market.roles``'.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from logging import INFO, WARNING
+
+from flwr.app import Message
+from flwr.common.logger import log
+
+from bcfl.chain.chain import Chain
+from bcfl.chain.connection import Connection
+from bcfl.core.errors import BlobError, CodecError, ConfigurationError, ProtocolError
+from bcfl.market.contract.ledger import MarketLedger
+from bcfl.market.federation.nodes import Federation
+from bcfl.market.federation.records import Order
+from bcfl.market.roles.access import open_store
+from bcfl.market.roles.history import SubmissionLog, read_history, state_of
+from bcfl.market.roles.initiator import Initiator
+from bcfl.market.roles.opening import fetch_offer
+from bcfl.market.spec.terms import Conditions, MarketPhase, Rules, Submission
+
+__all__ = ["Marketplace"]
+
+#: What a person sees of a submission's phases.
+_NAMES = {
+    MarketPhase.DRAW: "draw",
+    MarketPhase.GRANT: "grant",
+    MarketPhase.SHARE: "share",
+    MarketPhase.SEAL: "verify",
+    MarketPhase.REVEAL: "report",
+    MarketPhase.DISCLOSE: "pay",
+}
+
+
+class Marketplace:
+    """A market, deployed here, and one task on it.
+
+    Parameters
+    ----------
+    chain : Chain
+        Is waited for where nobody has anything to do before a deadline.
+    connection : Connection
+        Sends as ``chain.coordinator``.
+    federation : Federation
+    bond_wei : int
+        That a verifier deposits.
+    store, folder : str
+        For nodes that name none of their own, see ``client_app``.
+    seed : int
+        Of development keys in simulations.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        connection: Connection,
+        federation: Federation,
+        *,
+        bond_wei: int,
+        store: str,
+        folder: str,
+        seed: int,
+    ) -> None:
+        self._chain = chain
+        self._connection = connection
+        self._federation = federation
+        self.store = open_store(store)
+        self.ledger = MarketLedger.deploy(connection, chain.wait_until, bond=bond_wei)
+        self._order = Order(
+            chain.url, connection.chain_id, self.ledger.address, seed, store, folder
+        )
+        self.initiator: Initiator  #: once there is a task
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes' addresses, in order."""
+        return self._federation.addresses
+
+    def gather(self, least: int, seats: int, allowance_wei: int) -> None:
+        """Wait for nodes, give each an allowance, and have them register as verifiers.
+
+        Raises
+        ------
+        ConfigurationError
+            There are too few for a panel.
+        NobodyLeft
+            Fewer than ``least`` are there.
+        """
+        self._federation.meet(least, self._order)
+        if len(self.nodes) <= seats:
+            raise ConfigurationError(
+                f"a panel of {seats}, beside the contributor, needs {seats + 1} nodes; found "
+                f"{len(self.nodes)}: lower seats and quorum"
+            )
+        for address in self.nodes if allowance_wei else []:
+            self._chain.fund(address, allowance_wei)
+        self._federation.order(self.nodes, self._order.to("register"))
+        self._warn("%s did not register as a verifier: %s")
+
+    def launch(self, description: bytes, rules: Rules, conditions: Conditions) -> None:
+        """Launch the task, with its deposit."""
+        task = self.ledger.launch(description, rules, conditions).task
+        self.initiator = Initiator(self.ledger, self.store, self._chain.coordinator, task)
+
+    def ask(self, contributor: str) -> Message:
+        """The message that asks a node for a model."""
+        order = self._order.to("contribute", self.initiator.task)
+        return self._federation.train_message(contributor, order)
+
+    def submission(self, contributor: str, replies: Iterable[Message]) -> bytes:
+        """The digest of what a node has submitted, checked against the chain.
+
+        Raises
+        ------
+        ProtocolError
+            It did not answer, or names a submission that is not its own to this task.
+        """
+        digest = self._federation.contribution(contributor, replies).submission
+        found = read_history(self.ledger).submissions.get(digest)
+        expected = (contributor, self.initiator.task)
+        if found is None or (found.contributor, found.task) != expected:
+            raise ProtocolError(
+                f"expected a submission of its own to this task; found {digest.hex()}"
+            )
+        return digest
+
+    def see_through(
+        self, submission: bytes, on_phase: Callable[[str], None], seconds: dict[str, float]
+    ) -> SubmissionLog:
+        """Ask whoever may have something to do to look, until there is an outcome.
+
+        Parameters
+        ----------
+        submission : bytes
+        on_phase : callable
+            Told the phase's name when it begins.
+        seconds : dict
+            By phase; added to.
+        """
+        while True:
+            began = time.monotonic()
+            submitted = read_history(self.ledger).submissions[submission]
+            if submitted.outcome is not None:
+                return submitted
+            found = state_of(self.ledger, submitted)
+            if found.phase.is_final:
+                continue  # since the events were read
+            name = _NAMES[found.phase]
+            on_phase(name)
+            self._look(submitted, found)
+            seconds[name] = seconds.get(name, 0.0) + time.monotonic() - began
+
+    def gas_of(self, transaction: str) -> int:
+        """What a transaction cost."""
+        return self._connection.receipt(transaction).gas
+
+    def size_of(self, submitted: SubmissionLog) -> int:
+        """Bytes of the sealed model; 0 where its offer cannot be read, as its verifiers report."""
+        try:
+            return fetch_offer(self.store, submitted).size_bytes
+        except (BlobError, CodecError):
+            return 0
+
+    def settle_up(self, patience_s: int) -> None:
+        """Have verifiers leave with what is theirs; what is left returns to the initiator.
+
+        A task that closes later than ``patience_s`` from now is not waited for, unless waiting
+        costs no time.
+        """
+        while not (turn := self.initiator.turn()).finished:
+            if turn.troubles or self._is_far(turn.wake, patience_s):
+                log(
+                    WARNING,
+                    "what is left of the deposit can be collected once task %s of the market %s "
+                    "is closed (`bcfl market collect`) %s",
+                    self.initiator.task,
+                    self.ledger.address,
+                    "; ".join(turn.troubles),
+                )
+                break
+            if not turn.actions and turn.wake is not None:
+                self._chain.wait_until(turn.wake)
+        self._federation.order(self.nodes, self._order.to("turn"))
+        self._federation.order(self.nodes, self._order.to("leave"))
+        self._warn("%s did not leave, its money waits on the chain: %s")
+        left = self._connection.balance(self.ledger.address)
+        log(INFO, "left on the contract: %s wei", left)
+
+    def _look(self, submitted: SubmissionLog, found: Submission) -> None:
+        turn = self.initiator.turn()
+        people = [submitted.contributor, *(seat for seat in found.panel if seat is not None)]
+        replies = self._federation.order(people, self._order.to("turn"))
+        for who, lines in [
+            ("the initiator", turn.troubles),
+            *((who, reply.troubles) for who, reply in replies.items()),
+        ]:
+            for line in lines:
+                log(WARNING, "%s: %s", who, line)
+        self._warn("%s: %s")
+        # whether something was done is the chain's to say: a node might say so for ever
+        if state_of(self.ledger, submitted) == found:
+            wakes = [time for reply in replies.values() for time in reply.wakes]
+            wakes += [] if turn.wake is None else [turn.wake]
+            self._chain.wait_until(max(self.ledger.now(), min([found.deadline + 1, *wakes])))
+
+    def _warn(self, words: str) -> None:
+        for who, reason in self._federation.failures.items():
+            log(WARNING, words, who, reason)
+
+    def _is_far(self, wake: int | None, patience_s: int) -> bool:
+        if wake is None or self._chain.time_is_virtual:
+            return False
+        return wake - self.ledger.now() > patience_s
