@@ -3,6 +3,7 @@
 ============  =====================================================================
 ``handlers``  calling the app's own train and evaluate
 ``identity``  which Ethereum account a node is
+``waiting``   until nodes have come, and until they have answered
 ``grid``      a grid without processes, for tests and quick looks
 ============  =====================================================================
 """
