@@ -21,7 +21,7 @@ from flwr.serverapp.strategy import Result, Strategy
 
 from bcfl.chain.chain import Chain
 from bcfl.chain.embedded.chain import EmbeddedChain
-from bcfl.core.errors import ConfigurationError, ProtocolError
+from bcfl.core.errors import ProtocolError, expect
 from bcfl.flower.handlers import to_array_record
 from bcfl.market.federation.marketplace import Marketplace
 from bcfl.market.federation.nodes import Federation
@@ -59,7 +59,6 @@ class ModelFusion(Strategy):
         small verification set.
     fitness : FitnessRules, optional
         How verifiers judge, instead of the two before.
-    recommended : Architecture, optional
     reward_wei, fee_wei, stake_wei, bond_wei : int
         For a model, for a report; what a contributor, a verifier risks by vanishing.
     seats, quorum, redraws : int
@@ -75,7 +74,6 @@ class ModelFusion(Strategy):
     store : str, optional
         Of the blobs: a folder, or the URL of a Kubo node. Nodes elsewhere name their own, see
         ``client_app.STORE``.
-    run_dir : path, optional
     min_available_nodes : int
         To wait for.
     seed : int
@@ -119,10 +117,8 @@ class ModelFusion(Strategy):
         on_phase: Callable[[int, str], None] | None = None,
         on_round: Callable[[MarketRecord], None] | None = None,
     ) -> None:
-        if not 0 <= mafr < 1:
-            raise ConfigurationError(f"mafr lies in [0, 1); found {mafr}")
-        if allowance_wei < 0:
-            raise ConfigurationError(f"allowance_wei is at least 0; found {allowance_wei}")
+        expect(0 <= mafr < 1, "mafr", "in [0, 1)", mafr)
+        expect(allowance_wei >= 0, "allowance_wei", "at least 0", allowance_wei)
         self.rules = Rules(reward_wei, fee_wei, to_ppm(mafr), seats, quorum, redraws, members_only)
         self.fitness = fitness or FitnessRules(
             fusion=FusionSettings(strategy=fusion), least_gain_ppm=least_gain_ppm

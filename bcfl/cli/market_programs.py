@@ -35,14 +35,7 @@ from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.spec.terms import Conditions, MarketPhase, Rules
 from bcfl.market.verification_set import VerificationSet
 
-__all__ = [
-    "Request",
-    "collect",
-    "contribute",
-    "launch",
-    "open_market",
-    "verify",
-]
+__all__ = ["Request", "collect", "contribute", "launch", "open_market", "verify"]
 
 Tell = Callable[[str], None]
 
@@ -79,9 +72,7 @@ def launch(access: Access, request: Request, tell: Tell) -> int:
         task = _launched(session, request, tell)
         if request.rules.members_only:
             tell("a task for members only needs its initiator at each submission: waiting")
-            run_role(
-                Initiator(session.ledger, session.store, session.account, task), session.chain, tell
-            )
+            run_role(Initiator(session, task), session.chain, tell)
         return task
 
 
@@ -102,7 +93,7 @@ def contribute(
     each other as copies do.
     """
     with access.open() as session:
-        contributor = Contributor(session.ledger, session.store, session.account, session.folder)
+        contributor = Contributor(session)
         description = fetch_description(
             session.store, expect_task(session.ledger, task).description
         )
@@ -120,7 +111,7 @@ def contribute(
 def verify(access: Access, tell: Tell, *, task: int | None, leave: bool) -> None:
     """Register, and judge what one is drawn for: until ``task`` is over, or for ever."""
     with access.open() as session:
-        verifier = Verifier(session.ledger, session.store, session.account, session.folder)
+        verifier = Verifier(session)
         if not session.ledger.account_of(session.account.address).is_registered:
             _expect_shared_store(session, task, tell)
         if verifier.register():
@@ -147,7 +138,7 @@ def verify(access: Access, tell: Tell, *, task: int | None, leave: bool) -> None
 def collect(access: Access, task: int, out: Path, tell: Tell) -> None:
     """Open and fuse what was bought so far, and take what is left of the deposit if it may."""
     with access.open() as session:
-        initiator = Initiator(session.ledger, session.store, session.account, task)
+        initiator = Initiator(session, task)
         turn = initiator.turn()
         for line in (*turn.actions, *turn.troubles):
             tell(line)
@@ -165,10 +156,10 @@ def collect(access: Access, task: int, out: Path, tell: Tell) -> None:
 
 
 def _launched(session: Session, request: Request, tell: Tell) -> int:
-    samples = load_samples(request.verification)
-    classes = int(samples.labels.max(initial=0)) + 1
+    samples, labels = load_samples(request.verification)
+    classes = int(labels.max(initial=0)) + 1
     expect_classes(classes)
-    verification = VerificationSet(samples.samples, samples.labels, classes)
+    verification = VerificationSet(samples, labels, classes)
     recommended = (
         read_architecture(request.recommended, verification.input_shape, verification.classes)
         if request.recommended
@@ -187,15 +178,8 @@ def _launched(session: Session, request: Request, tell: Tell) -> int:
         if mine and not _is_over(session, task):
             tell(f"task {task} asks for just this already: going on with it")
             return task
-    window = request.window_s
-    conditions = Conditions(
-        request.submissions,
-        request.stake,
-        session.ledger.now() + request.open_s,
-        window,
-        window,
-        window,
-    )
+    closes, windows = session.ledger.now() + request.open_s, (request.window_s,) * 3
+    conditions = Conditions(request.submissions, request.stake, closes, *windows)
     launched = session.ledger.launch(digest, request.rules, conditions)
     tell(f"launched task {launched.task}; models are taken until {conditions.deadline}")
     return launched.task
@@ -206,11 +190,9 @@ def _expect_shared_store(session: Session, task: int | None, tell: Tell) -> None
     for number, launched in read_history(session.ledger).launched.items():
         if number == task:
             fetch_description(session.store, launched.description)
-        elif (
-            task is None
-            and not _is_over(session, number)
-            and not session.store.has(launched.description)
-        ):
+        elif task is not None or _is_over(session, number):
+            continue
+        elif not session.store.has(launched.description):
             tell(f"this store has no description of task {number}: is it the one that others use?")
 
 
@@ -252,7 +234,7 @@ def _train(
     seed: int,
     tell: Tell,
 ) -> TrainedModel:
-    samples = load_samples(data)
+    samples, labels = load_samples(data)
     chosen = (
         read_architecture(architecture, description.input_shape, description.classes)
         if architecture
@@ -263,10 +245,8 @@ def _train(
             "this task recommends no architecture: choose one with --architecture "
             f"({', '.join(ARCHITECTURES)}, or a JSON file)"
         )
-    tell(f"training on {len(samples.labels)} samples")
-    return train_contributor(
-        chosen, samples.samples, samples.labels, training, seed, description.limits
-    )
+    tell(f"training on {len(labels)} samples")
+    return train_contributor(chosen, samples, labels, training, seed, description.limits)
 
 
 def _outcome(outcome: MarketPhase, cause: MarketPhase) -> str:

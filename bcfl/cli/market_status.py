@@ -29,7 +29,6 @@ def market_status(ledger: MarketLedger, task: int | None = None) -> dict[str, An
 
     Parameters
     ----------
-    ledger : MarketLedger
     task : int, optional
         That one alone.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +11,19 @@ from numpy.typing import NDArray
 
 from bcfl.core.errors import ConfigurationError
 
-__all__ = ["Samples", "load_samples"]
+__all__ = ["load_samples"]
 
 #: What numpy raises for files of another kind; TypeError for a .npy.
 _NOT_NPZ = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """float32 ``samples`` of shape (count, …) and int64 ``labels`` of shape (count,)."""
-
-    samples: NDArray[np.float32]
-    labels: NDArray[np.int64]
-
-
-def load_samples(path: Path) -> Samples:
+def load_samples(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Read the arrays ``samples`` and ``labels``; numbers are converted, pickles refused.
+
+    Returns
+    -------
+    samples : float32, (count, …)
+    labels : int64, (count,)
 
     Raises
     ------
@@ -50,4 +46,4 @@ def load_samples(path: Path) -> Samples:
         raise ConfigurationError(
             f"{path}: one label for each of {len(samples)} samples; found {len(labels)}"
         )
-    return Samples(samples.astype(np.float32), labels.astype(np.int64))
+    return samples.astype(np.float32), labels.astype(np.int64)

@@ -18,6 +18,7 @@ from bcfl.cli.samples import load_samples
 from bcfl.keys.accounts import Account
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.fusion.fused_arrays import load_fused
+from bcfl.market.roles.access import Session
 from bcfl.market.roles.run_role import run_role
 from bcfl.market.roles.verifier import Verifier
 from bcfl.store.local import LocalStore
@@ -61,7 +62,8 @@ class Shell:
         connection = self.chain.connect(account)
         ledger = MarketLedger.attach(connection, address, self.chain.wait_until)
         store = LocalStore(self.folder / "blobs")
-        self.others.append(Verifier(ledger, store, account, self.folder / name))
+        session = Session(self.chain, ledger, store, account, self.folder / name)
+        self.others.append(Verifier(session))
         self.others[-1].register()
 
     def wait(self, seconds: float) -> None:
@@ -122,9 +124,9 @@ def test_two_models_are_asked_for_sold_and_fused(shell: Shell) -> None:
     assert text.count(" paid") == 2
     result = shell.run("market", "collect", "--task", "1", who="initiator")
     assert "2 models fused into fused.safetensors" in result.output, result.output
-    samples = load_samples(Path("data/verification.npz"))
+    samples, labels = load_samples(Path("data/verification.npz"))
     fused = load_fused(Path("fused.safetensors"))
-    right = fused.logits(samples.samples).argmax(1) == samples.labels
+    right = fused.logits(samples).argmax(1) == labels
     assert right.mean() > 0.9
 
 

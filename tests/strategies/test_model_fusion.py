@@ -289,9 +289,9 @@ def test_a_run_in_real_time_does_not_wait_for_the_task_to_close(
     ("options", "said"),
     [
         ({"seats": 4, "quorum": 2}, "needs 5 nodes; found 4"),
-        ({"mafr": 1.0}, "mafr lies in"),
+        ({"mafr": 1.0}, r"mafr: expected in \[0, 1\)"),
         ({"quorum": 4}, "quorum lies in"),
-        ({"allowance_wei": -1}, "allowance_wei is at least 0"),
+        ({"allowance_wei": -1}, "allowance_wei: expected at least 0"),
     ],
 )
 def test_what_cannot_be_is_said(

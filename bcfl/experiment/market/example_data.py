@@ -26,8 +26,6 @@ def write_example(dataset: str, data_folder: Path | None, parts: int, seed: int,
     dataset : {"digits", "mnist_test"}
     data_folder : Path or None
         With MNIST's two ``t10k-*.gz`` files; digits need none.
-    parts : int
-    seed : int
     out : Path
         Made where it does not exist.
 

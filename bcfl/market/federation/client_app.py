@@ -24,13 +24,12 @@ from bcfl.flower.identity import refuse_development_key, signer_from
 from bcfl.keys.accounts import Account
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.federation.records import Contribution, Introduction, Order, TurnReply
-from bcfl.market.roles.access import open_store
+from bcfl.market.roles.access import Session, open_store
 from bcfl.market.roles.contributor import Contributor
 from bcfl.market.roles.description import Description, fetch_description
 from bcfl.market.roles.history import expect_task
 from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.model_blob import TrainedModel
-from bcfl.store.blob_store import BlobStore
 
 __all__ = ["FOLDER", "STORE", "TrainModel", "market_app"]
 
@@ -57,8 +56,8 @@ def market_app(train: TrainModel) -> ClientApp:
     def contribute(message: Message, context: Context) -> Message:
         order = Order.read(message.content)
         node = _node(order, context)
-        terms = expect_task(node.ledger, order.task)
-        model = train(context, fetch_description(node.store, terms.description))
+        terms = expect_task(node.session.ledger, order.task)
+        model = train(context, fetch_description(node.session.store, terms.description))
         submission = node.contributor.submit(order.task, model)
         return Message(Contribution(submission).content(), reply_to=message)
 
@@ -91,8 +90,7 @@ def _act(order: Order, context: Context) -> Introduction | TurnReply:
 class _Node:
     """The roles of one account, on one market."""
 
-    ledger: MarketLedger
-    store: BlobStore
+    session: Session
     contributor: Contributor
     verifier: Verifier
 
@@ -116,10 +114,5 @@ def _roles(rpc_url: str, market: str, store: str, folder: Path, account: Account
     """Kept from one message to the next: what a verifier has fused is slow to make again."""
     chain = NodeChain(rpc_url, account)
     ledger = MarketLedger.attach(chain.connect(account), market, chain.wait_until)
-    blobs = open_store(store)
-    return _Node(
-        ledger,
-        blobs,
-        Contributor(ledger, blobs, account, folder),
-        Verifier(ledger, blobs, account, folder),
-    )
+    session = Session(chain, ledger, open_store(store), account, folder)
+    return _Node(session, Contributor(session), Verifier(session))

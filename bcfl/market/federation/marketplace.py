@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from logging import INFO, WARNING
+from pathlib import Path
 
 from flwr.app import Message
 from flwr.common.logger import log
@@ -19,7 +20,7 @@ from bcfl.core.errors import BlobError, CodecError, ConfigurationError, Protocol
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.federation.nodes import Federation
 from bcfl.market.federation.records import Order
-from bcfl.market.roles.access import open_store
+from bcfl.market.roles.access import Session, open_store
 from bcfl.market.roles.history import SubmissionLog, read_history, state_of
 from bcfl.market.roles.initiator import Initiator
 from bcfl.market.roles.opening import fetch_offer
@@ -47,7 +48,6 @@ class Marketplace:
         Is waited for where nobody has anything to do before a deadline.
     connection : Connection
         Sends as ``chain.coordinator``.
-    federation : Federation
     bond_wei : int
         That a verifier deposits.
     store, folder : str
@@ -75,6 +75,7 @@ class Marketplace:
         self._order = Order(
             chain.url, connection.chain_id, self.ledger.address, seed, store, folder
         )
+        self._folder = Path(folder)
         self.initiator: Initiator  #: once there is a task
 
     @property
@@ -106,7 +107,10 @@ class Marketplace:
     def launch(self, description: bytes, rules: Rules, conditions: Conditions) -> None:
         """Launch the task, with its deposit."""
         task = self.ledger.launch(description, rules, conditions).task
-        self.initiator = Initiator(self.ledger, self.store, self._chain.coordinator, task)
+        self.initiator = Initiator(
+            Session(self._chain, self.ledger, self.store, self._chain.coordinator, self._folder),
+            task,
+        )
 
     def ask(self, contributor: str) -> Message:
         """The message that asks a node for a model."""
@@ -137,7 +141,6 @@ class Marketplace:
 
         Parameters
         ----------
-        submission : bytes
         on_phase : callable
             Told the phase's name when it begins.
         seconds : dict

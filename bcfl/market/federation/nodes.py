@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
-from logging import INFO, WARNING
+from logging import WARNING
 from typing import TypeVar
 
 from flwr.app import Message, MessageType
 from flwr.common.logger import log
 from flwr.serverapp import Grid
 
-from bcfl.core.errors import AccountError, NobodyLeft, ProtocolError
+from bcfl.core.errors import NobodyLeft, ProtocolError
+from bcfl.flower.waiting import read_replies, wait_for_nodes
 from bcfl.market.federation.records import Contribution, Introduction, Order, TurnReply
 
 __all__ = ["Federation"]
 
-_LOOK_AGAIN_S = 0.05
 _Reply = TypeVar("_Reply", Introduction, Contribution, TurnReply)
 
 
@@ -25,7 +24,6 @@ class Federation:
 
     Parameters
     ----------
-    grid : Grid
     timeout_s : float
         How long to wait for a reply. Who does not answer is left to the contract's deadlines.
     """
@@ -49,7 +47,7 @@ class Federation:
         NobodyLeft
             No node answers, or fewer than ``least`` have an account of their own.
         """
-        nodes = self._wait(least)
+        nodes = wait_for_nodes(self._grid, least)
         replies, failures = self._send(nodes, order.to("meet"), Introduction)
         for node, reason in failures.items():
             log(WARNING, "node %s is left out: %s", node, reason)
@@ -66,7 +64,7 @@ class Federation:
     def contribution(self, address: str, replies: Iterable[Message]) -> Contribution:
         """The node's reply to ``train_message``; raises ProtocolError where there is none."""
         node = self._nodes[address]
-        read, failures = _read(replies, [node], Contribution)
+        read, failures = read_replies(replies, [node], Contribution.read)
         if node in failures:
             raise ProtocolError(failures[node])
         return read[node]
@@ -78,15 +76,6 @@ class Federation:
         self.failures = {names[node]: reason for node, reason in failures.items()}
         return {names[node]: reply for node, reply in replies.items()}
 
-    def _wait(self, least: int) -> list[int]:
-        seen = -1
-        while (found := len(list(self._grid.get_node_ids()))) < least or found != seen:
-            if found < least and found != seen:
-                log(INFO, "%s of at least %s nodes are connected", found, least)
-            seen = found
-            time.sleep(_LOOK_AGAIN_S)
-        return list(self._grid.get_node_ids())
-
     def _send(
         self, nodes: list[int], order: Order, kind: type[_Reply]
     ) -> tuple[dict[int, _Reply], dict[int, str]]:
@@ -94,27 +83,5 @@ class Federation:
             return {}, {}
         content = order.content()
         messages = [Message(content, node, MessageType.EVALUATE) for node in nodes]
-        return _read(self._grid.send_and_receive(messages, timeout=self._timeout_s), nodes, kind)
-
-
-def _read(
-    replies: Iterable[Message], nodes: Iterable[int], kind: type[_Reply]
-) -> tuple[dict[int, _Reply], dict[int, str]]:
-    """What nodes answered, in the order of ``nodes``, and why others did not."""
-    read: dict[int, _Reply] = {}
-    failures = dict.fromkeys(nodes, "no reply in time")
-    for reply in replies:
-        node = reply.metadata.src_node_id
-        if node not in failures:
-            continue
-        if reply.has_error():
-            failures[node] = reply.error.reason or f"error {reply.error.code}"
-            continue
-        try:
-            read[node] = kind.read(reply.content)
-        except (ProtocolError, AccountError) as error:
-            failures[node] = str(error)
-    return (
-        {node: read[node] for node in failures if node in read},
-        {node: why for node, why in failures.items() if node not in read},
-    )
+        replies = self._grid.send_and_receive(messages, timeout=self._timeout_s)
+        return read_replies(replies, nodes, kind.read)

@@ -50,9 +50,6 @@ def describe_round(
 
     Parameters
     ----------
-    server_round : int
-    market : Marketplace
-    submitted : SubmissionLog
     models : int
         How many are one now.
     seconds : dict

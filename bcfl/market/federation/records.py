@@ -8,7 +8,6 @@ says when to look at the chain, and a reply what came of it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from flwr.app import ConfigRecord, RecordDict
@@ -64,7 +63,7 @@ class _Record:
         if (kind := values.pop("kind", None)) != cls.kind:
             raise ProtocolError(f"expected a record of kind {cls.kind!r}; found {kind!r:.40}")
         try:
-            found: Self = _adapter(cls).validate_python(values)
+            found: Self = TypeAdapter(cls).validate_python(values)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -139,8 +138,3 @@ class TurnReply(_Record):
             [line[:_LONGEST] for turn in turns for line in turn.troubles][:_MOST],
             [turn.wake for turn in turns if turn.wake is not None],
         )
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)

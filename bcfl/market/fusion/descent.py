@@ -103,10 +103,8 @@ def descend(
     samples : float64, (count, width)
         f_c, standardised.
     labels : int64, (count,)
-    start : Parameters
     origin : Parameters
         What weight, bias and output decay to, as in AdamW; the output bias does not.
-    settings : FusionSettings
     weight_decay : float64, (width,)
         How strongly each column of weight decays; bias and output do by ``settings.decay``.
     earlier : float64, (count, earlier), optional

@@ -28,7 +28,6 @@ class FusedModel:
 
     Parameters
     ----------
-    models : tuple of TrainedModel
     outputs : tuple of ModelOutputs
         Each model's, on the whole verification set.
     layers : FusionLayers or None
@@ -53,11 +52,8 @@ class FusedModel:
 
         Parameters
         ----------
-        model : TrainedModel
         outputs : ModelOutputs
             From :func:`outputs_for_task`.
-        verification : VerificationSet
-        settings : FusionSettings
         """
         everyone = (*self.outputs, outputs)
         fusion_part, measuring_part = verification.parts()

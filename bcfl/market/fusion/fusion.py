@@ -63,7 +63,6 @@ def join(
     models : sequence of ModelOutputs
         One or more, all on the same samples: the fusion part of the verification set.
     labels : int64, (count,)
-    settings : FusionSettings
 
     Raises
     ------

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bcfl.core.errors import ConfigurationError
+from bcfl.core.errors import expect
 from bcfl.market.fusion.layers import ACTIVATIONS
 
 __all__ = ["FusionSettings"]
@@ -41,25 +41,16 @@ class FusionSettings:
     seed: int = 0  #: of strategy I's random start; strategy II draws nothing
 
     def __post_init__(self) -> None:
+        rate, columns = self.learning_rate, ("relearn", "train", "keep")
         for name, valid, expected in (
             ("strategy", self.strategy in ("I", "II"), '"I" or "II"'),
             ("activation", self.activation in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}"),
             ("steps", self.steps >= 1, "at least 1"),
-            ("learning_rate", 0 < self.learning_rate < 1, "in (0, 1)"),
-            ("decay", 0 <= self.decay * self.learning_rate < 1, "in [0, 1 / learning_rate)"),
-            (
-                "cross_decay",
-                0 <= self.cross_decay * self.learning_rate < 1,
-                "in [0, 1 / learning_rate)",
-            ),
+            ("learning_rate", 0 < rate < 1, "in (0, 1)"),
+            ("decay", 0 <= self.decay * rate < 1, "in [0, 1 / learning_rate)"),
+            ("cross_decay", 0 <= self.cross_decay * rate < 1, "in [0, 1 / learning_rate)"),
             ("smoothing", 0 <= self.smoothing < 1, "in [0, 1)"),
-            (
-                "old_columns",
-                self.old_columns in ("relearn", "train", "keep"),
-                '"relearn", "train" or "keep"',
-            ),
+            ("old_columns", self.old_columns in columns, f"one of {', '.join(columns)}"),
             ("seed", 0 <= self.seed < 2**63, "in [0, 2**63)"),
         ):
-            if not valid:
-                found = getattr(self, name)
-                raise ConfigurationError(f"fusion.{name}: expected {expected}; found {found!r}")
+            expect(valid, f"fusion.{name}", expected, getattr(self, name))

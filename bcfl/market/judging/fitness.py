@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bcfl.core.errors import ArchitectureError, ConfigurationError, ModelError
+from bcfl.core.errors import ArchitectureError, ModelError, expect
 from bcfl.market.fusion.fused_model import FusedModel, outputs_for_task
 from bcfl.market.fusion.settings import FusionSettings
 from bcfl.market.judging.originality import likeness
@@ -61,9 +61,7 @@ class FitnessRules:
             ("copy_likeness", 0 < self.copy_likeness <= 1, "in (0, 1]"),
             ("least_gain_ppm", abs(self.least_gain_ppm) <= 1_000_000, "within ±1,000,000"),
         ):
-            if not valid:
-                found = getattr(self, name)
-                raise ConfigurationError(f"fitness.{name}: expected {expected}; found {found!r}")
+            expect(valid, f"fitness.{name}", expected, getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +91,6 @@ def judge(
         As ``decode_model_blob`` gave it. Where that raises, report ``Reason.MALFORMED``.
     accepted : FusedModel
         Of the models bought before this one was submitted; ``FusedModel()`` if there is none.
-    verification : VerificationSet
-    rules : FitnessRules
 
     Returns
     -------

@@ -68,7 +68,6 @@ def model_outputs(
 
     Parameters
     ----------
-    model : TrainedModel
     samples : float32, (count, *input_shape)
     limits : Limits
         Bounds memory: batches are made smaller for models that keep more for a sample.

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
-from bcfl.core.errors import ConfigurationError, ModelError
+from bcfl.core.errors import ModelError, expect
 from bcfl.market.models.build import build_module, export_model
 from bcfl.market.models.features import deterministic
 from bcfl.market.spec.architecture import DEFAULT_LIMITS, Architecture, Limits
@@ -45,9 +45,7 @@ class ContributorTraining:
             ("learning_rate", 0 < self.learning_rate < 1, "in (0, 1)"),
             ("weight_decay", 0 <= self.weight_decay < 1, "in [0, 1)"),
         ):
-            if not valid:
-                found = getattr(self, name)
-                raise ConfigurationError(f"training.{name}: expected {expected}; found {found!r}")
+            expect(valid, f"training.{name}", expected, getattr(self, name))
 
 
 def train_contributor(
@@ -62,14 +60,11 @@ def train_contributor(
 
     Parameters
     ----------
-    architecture : Architecture
     samples : float32, (count, *input_shape)
         Two or more.
     labels : int64, (count,)
-    settings : ContributorTraining
     seed : int
         Decides initial weights, order and dropout; torch's generator is left as it was.
-    limits : Limits
 
     Raises
     ------

@@ -6,7 +6,7 @@ Everything here follows from the chain and the store; it is kept because it is s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from functools import lru_cache
 
 from bcfl.core.errors import ArchitectureError, ModelError
 from bcfl.market.fusion.fused_model import FusedModel, outputs_for_task
@@ -30,16 +30,12 @@ _MOST_VERIFICATION_BYTES = 1 << 26
 #: So many tasks are remembered: who verifies for ever meets many.
 _KEPT = 8
 
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value")
-
 
 class Assessment:
     """Descriptions, verification sets and fused models, by task.
 
     Parameters
     ----------
-    store : BlobStore
     limits : Limits
         A task that allows larger models is refused.
     """
@@ -47,27 +43,26 @@ class Assessment:
     def __init__(self, store: BlobStore, limits: Limits = DEFAULT_LIMITS) -> None:
         self._store = store
         self._limits = limits
-        self._descriptions: dict[bytes, Description] = {}
-        self._verification: dict[bytes, VerificationSet] = {}
+        self._description = lru_cache(_KEPT)(self._fetch_description)
+        self._verification = lru_cache(_KEPT)(self._fetch_verification)
         self._fused: dict[int, tuple[list[bytes], FusedModel]] = {}
 
     def description(self, history: MarketHistory, task: int) -> Description:
         """The task's description; raises as ``fetch_description`` and ``expect_within``."""
-        digest = history.launched[task].description
-        if digest not in self._descriptions:
-            found = fetch_description(self._store, digest)
-            expect_within(found.fitness, self._limits)
-            _remember(self._descriptions, digest, found)
-        return self._descriptions[digest]
+        return self._description(history.launched[task].description)
 
     def verification(self, history: MarketHistory, task: int) -> VerificationSet:
         """The task's verification set; raises as ``fetch_verification_set``."""
-        digest = history.launched[task].description
-        if digest not in self._verification:
-            description = self.description(history, task)
-            found = fetch_verification_set(self._store, description, _MOST_VERIFICATION_BYTES)
-            _remember(self._verification, digest, found)
-        return self._verification[digest]
+        return self._verification(history.launched[task].description)
+
+    def _fetch_description(self, digest: bytes) -> Description:
+        found = fetch_description(self._store, digest)
+        expect_within(found.fitness, self._limits)
+        return found
+
+    def _fetch_verification(self, digest: bytes) -> VerificationSet:
+        description = self._description(digest)
+        return fetch_verification_set(self._store, description, _MOST_VERIFICATION_BYTES)
 
     def fuse(
         self, history: MarketHistory, task: int, models: Sequence[tuple[bytes, TrainedModel]]
@@ -84,7 +79,10 @@ class Assessment:
         for name, model in models[len(joined) :]:
             fused = self._join(history, task, fused, model)
             joined = [*joined, name]
-        _remember(self._fused, task, (joined, fused))
+        self._fused.pop(task, None)
+        self._fused[task] = joined, fused
+        while len(self._fused) > _KEPT:
+            del self._fused[next(iter(self._fused))]
         return fused
 
     def _join(
@@ -97,10 +95,3 @@ class Assessment:
             return fused.join(model, outputs, verification, rules.fusion)
         except (ArchitectureError, ModelError, *BREAKDOWNS):
             return fused
-
-
-def _remember(cache: dict[_Key, _Value], key: _Key, value: _Value) -> None:
-    cache.pop(key, None)
-    cache[key] = value
-    while len(cache) > _KEPT:
-        del cache[next(iter(cache))]

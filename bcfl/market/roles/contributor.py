@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from pathlib import Path
 
 from bcfl.core.errors import ConfigurationError, ContractReverted, ProtocolError
 from bcfl.files import Journal
-from bcfl.keys.accounts import Account
 from bcfl.keys.sealing import encrypt_model, seal_for, seal_share, secret_commitment
-from bcfl.market.contract.ledger import MarketLedger
+from bcfl.market.roles.access import Session
 from bcfl.market.roles.costs import expect_within
 from bcfl.market.roles.description import fetch_description
 from bcfl.market.roles.history import expect_task, read_history
 from bcfl.market.roles.opening import address_bytes
 from bcfl.market.roles.pieces import put_pieces
-from bcfl.market.roles.turn import Pending, Turn, TurnLog
+from bcfl.market.roles.turn import Pending, Role, Turn, TurnLog
 from bcfl.market.spec.architecture import DEFAULT_LIMITS
 from bcfl.market.spec.model_blob import TrainedModel, encode_model_blob
 from bcfl.market.spec.offer import MAX_OFFER_BYTES, ModelKeys, Offer
 from bcfl.market.spec.terms import MarketPhase
-from bcfl.store.blob_store import BlobStore
 
 __all__ = ["Contributor"]
 
@@ -36,35 +33,21 @@ _MARGIN = 10
 _TRIES = 3
 
 
-class Contributor:
-    """One account's submissions to one market (:class:`bcfl.market.roles.turn.Role`).
+class Contributor(Role):
+    """One account's submissions to one market; its folder keeps what it has offered.
 
-    Parameters
-    ----------
-    ledger : MarketLedger
-        Sends from ``account``.
-    store : BlobStore
-    account : Account
-        Its keys derive from this account's, so that no secret of a model is on a disk.
-    folder : Path
-        Of this contributor alone; says what it has offered.
+    A model's keys derive from the account's, so that no secret of a model is on a disk.
     """
 
-    def __init__(
-        self, ledger: MarketLedger, store: BlobStore, account: Account, folder: Path
-    ) -> None:
-        self._ledger = ledger
-        self._store = store
-        self._account = account
-        self._offers = Journal(folder / "offers.jsonl")
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._offers = Journal(session.folder / "offers.jsonl")
 
     def submit(self, task: int, model: TrainedModel, *, anew: bool = False) -> bytes:
         """Publish and submit a model, once; the submission's digest.
 
         Parameters
         ----------
-        task : int
-        model : TrainedModel
         anew : bool
             Submit it once more if it was submitted before and came to nothing.
 
@@ -115,8 +98,7 @@ class Contributor:
         log = TurnLog(self._ledger)
         for submitted in mine:
             log.act(submitted, self._act)
-        if not mine and self._ledger.account_of(self._account.address).credit:
-            self._ledger.withdraw()
+        if not mine and self.withdraw():
             log.actions.append("withdrew its credit")
         return log.turn(finished=not mine and not log.actions)
 

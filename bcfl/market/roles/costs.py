@@ -56,17 +56,11 @@ def expect_affordable(asked: FitnessRules, verification: VerificationSet) -> Non
     """
     samples, classes = len(verification.labels), verification.classes
     outputs = samples * (asked.limits.features + classes)
+    running = samples * asked.limits.multiply_adds
+    fusing = asked.fusion.steps * outputs * classes
     for what, found, most in (
-        (
-            "multiplications to run a model",
-            samples * asked.limits.multiply_adds,
-            _MOST_MULTIPLY_ADDS,
-        ),
-        (
-            "multiplications to fuse a model",
-            asked.fusion.steps * outputs * classes,
-            _MOST_MULTIPLY_ADDS,
-        ),
+        ("multiplications to run a model", running, _MOST_MULTIPLY_ADDS),
+        ("multiplications to fuse a model", fusing, _MOST_MULTIPLY_ADDS),
         ("features and logits of a model", outputs, _MOST_OUTPUTS),
     ):
         if found > most:

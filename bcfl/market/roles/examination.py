@@ -6,6 +6,9 @@ PROTOCOL, System B, verification contributor. What makes a model fit is
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from bcfl.core.errors import (
     ArchitectureError,
     BlobMissing,
@@ -26,7 +29,6 @@ from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.spec.offer import MAX_GRANT_BYTES, ModelKeys, Offer, decode_grant
 from bcfl.market.spec.report import Reason, Report
-from bcfl.market.verification_set import VerificationSet
 from bcfl.store.blob_store import BlobStore
 
 __all__ = ["Examiner"]
@@ -40,7 +42,6 @@ class Examiner:
 
     Parameters
     ----------
-    store : BlobStore
     account : Account
         The verifier's, to which keys are sealed.
     limits : Limits
@@ -59,7 +60,6 @@ class Examiner:
 
         Parameters
         ----------
-        history : MarketHistory
         submitted : SubmissionLog
             Its contributor has shared the keys with a panel on which this verifier sits.
         patient : bool
@@ -78,33 +78,28 @@ class Examiner:
         """
         try:
             return self._examine(history, submitted, patient)
-        except BlobMissing as error:
-            if patient:
-                raise
-            return _refused(Reason.UNOPENABLE, error)
+        except _Refused as refused:
+            return Fitness(Report(0, refused.reason), str(refused))
 
     def _examine(self, history: MarketHistory, submitted: SubmissionLog, patient: bool) -> Fitness:
-        try:
+        # a fault of the initiator's, or a limit of this machine's, is reported too, and so paid
+        missing = () if patient else (BlobMissing,)
+        with _refusing(Reason.UNOPENABLE, ConfigurationError, CodecError, *missing, *BREAKDOWNS):
             description = self._assessment.description(history, submitted.task)
             verification = self._assessment.verification(history, submitted.task)
-        except (ConfigurationError, CodecError, *BREAKDOWNS) as error:
-            # the initiator's fault, or this machine's limits: it pays for the report, all the same
-            return _refused(Reason.UNOPENABLE, error)
-        try:
+        with _refusing(Reason.UNOPENABLE, CodecError, SealError, *missing):
             offer, keys = fetch_offer(self._store, submitted), self._keys(submitted)
-            objection = _mismatch(history, submitted, offer, keys, description)
-        except (CodecError, SealError) as error:
-            return _refused(Reason.UNOPENABLE, error)
-        if objection:
-            return Fitness(Report(0, Reason.KEY_MISMATCH), objection)
-        try:
+            if objection := _mismatch(history, submitted, offer, keys, description):
+                return Fitness(Report(0, Reason.KEY_MISMATCH), objection)
+        with (
+            _refusing(Reason.MALFORMED, ArchitectureError, CodecError, ModelError),
+            _refusing(Reason.UNOPENABLE, SealError, *missing),
+        ):
             model = open_model(self._store, submitted, offer, keys, description.limits)
-        except SealError as error:
-            return _refused(Reason.UNOPENABLE, error)
-        except (ArchitectureError, CodecError, ModelError) as error:
-            return _refused(Reason.MALFORMED, error)
         accepted = self._accepted(history, submitted, description, patient)
-        return _judge(model, accepted, verification, description)
+        with _refusing(Reason.MALFORMED, *BREAKDOWNS):
+            # a verifier that crashes here loses its bond to whoever found out how
+            return judge(model, accepted, verification, description.fitness)
 
     def _keys(self, submitted: SubmissionLog) -> ModelKeys:
         if submitted.keys is None:
@@ -172,18 +167,18 @@ def _mismatch(
     return ""
 
 
-def _judge(
-    model: TrainedModel,
-    accepted: FusedModel,
-    verification: VerificationSet,
-    description: Description,
-) -> Fitness:
+class _Refused(Exception):
+    """What is wrong with a submission, for its report."""
+
+    def __init__(self, reason: Reason, error: BaseException) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self.reason = reason
+
+
+@contextmanager
+def _refusing(reason: Reason, *errors: type[Exception]) -> Iterator[None]:
+    """Inside, these errors are the submission's fault, and reported for that reason."""
     try:
-        return judge(model, accepted, verification, description.fitness)
-    except BREAKDOWNS as error:
-        # a verifier that crashes here loses its bond to whoever found out how
-        return _refused(Reason.MALFORMED, error)
-
-
-def _refused(reason: Reason, error: Exception) -> Fitness:
-    return Fitness(Report(0, reason), f"{type(error).__name__}: {error}")
+        yield
+    except errors as error:
+        raise _Refused(reason, error) from error

@@ -16,10 +16,9 @@ from bcfl.core.errors import (
     ModelError,
     SealError,
 )
-from bcfl.keys.accounts import Account
 from bcfl.keys.sealing import seal_for
-from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.fusion.fused_model import FusedModel
+from bcfl.market.roles.access import Session
 from bcfl.market.roles.assessment import Assessment
 from bcfl.market.roles.history import (
     MarketHistory,
@@ -28,29 +27,16 @@ from bcfl.market.roles.history import (
     read_history,
 )
 from bcfl.market.roles.opening import fetch_offer, open_model, shared_in_the_clear
-from bcfl.market.roles.turn import Pending, Turn, TurnLog, earliest
-from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
+from bcfl.market.roles.turn import Pending, Role, Turn, TurnLog, earliest
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.spec.offer import ModelKeys, Offer, encode_grant
 from bcfl.market.spec.terms import MarketPhase
-from bcfl.store.blob_store import BlobStore
 
 __all__ = ["Initiator"]
 
 
-class Initiator:
-    """One account's task (:class:`bcfl.market.roles.turn.Role`).
-
-    Parameters
-    ----------
-    ledger : MarketLedger
-        Sends from ``account``.
-    store : BlobStore
-    account : Account
-        Who launched the task.
-    task : int
-    limits : Limits
-        The largest models that this machine is lent for.
+class Initiator(Role):
+    """One account's task.
 
     Raises
     ------
@@ -58,24 +44,15 @@ class Initiator:
         There is no such task, or somebody else launched it.
     """
 
-    def __init__(
-        self,
-        ledger: MarketLedger,
-        store: BlobStore,
-        account: Account,
-        task: int,
-        limits: Limits = DEFAULT_LIMITS,
-    ) -> None:
-        self._ledger = ledger
-        self._store = store
-        self._account = account
+    def __init__(self, session: Session, task: int) -> None:
+        super().__init__(session)
         self.task = task
         self.lost: dict[bytes, str] = {}  #: bought, and not to be opened any more: why
-        self._assessment = Assessment(store, limits)
-        initiator = expect_task(ledger, task).initiator
-        if initiator != account.address:
+        self._assessment = Assessment(session.store)
+        initiator = expect_task(self._ledger, task).initiator
+        if initiator != self._account.address:
             raise ConfigurationError(
-                f"task {task} was launched by {initiator}; this account is {account.address}"
+                f"task {task} was launched by {initiator}; this account is {self._account.address}"
             )
 
     def turn(self) -> Turn:
@@ -89,8 +66,7 @@ class Initiator:
             return log.turn()
         if terms.free and self._collect():
             log.actions.append(f"collected what was left of the deposit: {terms.free} wei")
-        if credit := self._ledger.account_of(self._account.address).credit:
-            self._ledger.withdraw()
+        if credit := self.withdraw():
             log.actions.append(f"withdrew {credit} wei")
         return log.turn(finished=not terms.pending and not log.actions)
 

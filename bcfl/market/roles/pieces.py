@@ -27,7 +27,6 @@ def get_pieces(store: BlobStore, pieces: Sequence[bytes], size_bytes: int, max_b
 
     Parameters
     ----------
-    store : BlobStore
     pieces : sequence of bytes
         Their digests, in order.
     size_bytes : int

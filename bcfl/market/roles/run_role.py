@@ -29,13 +29,12 @@ def run_role(
 
     Parameters
     ----------
-    role : Role
     chain : Chain
         Is made to move on where a deadline has passed and nobody else sends transactions.
     tell : callable
         Given a line for every action, and for every trouble that was not there a turn ago.
     enough : callable
-        Asked after a turn without a action whether to stop; for roles that never finish.
+        Asked after a turn without an action whether to stop; for roles that never finish.
     pause, clock : callable
         Seconds to wait, and the seconds since 1970; exchanged in tests.
 

@@ -6,12 +6,13 @@ store or in its own folder. So it may be killed at any moment, and its next turn
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from bcfl.core.errors import BcflError, ContractReverted, NodeUnreachable
 from bcfl.market.contract.ledger import MarketLedger
+from bcfl.market.roles.access import Session
 from bcfl.market.roles.history import MarketHistory, SubmissionLog, read_history, state_of
 from bcfl.market.spec.terms import Submission
 
@@ -28,15 +29,33 @@ class Turn:
     troubles: tuple[str, ...] = ()  #: for a person: what could not be done, this time
 
 
-class Role(Protocol):
-    """Whoever takes turns."""
+class Role(ABC):
+    """One account's part in a market, a turn at a time.
 
+    Parameters
+    ----------
+    session : Session
+        Its ledger sends from its account.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._ledger, self._store = session.ledger, session.store
+        self._account = session.account
+
+    @abstractmethod
     def turn(self) -> Turn:
         """Do what is due now.
 
         What goes wrong with one submission leaves the others alone: it is among the troubles.
         Raises LedgerError where the chain cannot be read at all.
         """
+
+    def withdraw(self) -> int:
+        """Take what the market owes the account; how many wei."""
+        credit = self._ledger.account_of(self._account.address).credit
+        if credit:
+            self._ledger.withdraw()
+        return credit
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +113,6 @@ class TurnLog:
 
         Parameters
         ----------
-        submitted : SubmissionLog
         act : callable
             Says what it has done, or nothing. Not called past the deadline: then the
             consequences are drawn, as anyone may.

@@ -8,52 +8,28 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
 from bcfl.core.errors import BlobMissing
 from bcfl.files import Journal
-from bcfl.keys.accounts import Account
-from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.judging.fitness import Fitness
+from bcfl.market.roles.access import Session
 from bcfl.market.roles.examination import Examiner
 from bcfl.market.roles.history import MarketHistory, SubmissionLog, read_history, state_of
 from bcfl.market.roles.opening import address_bytes
-from bcfl.market.roles.turn import Pending, Turn, TurnLog, earliest, short_name
-from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
+from bcfl.market.roles.turn import Pending, Role, Turn, TurnLog, earliest, short_name
 from bcfl.market.spec.report import Reason, Report, seal
 from bcfl.market.spec.terms import MarketPhase
-from bcfl.store.blob_store import BlobStore
 
 __all__ = ["Verifier"]
 
 
-class Verifier:
-    """One account's seats on panels (:class:`bcfl.market.roles.turn.Role`).
+class Verifier(Role):
+    """One account's seats on panels; its folder keeps what it found, until it may be said."""
 
-    Parameters
-    ----------
-    ledger : MarketLedger
-        Sends from ``account``.
-    store : BlobStore
-    account : Account
-    folder : Path
-        Of this verifier alone: what it found, until it may be said.
-    limits : Limits
-        The largest models that this machine is lent for.
-    """
-
-    def __init__(
-        self,
-        ledger: MarketLedger,
-        store: BlobStore,
-        account: Account,
-        folder: Path,
-        limits: Limits = DEFAULT_LIMITS,
-    ) -> None:
-        self._ledger = ledger
-        self._account = account
-        self._found = Journal(folder / "reports.jsonl")
-        self._examiner = Examiner(store, account, limits)
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._found = Journal(session.folder / "reports.jsonl")
+        self._examiner = Examiner(session.store, session.account)
 
     def register(self) -> bool:
         """Become a verifier, with the bond; False if it is one already."""
@@ -73,13 +49,6 @@ class Verifier:
         if self._ledger.account_of(self._account.address).is_registered:
             self._ledger.leave()
         self.withdraw()
-
-    def withdraw(self) -> int:
-        """Take the fees earned so far; how many wei."""
-        credit = self._ledger.account_of(self._account.address).credit
-        if credit:
-            self._ledger.withdraw()
-        return credit
 
     def turn(self) -> Turn:
         """Report on what there is to judge, the most urgent first; settle what is overdue.

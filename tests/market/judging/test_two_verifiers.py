@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 
 from bcfl.experiment.datasets.digits import load_digits
+from bcfl.market.fusion.fused_model import FusedModel, outputs_for_task
 from bcfl.market.fusion.settings import FusionSettings
 from bcfl.market.judging.fitness import FitnessRules, judge
 from bcfl.market.spec.model_blob import decode_model_blob, encode_model_blob
 from bcfl.market.verification_set import VerificationSet
-from tests.market.conftest import fuse_models
 
 
 def find(blobs: list[bytes]) -> str:
@@ -26,7 +26,10 @@ def find(blobs: list[bytes]) -> str:
     lines = []
     for strategy in ("I", "II"):
         rules = FitnessRules(fusion=FusionSettings(strategy, steps=20))
-        accepted = fuse_models(models[:2], verification, rules.fusion)
+        accepted = FusedModel()
+        for model in models[:2]:
+            outputs = outputs_for_task(model, verification)
+            accepted = accepted.join(model, outputs, verification, rules.fusion)
         fitness = judge(models[2], accepted, verification, rules)
         logits = fitness.fused.logits(verification.samples).tobytes()
         digest = hashlib.sha256(logits).hexdigest()

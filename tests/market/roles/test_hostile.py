@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -122,10 +123,12 @@ def test_a_bought_model_that_does_not_join_counts_as_none(market: Market, tmp_pa
 def test_what_is_remembered_of_tasks_is_bounded(market: Market, tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     assessment = Assessment(store)
-    for number in range(12):
-        history, _ = told(store, market, lambda d, s, n=number: d.update(name=str(n)))
-        assessment.verification(history, 1)
-    assert len(assessment._verification) == len(assessment._descriptions) == 8
+    tasks = [
+        told(store, market, lambda d, s, n=number: d.update(name=str(n)))[0] for number in range(9)
+    ]
+    sets = [assessment.verification(history, 1) for history in tasks]
+    assert assessment.verification(tasks[-1], 1) is sets[-1]
+    assert assessment.verification(tasks[0], 1) is not sets[0]
 
 
 def test_one_bought_model_that_nobody_has_any_more_costs_the_initiator_no_other(
@@ -174,12 +177,12 @@ def test_a_digest_that_a_thief_submits_first_is_given_up_and_the_model_sealed_an
     chain: EmbeddedChain, market: Market, tmp_path: Path
 ) -> None:
     world = World(chain, tmp_path, market.verification, rules=RULES, submissions=9)
-    _, thief = world.somebody("thief")
+    thief = world.somebody("thief").ledger
 
     def submit(name: str, times: int) -> str:
-        account, ledger = world.somebody(name)
-        watched: Any = Watched(ledger, thief, times)
-        contributor = Contributor(watched, world.store, account, tmp_path / name)
+        session = world.somebody(name)
+        watched: Any = Watched(session.ledger, thief, times)
+        contributor = Contributor(replace(session, ledger=watched))
         submission = contributor.submit(world.task, market.models[3])
         assert contributor.submit(world.task, market.models[3]) == submission
         return state_of(world.market, world.submitted(submission)).contributor
@@ -204,9 +207,9 @@ def test_a_submission_that_makes_trouble_keeps_a_verifier_from_no_other(
                 raise StoreUnreachable("gone")
             return world.store.get(digest, max_bytes)
 
-    account, ledger = world.somebody("verifier 0")
+    session = world.somebody("verifier 0")
     store: Any = Flaky()
-    turn = Verifier(ledger, store, account, tmp_path / "flaky").turn()
+    turn = Verifier(replace(session, store=store, folder=tmp_path / "flaky")).turn()
     assert [action.split(":")[0] for action in turn.actions] == ["sealed its report"]
     assert turn.troubles == (f"gone ({offers[0].hex()[:8]})",)
     assert turn.wake is not None
@@ -242,7 +245,7 @@ def test_a_role_in_trouble_makes_a_quiet_chain_move_on_and_keeps_no_processor_bu
 
 @pytest.mark.parametrize(("busy", "free"), [(0, True), (1, False)])
 def test_a_verifier_stays_while_a_panel_of_another_task_waits_for_it(busy: int, free: bool) -> None:
-    terms = SimpleNamespace(taken=1, pending=0, conditions=SimpleNamespace(submissions=1))
+    terms = SimpleNamespace(is_over=lambda now: True)
     ledger = SimpleNamespace(
         task=lambda _: terms, account_of=lambda _: SimpleNamespace(busy=busy), now=lambda: 0
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,12 @@ def test_keys_that_are_shared_while_a_verifier_looks_are_found(
     submission = world.offer("contributor", market.models[3])
     world.see_through(submission, until=MarketPhase.SHARE)
     name = world.seated(submission)[0]
-    account, ledger = world.somebody(name)
-    slow = Slow(ledger, world.contributors["contributor"].turn)
-    verifier = Verifier(slow, world.store, account, world.folder / name)  # type: ignore[arg-type]
+    session = world.somebody(name)
+    slow: Any = Slow(session.ledger, world.contributors["contributor"].turn)
+    verifier = Verifier(replace(session, ledger=slow))
     assert verifier.turn().actions  # it sealed what it found, in this very turn
     submitted = world.see_through(submission)
-    assert submitted.reports[account.address].reason is Reason.MEASURED
+    assert submitted.reports[session.account.address].reason is Reason.MEASURED
     assert submitted.outcome is MarketPhase.PAID
 
 
@@ -68,16 +69,16 @@ def test_a_verifier_that_came_while_the_contributor_looked_can_open_the_model(
     with EmbeddedChain() as chain:
         world = World(chain, tmp_path, market.verification, rules=RULES, verifiers=(Verifier,))
         submission = world.offer("contributor", market.models[3])
-        account, ledger = world.somebody("contributor")
+        session = world.somebody("contributor")
+        ledger = session.ledger
 
         def meanwhile() -> None:
             world.verify("late")
             while state_of(ledger, world.submitted(submission)).phase is MarketPhase.DRAW:
                 ledger.draw(submission)
 
-        slow = Slow(ledger, meanwhile)
-        folder = world.folder / "contributor"
-        contributor = Contributor(slow, world.store, account, folder)  # type: ignore[arg-type]
+        slow: Any = Slow(ledger, meanwhile)
+        contributor = Contributor(replace(session, ledger=slow))
         assert "opened the model" in contributor.turn().actions[0]
         assert world.see_through(submission).outcome is MarketPhase.PAID
 
@@ -87,7 +88,7 @@ def test_who_is_second_or_late_goes_on_and_who_is_refused_says_so(
 ) -> None:
     submission = world.offer("contributor", market.models[3])
     world.see_through(submission, until=MarketPhase.SHARE)
-    _, ledger = world.somebody("contributor")
+    ledger = world.somebody("contributor").ledger
     keys = world.store.put(b"keys")
 
     def twice(submission: bytes) -> None:
@@ -102,7 +103,7 @@ def test_who_is_second_or_late_goes_on_and_who_is_refused_says_so(
     with pytest.raises(ContractReverted, match="no keys are due"):
         pending().attempt("shared", ledger.share, keys)
     deadline = pending().found.deadline
-    _, judge = world.somebody(world.seated(submission)[0])
+    judge = world.somebody(world.seated(submission)[0]).ledger
 
     def late(submission: bytes) -> None:
         world.chain.wait_until(deadline)
@@ -118,7 +119,7 @@ def test_a_bought_model_that_is_late_is_waited_for_and_then_counts_as_none(
     second = world.offer("second", market.models[0])
     world.see_through(second, until=MarketPhase.SEAL)
     name = world.seated(second)[0]
-    account, ledger = world.somebody(name)
+    session = world.somebody(name)
 
     class Without:
         """The store, without the first model's offer."""
@@ -128,9 +129,10 @@ def test_a_bought_model_that_is_late_is_waited_for_and_then_counts_as_none(
                 raise BlobMissing("not here yet")
             return world.store.get(digest, max_bytes)
 
-    verifier = Verifier(ledger, Without(), account, world.folder / f"new {name}")  # type: ignore[arg-type]
+    store: Any = Without()
+    verifier = Verifier(replace(session, store=store, folder=world.folder / f"new {name}"))
     turn = verifier.turn()
-    deadline = state_of(ledger, world.submitted(second)).deadline
+    deadline = state_of(session.ledger, world.submitted(second)).deadline
     assert (turn.actions, turn.wake) == ((), deadline - 400)  # half of the report window
     assert turn.troubles[0].startswith("not here yet")
     world.chain.wait_until(deadline - 400)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +71,14 @@ def test_killed_in_every_transaction_a_sale_ends_as_if_nobody_had_been(
     died: dict[str, set[str]] = {}
 
     def reborn(name: str, kind: type[Contributor] | type[Verifier]) -> Any:
-        account, ledger = world.somebody(name)
-        mortal = Mortal(ledger, sent, died.setdefault(name, set()))
-        return kind(mortal, world.store, account, tmp_path / name)  # type: ignore[arg-type]
+        session = world.somebody(name)
+        mortal: Any = Mortal(session.ledger, sent, died.setdefault(name, set()))
+        return kind(replace(session, ledger=mortal))
 
     def initiator() -> Initiator:
-        account, ledger = world.somebody("initiator")
-        mortal = Mortal(ledger, sent, died.setdefault("initiator", set()))
-        return Initiator(mortal, world.store, account, world.task)  # type: ignore[arg-type]
+        session = world.somebody("initiator")
+        mortal: Any = Mortal(session.ledger, sent, died.setdefault("initiator", set()))
+        return Initiator(replace(session, ledger=mortal), world.task)
 
     for name, model in (("first", market.models[3]), ("second", market.models[0])):
         submissions = set()
@@ -94,8 +95,7 @@ def test_killed_in_every_transaction_a_sale_ends_as_if_nobody_had_been(
                 break
         assert len(submissions) == 1  # never a second one for the same model
         assert world.submitted(submissions.pop()).outcome is MarketPhase.PAID
-        account, ledger = world.somebody(name)
-        world.contributors[name] = Contributor(ledger, world.store, account, tmp_path / name)
+        world.contributors[name] = Contributor(world.somebody(name))
     assert died["first"] >= {"submit", "draw", "share", "disclose"}
     assert "grant" in died["initiator"]
     assert all(died[name] == {"seal_report", "reveal_report"} for name in world.verifiers)

@@ -10,6 +10,7 @@ from bcfl.keys.accounts import Account, derive_account
 from bcfl.market.contract.events import Withdrawn
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.judging.fitness import Fitness, FitnessRules
+from bcfl.market.roles.access import Session
 from bcfl.market.roles.contributor import Contributor
 from bcfl.market.roles.description import publish_description
 from bcfl.market.roles.history import MarketHistory, SubmissionLog, read_history, state_of
@@ -60,38 +61,39 @@ class World:
         self.market = MarketLedger.deploy(deployer, chain.wait_until, bond=BOND)
         self.rules = rules
         self.accounts: dict[str, Account] = {}
-        account, ledger = self.somebody("initiator")
+        session = self.somebody("initiator")
+        account, ledger = session.account, session.ledger
         description = publish_description(
             self.store, "test", account.public_key, verification, fitness or FitnessRules()
         )
         conditions = Conditions(submissions, STAKE, ledger.now() + 10**6, 600, 700, 800)
         self.task = ledger.launch(description, rules, conditions).task
-        self.initiator = Initiator(ledger, self.store, account, self.task)
+        self.initiator = Initiator(session, self.task)
         self.verifiers: dict[str, Verifier] = {}
         for index, kind in enumerate(verifiers):
             self.verify(f"verifier {index}", kind)
         self.contributors: dict[str, Contributor] = {}
 
-    def somebody(self, name: str) -> tuple[Account, MarketLedger]:
-        """An account with an ether, and the market seen from it."""
+    def somebody(self, name: str) -> Session:
+        """Somebody with an ether, and a folder of its own."""
         account = derive_account(0, name, 0)
         if name not in self.accounts:
             self.chain.fund(account.address, ETHER)
         self.accounts[name] = account
         connection = self.chain.connect(account)
-        return account, MarketLedger.attach(connection, self.market.address, self.chain.wait_until)
+        wait = self.chain.wait_until
+        ledger = MarketLedger.attach(connection, self.market.address, wait)
+        return Session(self.chain, ledger, self.store, account, self.folder / name)
 
     def verify(self, name: str, kind: type[Verifier] = Verifier) -> Verifier:
         """A verifier that comes, and registers."""
-        account, ledger = self.somebody(name)
-        self.verifiers[name] = kind(ledger, self.store, account, self.folder / name)
+        self.verifiers[name] = kind(self.somebody(name))
         self.verifiers[name].register()
         return self.verifiers[name]
 
     def offer(self, name: str, model: TrainedModel, kind: type[Contributor] = Contributor) -> bytes:
         """Have somebody submit a model; its digest."""
-        account, ledger = self.somebody(name)
-        self.contributors[name] = kind(ledger, self.store, account, self.folder / name)
+        self.contributors[name] = kind(self.somebody(name))
         return self.contributors[name].submit(self.task, model)
 
     def submitted(self, submission: bytes) -> SubmissionLog:
