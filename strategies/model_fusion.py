@@ -42,9 +42,8 @@ __all__ = ["ModelFusion"]
 class ModelFusion(Strategy):
     """Buy one model from each node in turn; those accepted become one model.
 
-    Every client app is one of ``bcfl.market.federation.client_app.market_app``. Without
-    further arguments the chain is embedded in this process and everything is kept under
-    ``bcfl-runs/``.
+    Every client app is one of ``bcfl.market_app``. Without further arguments the chain is
+    embedded in this process and everything is kept under ``bcfl-runs/``.
 
     Parameters
     ----------

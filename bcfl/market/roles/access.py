@@ -19,7 +19,7 @@ from bcfl.store.local import LocalStore
 
 __all__ = ["Access", "Session", "open_store"]
 
-#: A wrong URL should be an answer, not a wait.
+#: How long a read-only command waits for the node: a wrong URL is told soon.
 _FIRST_CONTACT_S = 3.0
 
 
