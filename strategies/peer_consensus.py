@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from dataclasses import replace
+from difflib import get_close_matches
+from inspect import signature
 from logging import INFO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.common.logger import log
@@ -22,25 +24,25 @@ from bcfl.chain.chain import Chain
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.consensus.server.conversation import Conversation
 from bcfl.consensus.server.coordinator import Coordinator
-from bcfl.consensus.server.inner_strategy import count_from, hand_over_winners, train_metrics
-from bcfl.consensus.server.members import PUBLIC_KEYS, Admission, Admit, Members
-from bcfl.consensus.server.repeated_round import RepeatedRound
-from bcfl.consensus.server.round import Configs
+from bcfl.consensus.server.inner_strategy import FedAvgOptions, count_from, train_metrics
+from bcfl.consensus.server.members import Admission, Admit, Members
+from bcfl.consensus.server.round import Configs, Round
 from bcfl.consensus.server.round_log import past_records
-from bcfl.consensus.server.task import Task, begin_task, resume_task
-from bcfl.consensus.spec.aggregation import Combine
-from bcfl.consensus.spec.clipping import Clip
+from bcfl.consensus.server.task import begin_task, resume_task
 from bcfl.consensus.spec.record import RoundRecord
-from bcfl.consensus.spec.rules import Ballots, Rules
+from bcfl.consensus.spec.rules import RuleOptions, Rules
 from bcfl.consensus.task_folder import TaskFolder
 from bcfl.core.errors import ConfigurationError
-from bcfl.core.model import IntegerArrays, encode_model
 from bcfl.flower.handlers import to_array_record, to_arrays
 from bcfl.keys.public_keys import PublicKeys
 from bcfl.store.blob_store import BlobStore
 from bcfl.store.local import LocalStore
 
-__all__ = ["PeerConsensus"]
+__all__ = ["Options", "PeerConsensus"]
+
+
+class Options(RuleOptions, FedAvgOptions, total=False):
+    """What ``PeerConsensus`` takes beside its own arguments: the rules, and FedAvg's arguments."""
 
 
 class PeerConsensus(Strategy):
@@ -51,9 +53,8 @@ class PeerConsensus(Strategy):
 
     Parameters
     ----------
-    gamma, kappa, metric, clip, combine, server_learning_rate, integer_arrays, ballots, quorum,
-    commit_window_s, ballot_window_s
-        The rules of the task: see ``bcfl.consensus.spec.rules.Rules``.
+    rules : Rules, optional
+        The rules of the task; single ones can be given by their names, ``gamma=0.05``.
     chain : Chain, optional
         Where the contract lives. It is started by ``start`` and stopped after.
     store : BlobStore, optional
@@ -82,29 +83,20 @@ class PeerConsensus(Strategy):
     on_round : callable, optional
         Given the ``RoundRecord`` of every round, void ones included. A resumed task gives
         those of the rounds before once more, as the chain tells them.
-    **sampling
-        ``FedAvg``'s arguments: ``fraction_train``, ``min_available_nodes``, and so on.
+    **options
+        The rules, see ``bcfl.consensus.spec.rules.Rules``, and ``FedAvg``'s arguments:
+        ``fraction_train``, ``min_available_nodes``, and so on.
 
     Raises
     ------
     ConfigurationError
-        An argument out of range.
+        An argument out of range, or one that there is not.
     """
 
     def __init__(
         self,
         *,
-        gamma: float = 0.1,
-        kappa: float = 0.5,
-        metric: str | None = None,
-        clip: Clip = "median_norm",
-        combine: Combine = "carriers_mean",
-        server_learning_rate: float = 1.0,
-        integer_arrays: IntegerArrays = "refuse",
-        ballots: Ballots = "open",
-        quorum: int = 2,
-        commit_window_s: int = 600,
-        ballot_window_s: int = 600,
+        rules: Rules | None = None,
         chain: Chain | None = None,
         store: BlobStore | None = None,
         encrypt: bool = False,
@@ -120,22 +112,11 @@ class PeerConsensus(Strategy):
         seed: int = 0,
         on_phase: Callable[[int, str], None] | None = None,
         on_round: Callable[[RoundRecord], None] | None = None,
-        **sampling: Any,
+        **options: Unpack[Options],
     ) -> None:
-        self.rules = Rules(
-            gamma=gamma,
-            kappa=kappa,
-            metric=metric,
-            clip=clip,
-            combine=combine,
-            server_learning_rate=server_learning_rate,
-            integer_arrays=integer_arrays,
-            ballots=ballots,
-            quorum=quorum,
-            commit_window_s=commit_window_s,
-            ballot_window_s=ballot_window_s,
-            inner=type(inner).__name__ if inner else "",
-        )
+        chosen, sampling = _sort_out(options)
+        name = type(inner).__name__ if inner else ""
+        self.rules = replace(rules or Rules(), **chosen, inner=name)
         if isinstance(inner, FedAvg) and sampling:
             raise ConfigurationError(f"give {sorted(sampling)} to the inner strategy instead")
         if transactions not in ("relayed", "direct"):
@@ -145,29 +126,26 @@ class PeerConsensus(Strategy):
         if max_attempts < 1:
             raise ConfigurationError(f"max_attempts is at least 1; found {max_attempts}")
         self.inner = inner
-        self._fedavg = inner if isinstance(inner, FedAvg) else FedAvg(**sampling)
-        folder = (
-            Path(run_dir) if run_dir else Path("bcfl-runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
+        self.folder = TaskFolder(
+            Path(run_dir or Path("bcfl-runs") / time.strftime("%Y-%m-%d_%H-%M-%S"))
         )
-        self.folder = TaskFolder(folder)
         self.chain = chain or EmbeddedChain(self.folder.chain, seed=seed)
         self.store = store or LocalStore(self.folder.blobs)
         self.seed = seed
-        self._resume = resume
-        self._direct = transactions == "direct"
+        self._fedavg = inner if isinstance(inner, FedAvg) else FedAvg(**sampling)
         self._admission = Admission(membership, stake_wei, allowance_wei, tuple(allowed))
         self._encrypt = encrypt
+        self._resume = resume
+        self._direct = transactions == "direct"
         self._max_attempts = max_attempts
         self._on_phase = on_phase or (lambda round_, phase: None)
         self._on_round = on_round or (lambda record: None)
-        self._timeout_s = float(commit_window_s)
-        self._evaluate_config = ConfigRecord()
-        self._task: Task | None = None
+        self._members: Members | None = None
 
     @property
     def refused(self) -> dict[str, str]:
         """By address: why a node that is connected is no member."""
-        return self._members.refused if self._task is not None else {}
+        return self._members.refused if self._members is not None else {}
 
     def summary(self) -> None:
         """Log the rules."""
@@ -198,53 +176,94 @@ class PeerConsensus(Strategy):
         NobodyLeft, RoundVoid
             A round came to nothing, ``max_attempts`` times.
         """
-        self._timeout_s = min(timeout, float(self.rules.commit_window_s))
+        timeout = min(timeout, float(self.rules.commit_window_s))
         self._evaluate_config = evaluate_config or ConfigRecord()
-        with ExitStack() as stack:
-            stack.enter_context(self.chain)
-            task = self._begin(grid, initial_arrays)
-            done = task.rounds_done
-            result = super().start(
+        with self.chain:
+            self._begin(grid, initial_arrays, timeout)
+            first, done = to_array_record(self._task.arrays), self._task.rounds_done
+            result = super().start(  # S5: repeat S2 to S4
                 grid=grid,
-                initial_arrays=to_array_record(task.arrays),
+                initial_arrays=first,
                 num_rounds=max(0, num_rounds - done),
-                timeout=self._timeout_s,
+                timeout=timeout,
                 train_config=train_config,
                 evaluate_config=evaluate_config,
                 evaluate_fn=(lambda r, a: evaluate_fn(r + done, a)) if evaluate_fn else None,
             )
         if num_rounds <= done:
-            result.arrays = to_array_record(task.arrays)
+            result.arrays = first
         return count_from(result, done)
+
+    def _begin(self, grid: Grid, arrays: ArrayRecord, timeout_s: float) -> None:
+        """S1: meet the nodes; deploy the contract with members, rules and θ_g, or find it."""
+        fedavg = self._fedavg
+        keys = PublicKeys(self.folder.public_keys) if self._encrypt else None
+        self._conversation = Conversation(
+            grid,
+            self.chain.connect(self.chain.coordinator).chain_id,
+            self.seed,
+            timeout_s,
+            fedavg.arrayrecord_key,
+            fedavg.configrecord_key,
+            keys,
+        )
+        self._members = members = Members(
+            self._conversation,
+            self.chain,
+            self._admission,
+            self.seed,
+            self.store,
+            self.folder,
+            keys,
+        )
+        least = max(2, fedavg.min_available_nodes, fedavg.min_train_nodes)
+        addresses = members.gather(grid, least)
+        task = resume_task(self.chain, self.folder) if self._resume else None
+        if task is None:
+            stake_wei = self._admission.stake_wei
+            task = begin_task(
+                self.chain,
+                members.parcels,
+                self.folder,
+                self.rules,
+                self.seed,
+                addresses,
+                to_arrays(arrays),
+                stake_wei,
+            )
+            members.give_allowance(addresses)
+        for record in past_records(task.ledger, self.folder.journal):
+            self._on_round(record)
+        self.rules = task.rules
+        self._task = task
+        self.coordinator = Coordinator(
+            task.ledger,
+            members.parcels,
+            self.folder,
+            task.rules,
+            self.chain.coordinator,
+            task.spec,
+        )
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Open the round; ask the sampled members to train and commit (S1, S2)."""
-        task = self._begin(grid, arrays)
-        if self._members.welcome(task) and not task.ledger.state().round:
-            # Who joins by itself joins a task that is there, and may read its first model, too.
-            self._coordinator.store.put(encode_model(task.arrays))
-        number = server_round + task.rounds_done
+        """S2: open the round; the sampled members train, and sign what they changed most."""
+        assert self._members is not None
+        self._members.welcome(self._task)
+        number = server_round + self._task.rounds_done
         config["server-round"] = number
         if self.inner is not None:
             list(self.inner.configure_train(number, arrays, config, grid))
-        coordinator, inner = self._coordinator, self.inner
-        self._round = RepeatedRound(
-            coordinator,
-            self._conversation,
-            Configs(
-                train=config,
-                evaluate=ConfigRecord({**self._evaluate_config, "server-round": number}),
-                rpc_url=self.chain.url,
-                seed=self.seed,
-                direct=self._direct,
-            ),
+        evaluate_config = ConfigRecord({**self._evaluate_config, "server-round": number})
+        self._round = Round(
             number,
             to_arrays(arrays),
-            combine=hand_over_winners(inner, coordinator, number)
-            if inner
-            else coordinator.aggregate,
+            self.coordinator,
+            self._conversation,
+            Configs(config, evaluate_config, self.chain.url, self.seed, self._direct),
+            inner=self.inner,
+            max_attempts=self._max_attempts,
             sample=self._sample,
             on_phase=self._on_phase,
             on_round=self._on_round,
@@ -254,15 +273,22 @@ class PeerConsensus(Strategy):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Commit, review, ballot, select, aggregate, close (S3, S4); repeat a void round."""
-        arrays = self._round.finish(list(replies), self._max_attempts)
-        return to_array_record(arrays), train_metrics(self._fedavg, self._coordinator)
+        """S3, S4: the members' deltas, their ballots, the contract's choice, the next θ_g."""
+        current = self._round
+        while True:
+            current.commit(replies)  # S3: the digest of every delta goes on chain
+            current.review()  # S3: members check and rate the others' deltas; M goes on chain
+            if current.select():  # S4: the contract adds up the scores and selects U^O
+                break
+            replies = current.repeat()  # too few took part: the round is void
+        arrays = current.aggregate()  # S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O})
+        current.close(arrays)  # S4: the digest of the new θ_g goes on chain
+        return to_array_record(arrays), train_metrics(self._fedavg, self.coordinator)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """FedAvg's, or the inner strategy's: the app's evaluate on the new global model."""
-        assert self._task is not None
         number = server_round + self._task.rounds_done
         return self._fedavg.configure_evaluate(number, arrays, config, grid)
 
@@ -270,50 +296,26 @@ class PeerConsensus(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> MetricRecord | None:
         """FedAvg's, or the inner strategy's, over the replies in the order of the members."""
-        assert self._task is not None
-        present = self._conversation.present(self._coordinator.members)
+        present = self._conversation.present(self.coordinator.members)
         members = {node: member for member, node in present.items()}
         ordered = sorted(replies, key=lambda r: members.get(r.metadata.src_node_id, -1))
         return self._fedavg.aggregate_evaluate(server_round + self._task.rounds_done, ordered)
 
-    def _begin(self, grid: Grid, arrays: ArrayRecord) -> Task:
-        """S1, once: meet the nodes; deploy the contract, or find the one there is."""
-        if self._task is not None:
-            return self._task
-        keys = PublicKeys(self.folder.path / PUBLIC_KEYS) if self._encrypt else None
-        self._conversation = Conversation(
-            grid,
-            self.chain.connect(self.chain.coordinator).chain_id,
-            self.seed,
-            self._timeout_s,
-            self._fedavg.arrayrecord_key,
-            self._fedavg.configrecord_key,
-            keys,
-        )
-        self._members = Members(self._conversation, self.chain, self._admission, self.seed, keys)
-        least = max(2, self._fedavg.min_available_nodes, self._fedavg.min_train_nodes)
-        addresses = self._members.gather(grid, least)
-        store = self._members.sealing(self.store, self.folder.path) if keys else self.store
-        task = resume_task(self.chain, self.folder) if self._resume else None
-        if task is not None:
-            for record in past_records(task.ledger, self.folder.journal):
-                self._on_round(record)
-        else:
-            first, stake_wei = to_arrays(arrays), self._admission.stake_wei
-            task = begin_task(
-                self.chain, store, self.folder, self.rules, self.seed, addresses, first, stake_wei
-            )
-            self._members.give_allowance(addresses)
-        self.rules = task.rules
-        self._task = task
-        self._coordinator = Coordinator(
-            task.ledger, store, self.folder, task.rules, self.chain.coordinator, task.spec
-        )
-        return task
-
     def _sample(self, number: int) -> list[int]:
-        assert self._task is not None
+        assert self._members is not None
         fedavg = self._fedavg
         return self._members.sample(
             self._task, number, fedavg.fraction_train, fedavg.min_train_nodes
         )
+
+
+def _sort_out(options: Options) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The rules, and FedAvg's arguments. Raises ConfigurationError for what is neither."""
+    own = signature(PeerConsensus.__init__).parameters.keys() - {"self", "options"}
+    of_rules, of_fedavg = RuleOptions.__annotations__.keys(), signature(FedAvg).parameters.keys()
+    for name in options.keys() - of_rules - of_fedavg:
+        close = get_close_matches(name, sorted(own | of_rules | of_fedavg), n=1)
+        hint = f"did you mean {close[0]}?" if close else f"its rules are {', '.join(of_rules)}"
+        raise ConfigurationError(f"PeerConsensus takes no argument {name!r}; {hint}")
+    rules = {name: value for name, value in options.items() if name in of_rules}
+    return rules, {name: value for name, value in options.items() if name in of_fedavg}

@@ -6,6 +6,7 @@
 ``member``       the client's side: ``peer_consensus_mod`` and what it checks
 ``server``       the server's side: rounds, and whom they are played with
 ``records``      what server and clients say to each other
+``parcels``      how deltas travel between them
 ``task_folder``  what a task leaves on disk
 ===============  ==================================================================
 """

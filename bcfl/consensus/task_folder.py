@@ -25,6 +25,7 @@ from bcfl.core.errors import AuditError, CodecError, ConfigurationError
 from bcfl.core.model import Arrays, decode_model, encode_model, model_digest
 from bcfl.core.strict_json import parse_json
 from bcfl.files import Journal, write_atomically
+from bcfl.store.sealed import SEALED_INDEX
 
 __all__ = ["TaskDescription", "TaskFolder"]
 
@@ -73,6 +74,16 @@ class TaskFolder:
     def blobs(self) -> Path:
         """The folder of the local blob store."""
         return self.path / "blobs"
+
+    @property
+    def sealed_index(self) -> Path:
+        """The folder that remembers where blobs lie sealed."""
+        return self.path / SEALED_INDEX
+
+    @property
+    def public_keys(self) -> Path:
+        """The file of the public keys of whoever was a member once."""
+        return self.path / "public-keys.json"
 
     @property
     def chain(self) -> Path:

@@ -33,7 +33,7 @@ class TwoFaced(InProcessGrid):
 
     def _tell(self, record: Any) -> None:
         assert self.strategy is not None
-        coordinator = self.strategy._coordinator
+        coordinator = self.strategy.coordinator
         state = coordinator.ledger.state()
         account = derive_account(0, "member", self._cheat)
         commitment = Commitment(state.round, state.model, b"\7" * 32, record["timestamp"])

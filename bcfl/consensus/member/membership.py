@@ -16,8 +16,8 @@ from flwr.app import Context
 from bcfl.consensus.contract.events import Committed
 from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.contract.words import seal_of
-from bcfl.consensus.member.parcels import Parcels
 from bcfl.consensus.member.task import RPC_URL, agreed_rules, attach, expect_pinned
+from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import (
     ReviewOrder,
     ReviewReply,

@@ -21,7 +21,7 @@ from flwr.clientapp.typing import ClientAppCallable
 from bcfl.consensus.member.enrolment import enrol
 from bcfl.consensus.member.membership import Membership
 from bcfl.consensus.member.memory import Memory
-from bcfl.consensus.member.parcels import Parcels, store_from
+from bcfl.consensus.member.task import parcels_of, store_from
 from bcfl.consensus.records import (
     RECORD_KEY,
     EnrolOrder,
@@ -112,8 +112,11 @@ class PeerConsensusMod:
             change = difference(spec.flatten(arrays), base)
             reply = membership.sign_commitment(top_gamma(change, membership.rules.kept(spec.n)))
             membership.expect_readers(order.readers)
-            parcels = Parcels.of(context, membership.signer, sealed=bool(order.readers))
-            blob, locator = parcels.pack(reply.blob, order.readers, publish=order.publish)
+            readers = order.readers
+            parcels = parcels_of(
+                context, membership.signer, sealed=bool(readers), recipients=readers
+            )
+            blob, locator = parcels.pack(reply.blob, publish=order.publish)
             reply = replace(reply, blob=blob, locator=locator)
             memory.keep_commitment(reply, metrics)
         if order.direct and not reply.transaction:
@@ -151,7 +154,7 @@ class PeerConsensusMod:
         membership.expect_base(base_arrays)
         spec = ModelSpec.of(base_arrays, membership.rules.integer_arrays)
         base = spec.flatten(base_arrays)
-        parcels = Parcels.of(context, membership.signer, sealed=order.sealed)
+        parcels = parcels_of(context, membership.signer, sealed=order.sealed)
         deltas, rejected = membership.verify(order, spec, parcels)
         qualities: dict[int, float] = {}
         for member, delta in clip(deltas, membership.rules.clip).items():

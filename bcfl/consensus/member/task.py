@@ -1,27 +1,38 @@
-"""The task as a node sees it: which contract, through which Ethereum node, by which rules.
+"""The task as a node sees it: which contract, by which rules, through which chain and store.
 
 The node's configuration has the last word: ``bcfl-rpc-url`` names the Ethereum node that it
-trusts, and ``bcfl-contract`` the one contract that it takes part in.
+trusts, ``bcfl-contract`` the one contract that it takes part in, and ``bcfl-ipfs-url`` its own
+Kubo node: ``--node-config 'bcfl-ipfs-url="http://127.0.0.1:5001"'``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from flwr.app import Context
 
 from bcfl.chain.connection import Connection
 from bcfl.consensus.contract.ledger import Ledger
+from bcfl.consensus.parcels import IPFS_URL, Parcels
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import ProtocolError
 from bcfl.core.strict_json import parse_json
-from bcfl.keys.signer import Wallet
+from bcfl.keys.signer import Reader, Signer, Wallet
+from bcfl.store.blob_store import LocatingStore
 
-__all__ = ["CONTRACT", "RPC_URL", "agreed_rules", "attach", "expect_pinned"]
+__all__ = [
+    "CONTRACT",
+    "RPC_URL",
+    "agreed_rules",
+    "attach",
+    "expect_pinned",
+    "parcels_of",
+    "store_from",
+]
 
 RPC_URL = "bcfl-rpc-url"
-CONTRACT = "bcfl-contract"
-_PINNED = "bcfl-contract"
+CONTRACT = "bcfl-contract"  #: in a node's configuration, and in its state
 
 
 def agreed_rules(text: str, ledger: Ledger) -> Rules:
@@ -44,7 +55,7 @@ def agreed_rules(text: str, ledger: Ledger) -> Rules:
 def expect_pinned(contract: str, context: Context) -> None:
     """Raise ProtocolError where the node is a member of another contract, or told to be."""
     configured = context.node_config.get(CONTRACT)
-    known = context.state.config_records.get(_PINNED)
+    known = context.state.config_records.get(CONTRACT)
     expected = str(configured) if configured else str(known["address"]) if known else contract
     if contract != expected:
         raise ProtocolError(f"this node is a member of {expected}; the server named {contract}")
@@ -59,3 +70,37 @@ def attach(url: str, contract: str, rules: str, signer: Wallet | None) -> Ledger
     the one before must not be taken for its own.
     """
     return Ledger.attach(Connection(url, signer), contract)
+
+
+def store_from(context: Context) -> LocatingStore | None:
+    """The node's own store, or None where its configuration names none."""
+    url = context.node_config.get(IPFS_URL)
+    return None if url is None else _store_at(str(url))
+
+
+def parcels_of(
+    context: Context, signer: Signer, *, sealed: bool, recipients: Iterable[bytes] = ()
+) -> Parcels:
+    """How a node sends its delta, sealed to ``recipients``, and gets those of others.
+
+    Raises
+    ------
+    ProtocolError
+        Blobs are sealed, and the node's signer cannot open any.
+    """
+    if not sealed:
+        return Parcels(store_from(context))
+    if not isinstance(signer, Reader):
+        raise ProtocolError(
+            f"the blobs of this task are for members only, and {signer.address} can sign but "
+            "not open what is sealed to it: start this node with a key file"
+        )
+    return Parcels(store_from(context), signer, lambda: recipients)
+
+
+@lru_cache(maxsize=8)
+def _store_at(url: str) -> LocatingStore:
+    # an HTTP library, which nodes without a store of their own need not load for every message
+    from bcfl.store.ipfs import IpfsStore  # noqa: PLC0415
+
+    return IpfsStore(url)

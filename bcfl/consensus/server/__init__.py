@@ -4,10 +4,10 @@
 ``task``            beginning a task, and finding it again
 ``members``         who takes part, and by whose leave
 ``conversation``    talking to the members by way of Flower
-``round``           one round, from opening to closing
+``round``           one of Flower's rounds, S2 to S4
 ``coordinator``     what the server does on the chain, and keeps
 ``signed_round``    what members signed, until it is on chain
-``round_log``       what each round was: rounds.jsonl
-``inner_strategy``  another strategy of Flower's, in charge of the winners
+``round_log``       what each round was
+``inner_strategy``  another strategy of Flower's, around it or in charge of the winners
 ==================  ===============================================================
 """

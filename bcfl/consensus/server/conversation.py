@@ -8,7 +8,7 @@ that step, and why is kept.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from logging import WARNING
 from typing import TypeVar
@@ -30,13 +30,14 @@ from bcfl.consensus.records import (
     TrainReply,
 )
 from bcfl.consensus.spec.messages import join_message
-from bcfl.core.errors import ProtocolError
+from bcfl.flower.waiting import read_replies
 from bcfl.keys.accounts import DEVELOPMENT_CHAINS, signed_by
 from bcfl.keys.public_keys import PublicKeys, recover_public_key
 
 __all__ = ["Conversation"]
 
-_Reply = TypeVar("_Reply", JoinReply, EnrolReply, TrainReply, ReviewReply)
+_Reply = TypeVar("_Reply", JoinReply, EnrolReply, ReviewReply)
+_Found = TypeVar("_Found")
 
 
 class Conversation:
@@ -90,7 +91,7 @@ class Conversation:
         replies, failures = self._ask(contents, MessageType.EVALUATE, JoinReply)
         words = join_message(self._chain_id, order.challenge)
         met: list[tuple[int, str, int]] = []
-        for node, (reply, _) in replies.items():
+        for node, reply in replies.items():
             if not signed_by(words, reply.signature, reply.address):
                 failures[node] = f"its signature is not that of {reply.address}"
             else:
@@ -125,8 +126,8 @@ class Conversation:
         for asked in ([node] for node in nodes) if one_by_one else [nodes]:
             contents = {node: RecordDict({RECORD_KEY: order.to_record()}) for node in asked}
             replies, failures = self._ask(contents, MessageType.EVALUATE, EnrolReply)
-            said = {node: reply.reason for node, (reply, _) in replies.items() if reply.reason}
-            reasons |= failures | said
+            refusals = {node: reply.reason for node, reply in replies.items() if reply.reason}
+            reasons |= failures | refusals
         return {self._addresses[node]: reason for node, reason in reasons.items()}
 
     def present(self, members: tuple[str, ...]) -> dict[int, int]:
@@ -149,14 +150,13 @@ class Conversation:
         return [Message(content, node, MessageType.TRAIN) for node in nodes.values()]
 
     def trained(
-        self, replies: list[Message], nodes: Mapping[int, int]
+        self, replies: Iterable[Message], nodes: Mapping[int, int]
     ) -> tuple[dict[int, tuple[TrainReply, RecordDict]], dict[int, str]]:
-        """What the members answered, and why the others are left out."""
-        members = {node: member for member, node in nodes.items()}
-        read, failures = _read(replies, members, TrainReply)
-        for member in nodes.keys() - read.keys() - failures.keys():
-            failures[member] = "no reply in time"
-        return read, failures
+        """What the members (index to node id) answered, and why the others are left out."""
+        read, failures = read_replies(
+            replies, nodes.values(), lambda content: (TrainReply.read(content), content)
+        )
+        return _by_member(read, nodes), _by_member(failures, nodes)
 
     def review(
         self,
@@ -165,7 +165,7 @@ class Conversation:
         arrays: ArrayRecord,
         config: ConfigRecord,
         receipt_of: Callable[[int], bytes],
-    ) -> tuple[dict[int, tuple[ReviewReply, RecordDict]], dict[int, str]]:
+    ) -> tuple[dict[int, ReviewReply], dict[int, str]]:
         """Ask these members to review what ``order`` lists; locators go to who fetches."""
         without = replace(order, blobs=[]), replace(order, locators=[])
         contents = {}
@@ -173,12 +173,8 @@ class Conversation:
             fitting = without[0] if order.locators and self.fetches(node) else without[1]
             fitting = replace(fitting, receipt=receipt_of(member))
             contents[node] = self._content(fitting, arrays, config)
-        by_node, failures = self._ask(contents, MessageType.EVALUATE, ReviewReply)
-        members = {node: member for member, node in nodes.items()}
-        return (
-            {members[node]: reply for node, reply in by_node.items()},
-            {members[node]: reason for node, reason in failures.items()},
-        )
+        read, failures = self._ask(contents, MessageType.EVALUATE, ReviewReply)
+        return _by_member(read, nodes), _by_member(failures, nodes)
 
     def send(self, messages: list[Message]) -> list[Message]:
         """Flower's ``send_and_receive``, with this conversation's timeout."""
@@ -188,12 +184,9 @@ class Conversation:
 
     def _ask(
         self, contents: Mapping[int, RecordDict], message_type: str, kind: type[_Reply]
-    ) -> tuple[dict[int, tuple[_Reply, RecordDict]], dict[int, str]]:
+    ) -> tuple[dict[int, _Reply], dict[int, str]]:
         messages = [Message(content, node, message_type) for node, content in contents.items()]
-        read, failures = _read(self.send(messages), {node: node for node in contents}, kind)
-        for node in contents.keys() - read.keys() - failures.keys():
-            failures[node] = "no reply in time"
-        return read, failures
+        return read_replies(self.send(messages), contents, kind.read)
 
     def _content(self, order: Order, arrays: ArrayRecord, config: ConfigRecord) -> RecordDict:
         return RecordDict(
@@ -201,21 +194,6 @@ class Conversation:
         )
 
 
-def _read(
-    replies: list[Message], names: Mapping[int, int], kind: type[_Reply]
-) -> tuple[dict[int, tuple[_Reply, RecordDict]], dict[int, str]]:
-    """Replies by name (``names``: node id to name), in the order of the names."""
-    read: dict[int, tuple[_Reply, RecordDict]] = {}
-    failures: dict[int, str] = {}
-    for message in replies:
-        name = names.get(message.metadata.src_node_id)
-        if name is None:
-            continue
-        if message.has_error():
-            failures[name] = message.error.reason or f"error {message.error.code}"
-            continue
-        try:
-            read[name] = kind.read(message.content), message.content
-        except ProtocolError as error:
-            failures[name] = str(error)
-    return dict(sorted(read.items())), failures
+def _by_member(found: Mapping[int, _Found], nodes: Mapping[int, int]) -> dict[int, _Found]:
+    """What was found by node id, by member; ``nodes`` is member to node id."""
+    return {member: found[node] for member, node in nodes.items() if node in found}

@@ -1,9 +1,8 @@
-"""The server's side of a round, over the ports: no Flower, no web3.
+"""What the server does on the chain, and keeps: PROTOCOL, System A, S1 to S4. No Flower.
 
-The contract says in which phase the round is; the coordinator only ever does what that
-phase still lacks. So a round that was cut off anywhere is finished by the same code that
-plays it: what the chain says is the truth, and the journal holds what was signed and had
-not reached the chain. PROTOCOL, System A, S1 to S4.
+The contract says in which phase the round is; the coordinator does what that phase still lacks.
+So a round that was cut off is finished by the same code: the chain says what is done, and the
+journal holds what was signed and had not reached the chain.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from bcfl.chain.event import Transaction
 from bcfl.consensus.contract.events import Committed, Opened, RoundEvent, Sealed
 from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.contract.words import seal_of
+from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.server.signed_round import SignedRound
 from bcfl.consensus.spec.aggregation import aggregate
 from bcfl.consensus.spec.clipping import clip
@@ -38,8 +38,6 @@ from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, Protocol
 from bcfl.core.model import Arrays, ModelSpec, model_digest
 from bcfl.keys.accounts import signed_by
 from bcfl.keys.signer import Signer
-from bcfl.store.blob_store import BlobStore, LocatingStore
-from bcfl.store.sealed import SealedStore, travels
 
 __all__ = ["Coordinator"]
 
@@ -52,8 +50,8 @@ class Coordinator:
     Parameters
     ----------
     ledger : Ledger
-    store : BlobStore
-        A ``SealedStore`` where blobs are for members only.
+    parcels : Parcels
+        Keeps, sends and gets the deltas.
     folder : TaskFolder
         Journal and checkpoints.
     rules : Rules
@@ -65,14 +63,14 @@ class Coordinator:
     def __init__(
         self,
         ledger: Ledger,
-        store: BlobStore,
+        parcels: Parcels,
         folder: TaskFolder,
         rules: Rules,
         signer: Signer,
         spec: ModelSpec,
     ) -> None:
         self.ledger = ledger
-        self.store = store
+        self.parcels = parcels
         self.rules = rules
         self._folder = folder
         self._signer = signer
@@ -118,7 +116,7 @@ class Coordinator:
         if earlier and earlier.commitment.digest != commitment.digest:
             self.ledger.prove_equivocation(earlier, signed)
             raise CommitmentRejected(f"member {member} signed two different deltas for one round")
-        self.store.put(blob)
+        self.parcels.put(blob)
         self.signed.keep_commitment(signed, metrics)
 
     def commit(self) -> Transaction | None:
@@ -172,48 +170,28 @@ class Coordinator:
         """S3: the evaluation matrix goes on chain, in one transaction."""
         return self._relay(self.signed.ballots, self.ledger.state().voted, self.ledger.cast_ballots)
 
-    def blobs(self) -> dict[int, bytes]:
-        """By member: the bytes of the delta that it committed."""
-        return {member: blob for member, (_, blob) in self._collect(self.store.get).items()}
-
-    def parcels(self) -> dict[int, tuple[str, bytes]]:
+    def deltas_to_send(self) -> dict[int, tuple[str, bytes]]:
         """By member: the transaction that commits its delta, and the bytes as members get them."""
-        store = self.store
-        return self._collect(store.get_sealed if isinstance(store, SealedStore) else store.get)
-
-    def readers(self) -> list[bytes]:
-        """The public keys that blobs are sealed to; none where everybody may read them."""
-        return self.store.readers() if isinstance(self.store, SealedStore) else []
-
-    @property
-    def publishes(self) -> bool:
-        """Whether members may leave blobs in the store, and fetch them there, by themselves."""
-        return travels(self.store)
+        return self._collect(self.parcels.parcel)
 
     def locators(self) -> dict[int, str]:
         """By member: what leads others to its delta; empty where the store is only ours."""
-        store = self.store
-        if not (travels(store) and isinstance(store, LocatingStore)):
+        if not self.parcels.shared:
             return {}
-        return {event.member: store.locator(event.digest) for event in self.events(Committed)}
+        return {e.member: self.parcels.locator(e.digest) for e in self.events(Committed)}
 
     def receive(self, digest: bytes, sent: bytes, locator: str) -> bytes:
-        """A delta that its member has sent, or published; opened where blobs are sealed.
+        """A delta that its member has sent, or published where ``sent`` is empty.
 
-        Raises as ``bcfl.store.blob_store`` says. Whether it is the one that was signed,
-        :meth:`accept` finds out.
+        Raises as :meth:`bcfl.consensus.parcels.Parcels.unpack`. Whether it is the one that was
+        signed, :meth:`accept` finds out.
         """
-        if sent:
-            return self.store.unseal(sent) if isinstance(self.store, SealedStore) else sent
-        if not (self.publishes and isinstance(self.store, LocatingStore)):
-            raise ProtocolError("the reply holds no delta, and nobody was asked to publish one")
-        self.store.learn(digest, locator)
-        return self.store.get(digest, self._delta_bytes)
+        return self.parcels.unpack(digest, sent or None, locator, self._delta_bytes)
 
     def winners(self) -> dict[int, Delta]:
         """The deltas of U^O, as the contract selected it, clipped as all reviewers clipped them."""
         deltas = {}
-        for member, blob in self.blobs().items():
+        for member, (_, blob) in self._collect(self.parcels.get).items():
             try:
                 deltas[member] = self._decode(member, blob)
             except CodecError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypedDict
 
 from flwr.app import Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
@@ -12,34 +13,44 @@ from bcfl.core.errors import NobodyLeft
 from bcfl.core.model import Arrays
 from bcfl.flower.handlers import to_array_record, to_arrays
 
-__all__ = ["count_from", "hand_over_winners", "train_metrics"]
+__all__ = ["FedAvgOptions", "aggregate_with", "count_from", "train_metrics"]
 
 
-def hand_over_winners(
-    inner: Strategy, coordinator: Coordinator, number: int
-) -> Callable[[Arrays], Arrays]:
-    """S4 by another strategy: θ_g to the next one, made of the winners' models alone.
+class FedAvgOptions(TypedDict, total=False):
+    """``FedAvg``'s arguments."""
 
-    Raises, when called
-    -------------------
+    fraction_train: float
+    fraction_evaluate: float
+    min_train_nodes: int
+    min_evaluate_nodes: int
+    min_available_nodes: int
+    weighted_by_key: str
+    arrayrecord_key: str
+    configrecord_key: str
+    train_metrics_aggr_fn: Callable[[list[RecordDict], str], MetricRecord] | None
+    evaluate_metrics_aggr_fn: Callable[[list[RecordDict], str], MetricRecord] | None
+
+
+def aggregate_with(
+    inner: Strategy, coordinator: Coordinator, number: int, arrays: Arrays
+) -> Arrays:
+    """S4 by another strategy: the next θ_g, made of the winners' models alone.
+
+    Raises
+    ------
     NobodyLeft
         The strategy made nothing of them.
     """
-
-    def combine(arrays: Arrays) -> Arrays:
-        replies = []
-        for member, updated in coordinator.updated(arrays).items():
-            metrics = MetricRecord(coordinator.signed.metrics[member])
-            content = RecordDict({"arrays": to_array_record(updated), "metrics": metrics})
-            asked = Message(RecordDict(), dst_node_id=member, message_type=MessageType.TRAIN)
-            replies.append(Message(content, reply_to=asked))
-        record, _ = inner.aggregate_train(number, replies)
-        if record is None:
-            name = type(inner).__name__
-            raise NobodyLeft(f"{name} made nothing of {len(replies)} winners")
-        return coordinator.spec.conform(to_arrays(record), arrays)
-
-    return combine
+    replies = []
+    for member, updated in coordinator.updated(arrays).items():
+        metrics = MetricRecord(coordinator.signed.metrics[member])
+        content = RecordDict({"arrays": to_array_record(updated), "metrics": metrics})
+        asked = Message(RecordDict(), dst_node_id=member, message_type=MessageType.TRAIN)
+        replies.append(Message(content, reply_to=asked))
+    record, _ = inner.aggregate_train(number, replies)
+    if record is None:
+        raise NobodyLeft(f"{type(inner).__name__} made nothing of {len(replies)} winners")
+    return coordinator.spec.conform(to_arrays(record), arrays)
 
 
 def train_metrics(fedavg: FedAvg, coordinator: Coordinator) -> MetricRecord | None:

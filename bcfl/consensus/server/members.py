@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from logging import INFO, WARNING
-from pathlib import Path
+from logging import WARNING
 from typing import Literal, TypeAlias, get_args
 
 from flwr.common.logger import log
 from flwr.serverapp import Grid
 
 from bcfl.chain.chain import Chain
+from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import EnrolOrder
 from bcfl.consensus.server.conversation import Conversation
-from bcfl.consensus.server.task import Task
+from bcfl.consensus.server.task import ConsensusTask
 from bcfl.consensus.spec.domain import Phase
+from bcfl.consensus.task_folder import TaskFolder
 from bcfl.core.errors import ConfigurationError, NobodyLeft
+from bcfl.core.model import encode_model
+from bcfl.flower.waiting import wait_for_nodes
 from bcfl.keys.accounts import checksummed
 from bcfl.keys.public_keys import PublicKeys
 from bcfl.keys.signer import Reader
 from bcfl.store.blob_store import BlobStore
-from bcfl.store.sealed import SEALED_INDEX, SealedStore
 
-__all__ = ["PUBLIC_KEYS", "Admission", "Admit", "Members"]
+__all__ = ["Admission", "Admit", "Members"]
 
 Admit: TypeAlias = Literal["allow_list", "open"]
-PUBLIC_KEYS = "public-keys.json"  #: in a task's folder
-_LOOK_AGAIN_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +57,10 @@ class Admission:
         A value out of range, or two that contradict each other.
     """
 
-    membership: Admit = "allow_list"
-    stake_wei: int = 0
-    allowance_wei: int = 0
-    allowed: tuple[str, ...] = ()
+    membership: Admit
+    stake_wei: int
+    allowance_wei: int
+    allowed: tuple[str, ...]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "allowed", tuple(map(checksummed, self.allowed)))
@@ -96,8 +95,17 @@ class Members:
     admission : Admission
     seed : int
         Of the sampling, and of the development keys in simulations.
+    store : BlobStore
+        Where the deltas are kept.
+    folder : TaskFolder
     keys : PublicKeys, optional
-        The same that ``conversation`` fills; needed by :meth:`sealing` alone.
+        The same that ``conversation`` fills; what is kept is sealed to the members' among them.
+        None: it is plain.
+
+    Raises
+    ------
+    ConfigurationError
+        There are keys, and the coordinator's account cannot open what is sealed to it.
     """
 
     def __init__(
@@ -106,7 +114,9 @@ class Members:
         chain: Chain,
         admission: Admission,
         seed: int,
-        keys: PublicKeys | None = None,
+        store: BlobStore,
+        folder: TaskFolder,
+        keys: PublicKeys | None,
     ) -> None:
         self._conversation = conversation
         self._chain = chain
@@ -116,26 +126,29 @@ class Members:
         self._readers: list[bytes] = []
         self._given: set[str] = set()
         self.refused: dict[str, str] = {}  #: by address: why it is no member
+        self.parcels = Parcels(store)  #: open to the members of now, and the coordinator
+        if keys is not None:
+            reader = chain.coordinator
+            if not isinstance(reader, Reader):
+                raise ConfigurationError(
+                    "encrypt=True needs a coordinator whose key is in a key file"
+                )
+            self.parcels = Parcels(store, reader, lambda: self._readers, folder.sealed_index)
 
     def gather(self, grid: Grid, least: int) -> list[str]:
-        """Flower samples before it waits, and nodes come one by one: wait until no more come.
+        """Wait for ``least`` nodes and those that come with them; who they are.
 
         Returns
         -------
         list of str
-            The addresses of who came, in a stable order.
+            The addresses of who may be a member, in a stable order.
 
         Raises
         ------
         NobodyLeft
             No node has the mod.
         """
-        seen = -1
-        while (found := len(list(grid.get_node_ids()))) < least or found != seen:
-            if found < least and found != seen:
-                log(INFO, "%s of at least %s nodes are connected", found, least)
-            seen = found
-            time.sleep(_LOOK_AGAIN_S)
+        wait_for_nodes(grid, least)
         addresses = self._on_the_list(self._conversation.greet())
         if not addresses:
             raise NobodyLeft(f"no node joined: {self._conversation.refused or self.refused}")
@@ -143,8 +156,8 @@ class Members:
             self._may_read(addresses)
         return addresses
 
-    def welcome(self, task: Task) -> bool:
-        """Between rounds, make members of the nodes that have come since; whether any did.
+    def welcome(self, task: ConsensusTask) -> None:
+        """Between rounds, make members of the nodes that have come since.
 
         Raises
         ------
@@ -168,7 +181,9 @@ class Members:
                 f"expected at least 2 members; found {active.bit_count()}: {self.refused}"
             )
         self._may_read(member for i, member in enumerate(members) if active >> i & 1)
-        return members != before
+        if members != before and not ledger.state().round:
+            # Who joins by itself joins a task that is there, and may read its first model, too.
+            self.parcels.put(encode_model(task.arrays))
 
     def give_allowance(self, addresses: Iterable[str]) -> None:
         """Give each of these its ether, once."""
@@ -177,7 +192,7 @@ class Members:
                 self._chain.fund(address, self._admission.allowance_wei)
                 self._given.add(address)
 
-    def sample(self, task: Task, number: int, fraction: float, least: int) -> list[int]:
+    def sample(self, task: ConsensusTask, number: int, fraction: float, least: int) -> list[int]:
         """The members that are asked to train in this round, by index.
 
         Raises
@@ -193,19 +208,6 @@ class Members:
             raise NobodyLeft(f"round {number}: no member is connected")
         return sorted(random.Random(f"{self._seed}/{number}").sample(members, size))
 
-    def sealing(self, store: BlobStore, folder: Path) -> SealedStore:
-        """``store``, as one whose blobs the coordinator and the members of now can read.
-
-        Raises
-        ------
-        ConfigurationError
-            The coordinator's account can sign and not open what is sealed to it.
-        """
-        coordinator = self._chain.coordinator
-        if not isinstance(coordinator, Reader):
-            raise ConfigurationError("encrypt=True needs a coordinator whose key is in a key file")
-        return SealedStore(store, coordinator, lambda: self._readers, index=folder / SEALED_INDEX)
-
     def _on_the_list(self, addresses: list[str]) -> list[str]:
         allowed = self._admission.allowed or addresses
         kept_out = [address for address in addresses if address not in allowed]
@@ -214,7 +216,7 @@ class Members:
             log(WARNING, "%s did not become a member: %s", address, self.refused[address])
         return [address for address in addresses if address in allowed]
 
-    def _enrol(self, strangers: list[str], task: Task) -> None:
+    def _enrol(self, strangers: list[str], task: ConsensusTask) -> None:
         self.give_allowance(strangers)
         rules = json.dumps(task.rules.to_json())
         contract = task.ledger.domain.contract

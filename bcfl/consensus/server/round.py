@@ -1,21 +1,25 @@
-"""One round, phase by phase: open, train, commit, review, ballot, select, aggregate, close.
+"""One of Flower's server rounds: PROTOCOL, System A, S2 to S4, step by step.
 
-The contract's phase decides what happens next, so that a round begun by a server that died
-is finished here as any other. PROTOCOL, System A, S2 to S4.
+A step does only what the contract's phase still lacks, so that a round begun by a server that
+died is finished as any other.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from logging import WARNING
 from typing import Any
 
-from flwr.app import ArrayRecord, ConfigRecord, Message
+from flwr.app import ConfigRecord, Message
+from flwr.common.logger import log
+from flwr.serverapp.strategy import Strategy
 
 from bcfl.consensus.records import ReviewOrder, ReviewReply, RoundOrder
 from bcfl.consensus.server.conversation import Conversation
 from bcfl.consensus.server.coordinator import Coordinator
+from bcfl.consensus.server.inner_strategy import aggregate_with
 from bcfl.consensus.server.round_log import RoundLog
 from bcfl.consensus.spec.domain import (
     Ballot,
@@ -28,11 +32,12 @@ from bcfl.consensus.spec.domain import (
     bits,
     members_in,
 )
-from bcfl.core.errors import BcflError
+from bcfl.consensus.spec.record import RoundRecord
+from bcfl.core.errors import BcflError, NobodyLeft, ProtocolError, RoundVoid
 from bcfl.core.model import Arrays
 from bcfl.flower.handlers import to_array_record
 
-__all__ = ["Configs", "ConsensusRound"]
+__all__ = ["Configs", "Round"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,85 +51,80 @@ class Configs:
     direct: bool
 
 
-class ConsensusRound:
-    """Plays the round that the contract is in, or opens one.
+class Round:
+    """A round of the contract, and another while that one is void.
 
     Parameters
     ----------
-    coordinator : Coordinator
-    conversation : Conversation
-    log : RoundLog
-    configs : Configs
+    number : int
+        Flower's server round.
     arrays : mapping of str to ndarray
         θ_g.
-    combine : callable
-        Gives the next θ_g once the winners stand.
+    coordinator : Coordinator
+    conversation : Conversation
+    configs : Configs
+    inner : Strategy, optional
+        Aggregates the winners instead of the coordinator.
+    max_attempts : int
+        How often the round may be void.
+    sample : callable
+        Gives the members that are asked to train, by index.
+    on_phase, on_round : callable
+        Told (round, phase) when a phase begins, and the record of every attempt.
     """
 
     def __init__(
         self,
+        number: int,
+        arrays: Arrays,
         coordinator: Coordinator,
         conversation: Conversation,
-        log: RoundLog,
         configs: Configs,
-        arrays: Arrays,
-        combine: Callable[[Arrays], Arrays],
+        *,
+        inner: Strategy | None,
+        max_attempts: int,
+        sample: Callable[[int], list[int]],
+        on_phase: Callable[[int, str], None],
+        on_round: Callable[[RoundRecord], None],
     ) -> None:
+        self._number = number
+        self._arrays = arrays
         self._coordinator = coordinator
         self._ledger = coordinator.ledger
         self._conversation = conversation
-        self._log = log
         self._configs = configs
-        self.arrays = arrays
-        self._combine = combine
-        self._record: ArrayRecord = to_array_record(arrays)
+        self._inner = inner
+        self._max_attempts = max_attempts
+        self._sample = sample
+        self._on_phase = on_phase
+        self._on_round = on_round
+        self._attempts = 0
+        self._record = to_array_record(arrays)
         self._size = sum(array.nbytes for array in arrays.values())
-        self._asked: dict[int, int] = {}  # whom we asked to train: member to node
 
-    def open(self, expected: list[int]) -> list[Message]:
-        """Open a round, unless one is open; the messages that ask for what it still lacks."""
+    def open(self) -> list[Message]:
+        """S2: open a round, unless one is open; the messages that ask for what it still lacks."""
+        self._attempts += 1
+        self._log = RoundLog(self._number, self._on_phase)
+        self._asked: dict[int, int] = {}  # whom we asked to train: member to node
+        expected = self._sample(self._number)
         if self._ledger.state().phase == Phase.IDLE:
             self._log.enter("open")
-            self._coordinator.open(self.arrays, bits(expected))
+            self._coordinator.open(self._arrays, bits(expected))
         state = self._ledger.state()
         if state.phase != Phase.COMMIT:
             return []
-        missing = state.expected & ~state.committed
-        unsigned = set(members_in(missing)) - self._coordinator.signed.commitments.keys()
-        present = self._conversation.present(self._coordinator.members)
-        self._asked = {m: present[m] for m in sorted(unsigned) if m in present}
-        order = RoundOrder(
-            *self._heading(state),
-            publish=self._coordinator.publishes,
-            readers=self._coordinator.readers(),
-        )
+        missing = set(members_in(state.expected & ~state.committed))
+        self._asked = self._present(missing - self._coordinator.signed.commitments.keys())
+        parcels = self._coordinator.parcels
+        order = RoundOrder(*self._heading(state), publish=parcels.shared, readers=parcels.readers())
         self._log.bytes_down += self._size * len(self._asked)
         self._log.bytes_down_dense += self._size * len(self._asked)
         self._log.enter("train")
         return self._conversation.train(order, self._asked, self._record, self._configs.train)
 
-    def finish(self, replies: list[Message]) -> Arrays | None:
-        """Everything after training: θ_g of the next round, or None where the round is void."""
-        self._commit(replies)
-        while True:
-            state = self._ledger.state()
-            match state.phase:
-                case Phase.IDLE:
-                    return None
-                case Phase.COMMIT:
-                    self._ledger.wait_until(state.commit_deadline)
-                case Phase.SEAL:
-                    self._collect(state, state.sealed, state.seal_deadline)
-                case Phase.BALLOT:
-                    self._collect(state, state.voted, state.ballot_deadline)
-                case Phase.SELECT:
-                    self._log.enter("select")
-                    self._ledger.select()
-                case Phase.SELECTED:
-                    return self._conclude()
-
-    def _commit(self, replies: list[Message]) -> None:
-        """S3: the hash of every delta goes on chain."""
+    def commit(self, replies: Iterable[Message]) -> None:
+        """S3: check what members signed; the digests of their deltas go on chain."""
         self._log.enter("commit")
         read, failures = self._conversation.trained(replies, self._asked)
         state = self._ledger.state()
@@ -142,35 +142,96 @@ class ConsensusRound:
         self._log.left_out.update(failures)
         if state.phase == Phase.COMMIT:
             self._coordinator.commit()
+            self._await_the_end_of(state, state.commit_deadline)
 
-    def _collect(self, state: RoundState, done: int, deadline: int) -> None:
-        """S3: whoever committed reviews the others; the ballots, or their seals, go on chain."""
-        self._log.enter("review")
-        for member, reason in self._review(state, state.committed & ~done).items():
-            self._log.left_out[member] = f"no ballot: {reason}"
-        self._log.enter("ballot")
-        if state.phase == Phase.SEAL:
-            self._coordinator.seal()
-        else:
-            self._coordinator.cast()
+    def review(self) -> None:
+        """S3: whoever committed rates the others; the ballots, first their seals, go on chain."""
+        while (state := self._ledger.state()).phase in (Phase.SEAL, Phase.BALLOT):
+            sealing = state.phase == Phase.SEAL
+            self._log.enter("review")
+            failures = self._ask_for_reviews(state, state.sealed if sealing else state.voted)
+            for member, reason in failures.items():
+                self._log.left_out[member] = f"no ballot: {reason}"
+            self._log.enter("ballot")
+            if sealing:
+                self._coordinator.seal()
+                self._await_the_end_of(state, state.seal_deadline)
+            else:
+                self._coordinator.cast()
+                self._await_the_end_of(state, state.ballot_deadline)
+
+    def select(self) -> bool:
+        """S4: let the contract select U^O; False where it finds the round void."""
+        if self._ledger.state().phase == Phase.SELECT:
+            self._log.enter("select")
+            self._ledger.select()
+        return self._ledger.state().phase == Phase.SELECTED
+
+    def repeat(self) -> list[Message]:
+        """After a void round: open another, and let members train; their replies.
+
+        Raises
+        ------
+        NobodyLeft, RoundVoid
+            The attempts are used up.
+        """
+        record = self._report()
+        if self._attempts == self._max_attempts:
+            tries = f"round {self._number} came to nothing {self._attempts} times"
+            if not record.committed:
+                raise NobodyLeft(f"{tries}: nobody committed: {record.left_out}")
+            quorum = self._coordinator.rules.quorum
+            raise RoundVoid(
+                f"{tries}: expected {quorum} commitments and ballots; found "
+                f"{len(record.committed)} and {len(record.voted)}: {record.left_out}"
+            )
+        log(WARNING, "round %s is void; once more: %s", self._number, record.left_out)
+        return self._conversation.send(self.open())
+
+    def aggregate(self) -> Arrays:
+        """S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O}), or what the inner strategy makes of them.
+
+        Raises
+        ------
+        NobodyLeft
+            The inner strategy made nothing of them.
+        """
+        self._log.enter("aggregate")
+        if self._inner is None:
+            return self._coordinator.aggregate(self._arrays)
+        return aggregate_with(self._inner, self._coordinator, self._number, self._arrays)
+
+    def close(self, arrays: Arrays) -> None:
+        """S4: the digest of the new θ_g goes on chain."""
+        self._log.enter("close")
+        self._coordinator.close(arrays)
+        self._report()
+
+    def _report(self) -> RoundRecord:
+        record = self._log.record(self._coordinator)
+        self._on_round(record)
+        return record
+
+    def _await_the_end_of(self, state: RoundState, deadline: int) -> None:
+        """Somebody may still act by an own transaction: let the phase of ``state`` end."""
         if self._ledger.state().phase == state.phase:
             self._ledger.wait_until(deadline)
 
-    def _review(self, state: RoundState, missing: int) -> dict[int, str]:
+    def _ask_for_reviews(self, state: RoundState, done: int) -> dict[int, str]:
+        """Ask for what is missing; why it does not come, by member."""
         signed = self._coordinator.signed
         have = signed.seals if state.phase == Phase.SEAL else signed.ballots
-        present = self._conversation.present(self._coordinator.members)
-        nodes = {m: present[m] for m in members_in(missing) if m in present and m not in have}
-        blobs, locators = self._coordinator.parcels(), self._coordinator.locators()
+        nodes = self._present(set(members_in(state.committed & ~done)) - have.keys())
+        deltas, locators = self._coordinator.deltas_to_send(), self._coordinator.locators()
         order = ReviewOrder(
             *self._heading(state),
-            members=list(blobs),
-            transactions=[transaction for transaction, _ in blobs.values()],
-            blobs=[blob for _, blob in blobs.values()],
+            members=list(deltas),
+            transactions=[transaction for transaction, _ in deltas.values()],
+            blobs=[blob for _, blob in deltas.values()],
             reveal=state.phase == Phase.BALLOT and state.sealed != 0,
             receipt=b"",
-            locators=[locators[member] for member in blobs if member in locators],
-            sealed=bool(self._coordinator.readers()),
+            locators=[locators[member] for member in deltas if member in locators],
+            sealed=bool(self._coordinator.parcels.readers()),
         )
         handed = [n for n in nodes.values() if not (locators and self._conversation.fetches(n))]
         self._log.bytes_down += self._size * len(nodes)
@@ -178,7 +239,7 @@ class ConsensusRound:
         read, failures = self._conversation.review(
             order, nodes, self._record, self._configs.evaluate, self._coordinator.receipt
         )
-        for member, (reply, _) in read.items():
+        for member, reply in read.items():
             self._log.bytes_up += len(reply.entries) + len(reply.signature) + len(reply.seal)
             try:
                 self._accept(state.round, member, reply)
@@ -191,18 +252,20 @@ class ConsensusRound:
             seal = SignedSeal(member, round_, reply.seal, reply.signature)
             self._coordinator.accept_seal(seal)
             return
+        if len(reply.rejected) != len(reply.reasons):
+            raise ProtocolError(
+                f"expected a reason for each of {len(reply.rejected)} rejected members; found "
+                f"{len(reply.reasons)}"
+            )
         ballot = Ballot.decode(round_, reply.entries)
         signed = SignedBallot(member, ballot, reply.signature, reply.salt)
-        rejected = dict(zip(reply.rejected, reply.reasons, strict=False))
+        rejected = dict(zip(reply.rejected, reply.reasons, strict=True))
         self._coordinator.accept_ballot(signed, rejected)
 
-    def _conclude(self) -> Arrays:
-        """S4: aggregate the winners, and put the digest of the new θ_g on chain."""
-        self._log.enter("aggregate")
-        arrays = self._combine(self.arrays)
-        self._log.enter("close")
-        self._coordinator.close(arrays)
-        return arrays
+    def _present(self, members: set[int]) -> dict[int, int]:
+        """Member to node, of those of ``members`` that are connected, in their order."""
+        present = self._conversation.present(self._coordinator.members)
+        return {member: present[member] for member in sorted(members) if member in present}
 
     def _heading(self, state: RoundState) -> tuple[str, str, int, str, int, bool]:
         rules = json.dumps(self._coordinator.rules.to_json())

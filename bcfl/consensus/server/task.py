@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from bcfl.chain.chain import Chain
 from bcfl.consensus.contract.events import Closed
 from bcfl.consensus.contract.ledger import Ledger
+from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.spec.rules import Rules
 from bcfl.consensus.task_folder import TaskDescription, TaskFolder
 from bcfl.core.errors import ConfigurationError
 from bcfl.core.model import Arrays, ModelSpec, encode_model
-from bcfl.store.blob_store import BlobStore
 
-__all__ = ["Task", "begin_task", "resume_task"]
+__all__ = ["ConsensusTask", "begin_task", "resume_task"]
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class ConsensusTask:
     """A contract on a chain, and how far it has come."""
 
     ledger: Ledger
@@ -33,14 +33,14 @@ class Task:
 
 def begin_task(
     chain: Chain,
-    store: BlobStore,
+    parcels: Parcels,
     folder: TaskFolder,
     rules: Rules,
     seed: int,
     members: list[str],
     arrays: Arrays,
     stake_wei: int = 0,
-) -> Task:
+) -> ConsensusTask:
     """Deploy the contract for ``members`` (addresses, in the order of their indices).
 
     Where there is a stake they are no members yet: everybody joins by an own deposit.
@@ -59,7 +59,7 @@ def begin_task(
         )
     spec = ModelSpec.of(arrays, rules.integer_arrays)
     spec.flatten(arrays)
-    genesis = store.put(encode_model(arrays))
+    genesis = parcels.put(encode_model(arrays))
     folder.save_checkpoint(arrays)
     ledger = Ledger.deploy(
         chain.connect(chain.coordinator),
@@ -80,10 +80,10 @@ def begin_task(
             domain.chain_id, domain.contract, ledger.coordinator, genesis.hex(), rules, seed
         )
     )
-    return Task(ledger, rules, spec, arrays, 0)
+    return ConsensusTask(ledger, rules, spec, arrays, 0)
 
 
-def resume_task(chain: Chain, folder: TaskFolder) -> Task | None:
+def resume_task(chain: Chain, folder: TaskFolder) -> ConsensusTask | None:
     """The task of ``folder``, as the chain has it; None where none was begun.
 
     Raises
@@ -100,4 +100,4 @@ def resume_task(chain: Chain, folder: TaskFolder) -> Task | None:
     arrays = folder.load_checkpoint(ledger.state().model)
     done = sum(isinstance(event, Closed) for event in ledger.events())
     spec = ModelSpec.of(arrays, description.rules.integer_arrays)
-    return Task(ledger, description.rules, spec, arrays, done)
+    return ConsensusTask(ledger, description.rules, spec, arrays, done)

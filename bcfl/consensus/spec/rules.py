@@ -1,7 +1,7 @@
 """The rules of a task, validated once, and their digest, which the contract keeps.
 
-An auditor who holds the digest knows that nobody changed γ, the clipping or the combination
-between two rounds.
+Whoever holds the digest can tell whether γ, the clipping or the combination were changed between
+two rounds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 from bcfl.consensus.spec.aggregation import Combine
 from bcfl.consensus.spec.clipping import Clip
@@ -19,7 +19,7 @@ from bcfl.consensus.spec.domain import MAX_MEMBERS
 from bcfl.core.errors import ConfigurationError
 from bcfl.core.model import IntegerArrays
 
-__all__ = ["Ballots", "Rules"]
+__all__ = ["Ballots", "RuleOptions", "Rules"]
 
 Ballots: TypeAlias = Literal["open", "sealed"]
 _PARTS_PER_MILLION = 1_000_000
@@ -34,7 +34,7 @@ _MOST = {"quorum": MAX_MEMBERS, "commit_window_s": 2**32, "ballot_window_s": 2**
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What every member agrees to by joining.
+    """What every member agrees to by joining: the one place of the rules' names and defaults.
 
     Parameters
     ----------
@@ -118,6 +118,22 @@ class Rules:
         """SHA-256 of the canonical JSON: sorted keys, no spaces, UTF-8."""
         text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).digest()
+
+
+class RuleOptions(TypedDict, total=False):
+    """The rules as keyword arguments: those fields of :class:`Rules` that a user chooses."""
+
+    gamma: float
+    kappa: float
+    metric: str | None
+    clip: Clip
+    combine: Combine
+    server_learning_rate: float
+    integer_arrays: IntegerArrays
+    ballots: Ballots
+    quorum: int
+    commit_window_s: int
+    ballot_window_s: int
 
 
 def _number(name: str, value: object) -> float:

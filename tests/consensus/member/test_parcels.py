@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from flwr.app import Context, Message
 
-from bcfl.consensus.member import parcels as blobs
+from bcfl.consensus.member import task as members_task
 from bcfl.consensus.member.mod import peer_consensus_mod
+from bcfl.consensus.parcels import IPFS_URL
 from bcfl.consensus.records import RECORD_KEY, ReviewOrder, TrainReply, order_in
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.flower.grid import InProcessGrid
@@ -52,7 +53,7 @@ class WatchedGrid(InProcessGrid):
         self.trained: dict[int, TrainReply] = {}
         for context, node in zip(self.contexts.values(), nodes, strict=True):
             if node is not None:
-                context.node_config[blobs.IPFS_URL] = node.url
+                context.node_config[IPFS_URL] = node.url
 
     def deliver(self, message: Message, context: Context) -> Message | None:
         partition = int(context.node_config["partition-id"])
@@ -89,7 +90,7 @@ def play(
 def test_members_publish_and_fetch_deltas_by_themselves(
     tmp_path: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blobs, "_store_at", lambda url: IpfsStore(url, layout=layout))
+    monkeypatch.setattr(members_task, "_store_at", lambda url: IpfsStore(url, layout=layout))
     with network(CLIENTS + 1) as (own, *theirs):
         grid = WatchedGrid(toy.client_app([peer_consensus_mod]), list(theirs))
         record = play(tmp_path, grid, IpfsStore(own.url, layout=layout), layout)

@@ -8,13 +8,13 @@ import math
 from dataclasses import fields
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcfl.consensus.spec.rules import Rules
+from bcfl.consensus.spec.rules import RuleOptions, Rules
 from bcfl.core.errors import ConfigurationError
 
 GOLDEN = Path(__file__).parent / "golden" / "rules.json"
@@ -152,6 +152,12 @@ def test_rules_survive_json(gamma: float, ppm: int, inner: str) -> None:
     again = Rules(**json.loads(json.dumps(rules.to_json())))
     assert again == rules
     assert again.digest() == rules.digest()
+
+
+def test_the_options_are_the_rules_that_a_user_chooses() -> None:
+    rules = get_type_hints(Rules)
+    del rules["inner"]  # a strategy names it by the object that it is given
+    assert get_type_hints(RuleOptions) == rules
 
 
 def test_the_golden_digests() -> None:
