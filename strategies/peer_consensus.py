@@ -32,7 +32,7 @@ from bcfl.consensus.server.task import begin_task, resume_task
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.consensus.spec.rules import RuleOptions, Rules
 from bcfl.consensus.task_folder import TaskFolder
-from bcfl.core.errors import ConfigurationError
+from bcfl.core.errors import ConfigurationError, expect
 from bcfl.flower.handlers import to_array_record, to_arrays
 from bcfl.keys.public_keys import PublicKeys
 from bcfl.store.blob_store import BlobStore
@@ -119,12 +119,9 @@ class PeerConsensus(Strategy):
         self.rules = replace(rules or Rules(), **chosen, inner=name)
         if isinstance(inner, FedAvg) and sampling:
             raise ConfigurationError(f"give {sorted(sampling)} to the inner strategy instead")
-        if transactions not in ("relayed", "direct"):
-            raise ConfigurationError(
-                f"transactions is 'relayed' or 'direct'; found {transactions!r}"
-            )
-        if max_attempts < 1:
-            raise ConfigurationError(f"max_attempts is at least 1; found {max_attempts}")
+        ways = ("relayed", "direct")
+        expect(transactions in ways, "transactions", f"one of {ways}", repr(transactions))
+        expect(max_attempts >= 1, "max_attempts", "at least 1", max_attempts)
         self.inner = inner
         self.folder = TaskFolder(
             Path(run_dir or Path("bcfl-runs") / time.strftime("%Y-%m-%d_%H-%M-%S"))
@@ -196,54 +193,33 @@ class PeerConsensus(Strategy):
 
     def _begin(self, grid: Grid, arrays: ArrayRecord, timeout_s: float) -> None:
         """S1: meet the nodes; deploy the contract with members, rules and θ_g, or find it."""
-        fedavg = self._fedavg
-        keys = PublicKeys(self.folder.public_keys) if self._encrypt else None
-        self._conversation = Conversation(
-            grid,
-            self.chain.connect(self.chain.coordinator).chain_id,
-            self.seed,
-            timeout_s,
-            fedavg.arrayrecord_key,
-            fedavg.configrecord_key,
-            keys,
-        )
-        self._members = members = Members(
+        account, folder, fedavg = self.chain.coordinator, self.folder, self._fedavg
+        chain_id = self.chain.connect(account).chain_id
+        keys = PublicKeys(folder.public_keys) if self._encrypt else None
+        records = fedavg.arrayrecord_key, fedavg.configrecord_key
+        self._conversation = Conversation(grid, chain_id, self.seed, timeout_s, *records, keys)
+        self._members = Members(
             self._conversation,
             self.chain,
             self._admission,
+            fedavg,
             self.seed,
             self.store,
-            self.folder,
+            folder,
             keys,
         )
-        least = max(2, fedavg.min_available_nodes, fedavg.min_train_nodes)
-        addresses = members.gather(grid, least)
-        task = resume_task(self.chain, self.folder) if self._resume else None
+        parcels, addresses = self._members.parcels, self._members.gather(grid)
+        task = resume_task(self.chain, folder) if self._resume else None
         if task is None:
-            stake_wei = self._admission.stake_wei
+            first, stake_wei = to_arrays(arrays), self._admission.stake_wei
             task = begin_task(
-                self.chain,
-                members.parcels,
-                self.folder,
-                self.rules,
-                self.seed,
-                addresses,
-                to_arrays(arrays),
-                stake_wei,
+                self.chain, parcels, folder, self.rules, self.seed, addresses, first, stake_wei
             )
-            members.give_allowance(addresses)
-        for record in past_records(task.ledger, self.folder.journal):
+            self._members.give_allowance(addresses)
+        for record in past_records(task.ledger, folder.journal):
             self._on_round(record)
-        self.rules = task.rules
-        self._task = task
-        self.coordinator = Coordinator(
-            task.ledger,
-            members.parcels,
-            self.folder,
-            task.rules,
-            self.chain.coordinator,
-            task.spec,
-        )
+        self._task, self.rules = task, task.rules
+        self.coordinator = Coordinator(task, parcels, folder, account)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -261,10 +237,10 @@ class PeerConsensus(Strategy):
             to_arrays(arrays),
             self.coordinator,
             self._conversation,
+            self._members,
             Configs(config, evaluate_config, self.chain.url, self.seed, self._direct),
             inner=self.inner,
             max_attempts=self._max_attempts,
-            sample=self._sample,
             on_phase=self._on_phase,
             on_round=self._on_round,
         )
@@ -300,13 +276,6 @@ class PeerConsensus(Strategy):
         members = {node: member for member, node in present.items()}
         ordered = sorted(replies, key=lambda r: members.get(r.metadata.src_node_id, -1))
         return self._fedavg.aggregate_evaluate(server_round + self._task.rounds_done, ordered)
-
-    def _sample(self, number: int) -> list[int]:
-        assert self._members is not None
-        fedavg = self._fedavg
-        return self._members.sample(
-            self._task, number, fedavg.fraction_train, fedavg.min_train_nodes
-        )
 
 
 def _sort_out(options: Options) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -21,15 +21,10 @@ from bcfl.store.blob_store import BlobStore, LocatingStore
 from bcfl.store.local import check_digest
 from bcfl.store.locators import MAX_LOCATOR_CHARS, Hints, LocatorIndex
 
-__all__ = ["SEALED_INDEX", "SealedStore", "travels"]
+__all__ = ["SEALED_INDEX", "SealedStore"]
 
 SEALED_INDEX = "sealed-index"  #: in a task's folder: where each blob lies sealed
 _SEPARATOR = "+"
-
-
-def travels(store: BlobStore) -> bool:
-    """Whether others than the store's owner fetch from it: it is no folder of one host's."""
-    return isinstance(store.inner if isinstance(store, SealedStore) else store, LocatingStore)
 
 
 class SealedStore:

@@ -103,7 +103,7 @@ def test_a_rule_out_of_range_is_damage_like_any_other(folder: TaskFolder) -> Non
     (folder.path / "task.json").write_bytes(damaged({"rules": {"gamma": 2}}))
     with pytest.raises(AuditError) as raised:
         folder.description()
-    assert "gamma is in (0, 1]; found 2" in str(raised.value)
+    assert "gamma: expected in (0, 1]; found 2" in str(raised.value)
     assert "task.json" in str(raised.value)
 
 

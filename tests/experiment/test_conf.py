@@ -136,9 +136,12 @@ def test_a_store_does_not_hear_that_it_is_for_members_only(store: str) -> None:
 
 def test_membership_and_stake_are_the_strategys_to_check() -> None:
     for overrides, said in (
-        (["membership=open"], "stake_wei is at least 1; found 0"),
-        (["stake_wei=5"], "stake_wei=5 needs membership='open'"),
-        (["membership=closed"], "membership is one of ('allow_list', 'open'); found 'closed'"),
+        (["membership=open"], "stake_wei: expected at least 1 where membership='open'; found 0"),
+        (["stake_wei=5"], "stake_wei: expected 0, or membership='open'; found 5"),
+        (
+            ["membership=closed"],
+            "membership: expected one of ('allow_list', 'open'); found 'closed'",
+        ),
     ):
         with pytest.raises(ConfigurationError, match=re.escape(said)):
             build(composed(*overrides), "strategy")

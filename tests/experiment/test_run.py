@@ -168,8 +168,8 @@ def test_a_lying_reviewer_ranks_the_honest_in_reverse(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         ("gama=0.1", "ConfigurationError: no knob is called gama; did you mean gamma?"),
-        ("gamma=0", "ConfigurationError: gamma is in (0, 1]; found 0.0"),
-        ("kappa=1", "ConfigurationError: kappa is in (0, 1); found 1.0"),
+        ("gamma=0", "ConfigurationError: gamma: expected in (0, 1]; found 0.0"),
+        ("kappa=1", "ConfigurationError: kappa: expected in (0, 1); found 1.0"),
         ("clients=1", "ConfigurationError: clients: expected 2 to 128; found 1"),
         ("attack=sign_flip attack.fraction=2", "attack.fraction: expected in [0, 1); found 2"),
         ("strategy=foo", "ConfigurationError: In 'config': Could not find 'strategy/foo'"),

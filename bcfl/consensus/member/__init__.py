@@ -1,10 +1,10 @@
-"""A client's side of peer consensus: it believes the chain, not the server.
+"""The client's side of peer consensus.
 
 ==============  ===================================================================
 ``mod``         ``peer_consensus_mod``, for ``ClientApp(mods=[…])``
 ``task``        which task a node takes part in, through which chain and store
 ``enrolment``   becoming a member by one's own deposit
-``membership``  what a client checks before it believes the server
+``membership``  what a member checks against the chain, and signs
 ``memory``      what a client remembers of the round it is in
 ==============  ===================================================================
 """

@@ -12,7 +12,7 @@ from __future__ import annotations
 from flwr.app import Context
 
 from bcfl.consensus.contract.ledger import Ledger
-from bcfl.consensus.member.task import RPC_URL, agreed_rules, attach, expect_pinned
+from bcfl.consensus.member.task import attach
 from bcfl.consensus.records import EnrolOrder, EnrolReply
 from bcfl.core.errors import BcflError, ConfigurationError
 from bcfl.flower.identity import KEY_FILE, refuse_development_key
@@ -31,10 +31,7 @@ def enrol(order: EnrolOrder, context: Context, signer: Wallet, *, simulated: boo
     ``refuse_development_key`` keeps off every chain that matters.
     """
     try:
-        expect_pinned(order.contract, context)
-        url = str(context.node_config.get(RPC_URL, order.rpc_url))
-        ledger = attach(url, order.contract, order.rules, signer)
-        agreed_rules(order.rules, ledger)
+        ledger, _ = attach(order, context, signer)
         members, active = ledger.members(), ledger.active()
         if signer.address in members and active >> members.index(signer.address) & 1:
             return EnrolReply("", "")

@@ -1,4 +1,4 @@
-"""A client's own view of its task: what it checks before it believes the server.
+"""A member in one round of its task: what it checks, and what it signs.
 
 The server's message names a node, a contract, a round and the rules. The client reads the
 same from the chain, through the node that its own configuration names where there is one,
@@ -8,7 +8,7 @@ and refuses what does not agree.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from flwr.app import Context
@@ -16,7 +16,7 @@ from flwr.app import Context
 from bcfl.consensus.contract.events import Committed
 from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.contract.words import seal_of
-from bcfl.consensus.member.task import RPC_URL, agreed_rules, attach, expect_pinned
+from bcfl.consensus.member.task import attach
 from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import (
     ReviewOrder,
@@ -63,12 +63,7 @@ class Membership:
     members: tuple[str, ...]
 
     @classmethod
-    def of(
-        cls,
-        order: RoundOrder | ReviewOrder,
-        context: Context,
-        signer_of: Callable[[Context], Wallet],
-    ) -> Membership:
+    def of(cls, order: RoundOrder | ReviewOrder, context: Context, signer: Wallet) -> Membership:
         """Read the task from the chain and hold the server's order against it.
 
         Raises
@@ -79,11 +74,7 @@ class Membership:
         LedgerError
             The chain cannot be read, or the contract is not bcfl's.
         """
-        expect_pinned(order.contract, context)
-        signer = signer_of(context)
-        url = str(context.node_config.get(RPC_URL, order.rpc_url))
-        ledger = attach(url, order.contract, order.rules, signer if order.direct else None)
-        rules = agreed_rules(order.rules, ledger)
+        ledger, rules = attach(order, context, signer if order.direct else None)
         state = ledger.state()
         if state.round != order.round:
             raise ProtocolError(f"the contract is in round {state.round}, not {order.round}")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 
 from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
@@ -28,6 +27,7 @@ from bcfl.consensus.records import (
     EnrolReply,
     JoinOrder,
     JoinReply,
+    Order,
     ReviewOrder,
     ReviewReply,
     RoundOrder,
@@ -68,10 +68,8 @@ class PeerConsensusMod:
         if isinstance(order, JoinOrder):
             return self._join(order, message, context)
         if isinstance(order, EnrolOrder):
-            signer_of = self._signer_of or partial(signer_from, seed=order.seed)
-            simulated = self._signer_of is None
-            reply = enrol(order, context, signer_of(context), simulated=simulated)
-            return _reply(reply, message)
+            signer, simulated = self._signer(order, context), self._signer_of is None
+            return _reply(enrol(order, context, signer, simulated=simulated), message)
         if isinstance(order, RoundOrder):
             return self._train(order, message, context, call_next)
         if isinstance(order, ReviewOrder):
@@ -89,7 +87,7 @@ class PeerConsensusMod:
         return qualities
 
     def _join(self, order: JoinOrder, message: Message, context: Context) -> Message:
-        signer = (self._signer_of or partial(signer_from, seed=order.seed))(context)
+        signer = self._signer(order, context)
         signature = signer.sign(join_message(order.chain_id, order.challenge))
         partition = context.node_config.get("partition-id", -1)
         fetches = store_from(context) is not None
@@ -176,9 +174,11 @@ class PeerConsensusMod:
         values = {member: to_value(quality) for member, quality in ratings.items()}
         return Ballot.from_values(order.round, values), rejected
 
+    def _signer(self, order: Order, context: Context) -> Wallet:
+        return self._signer_of(context) if self._signer_of else signer_from(context, order.seed)
+
     def _membership(self, order: RoundOrder | ReviewOrder, context: Context) -> Membership:
-        signer_of = self._signer_of or partial(signer_from, seed=order.seed)
-        membership = Membership.of(order, context, signer_of)
+        membership = Membership.of(order, context, self._signer(order, context))
         if self._signer_of is None:
             refuse_development_key(context, membership.ledger.domain.chain_id)
         return membership

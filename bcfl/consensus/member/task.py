@@ -15,6 +15,7 @@ from flwr.app import Context
 from bcfl.chain.connection import Connection
 from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.parcels import IPFS_URL, Parcels
+from bcfl.consensus.records import EnrolOrder, ReviewOrder, RoundOrder
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import ProtocolError
 from bcfl.core.strict_json import parse_json
@@ -24,9 +25,7 @@ from bcfl.store.blob_store import LocatingStore
 __all__ = [
     "CONTRACT",
     "RPC_URL",
-    "agreed_rules",
     "attach",
-    "expect_pinned",
     "parcels_of",
     "store_from",
 ]
@@ -35,24 +34,7 @@ RPC_URL = "bcfl-rpc-url"
 CONTRACT = "bcfl-contract"  #: in a node's configuration, and in its state
 
 
-def agreed_rules(text: str, ledger: Ledger) -> Rules:
-    """The rules that the server sent as JSON.
-
-    Raises
-    ------
-    ProtocolError
-        They are none, or not those of the contract.
-    """
-    try:
-        rules = Rules(**parse_json(text.encode()))
-    except (TypeError, ValueError) as error:
-        raise ProtocolError(f"the server sent rules that are none: {error}") from error
-    if rules.digest() != ledger.rules:
-        raise ProtocolError("the server's rules are not those the contract was deployed with")
-    return rules
-
-
-def expect_pinned(contract: str, context: Context) -> None:
+def _expect_pinned(contract: str, context: Context) -> None:
     """Raise ProtocolError where the node is a member of another contract, or told to be."""
     configured = context.node_config.get(CONTRACT)
     known = context.state.config_records.get(CONTRACT)
@@ -61,14 +43,34 @@ def expect_pinned(contract: str, context: Context) -> None:
         raise ProtocolError(f"this node is a member of {expected}; the server named {contract}")
 
 
-@lru_cache(maxsize=64)
-def attach(url: str, contract: str, rules: str, signer: Wallet | None) -> Ledger:
-    """The task's contract at a node; once a process.
+def attach(
+    order: EnrolOrder | RoundOrder | ReviewOrder, context: Context, signer: Wallet | None
+) -> tuple[Ledger, Rules]:
+    """The task's contract, at the Ethereum node that this node trusts, and its rules.
 
-    ``rules`` is what :func:`agreed_rules` is about to compare with the contract's. A development
-    chain that is begun anew at the same port has the same contract address; what was read from
-    the one before must not be taken for its own.
+    Raises
+    ------
+    ProtocolError
+        The node is a member of another contract, or told to be; or the server's rules are not
+        the contract's.
+    LedgerError
+        The chain cannot be read, or the contract is not bcfl's.
     """
+    _expect_pinned(order.contract, context)
+    url = str(context.node_config.get(RPC_URL, order.rpc_url))
+    ledger = _attach(url, order.contract, order.rules, signer)
+    try:
+        rules = Rules(**parse_json(order.rules.encode()))
+    except (TypeError, ValueError) as error:
+        raise ProtocolError(f"the server sent rules that are none: {error}") from error
+    if rules.digest() != ledger.rules:
+        raise ProtocolError("the server's rules are not those the contract was deployed with")
+    return ledger, rules
+
+
+@lru_cache(maxsize=64)
+def _attach(url: str, contract: str, rules: str, signer: Wallet | None) -> Ledger:
+    """Once a process and ``rules``: a chain begun anew at the same port has the same address."""
     return Ledger.attach(Connection(url, signer), contract)
 
 

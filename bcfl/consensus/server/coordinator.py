@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from bcfl.chain.event import Transaction
 from bcfl.consensus.contract.events import Committed, Opened, RoundEvent, Sealed
-from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.contract.words import seal_of
 from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.server.signed_round import SignedRound
+from bcfl.consensus.server.task import ConsensusTask
 from bcfl.consensus.spec.aggregation import aggregate
 from bcfl.consensus.spec.clipping import clip
 from bcfl.consensus.spec.codec import Heading, blob_size, decode_delta, digest_of
@@ -32,10 +32,9 @@ from bcfl.consensus.spec.messages import (
     receipt_message,
     seal_message,
 )
-from bcfl.consensus.spec.rules import Rules
 from bcfl.consensus.task_folder import TaskFolder
 from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, ProtocolError
-from bcfl.core.model import Arrays, ModelSpec, model_digest
+from bcfl.core.model import Arrays, model_digest
 from bcfl.keys.accounts import signed_by
 from bcfl.keys.signer import Signer
 
@@ -49,34 +48,24 @@ class Coordinator:
 
     Parameters
     ----------
-    ledger : Ledger
+    task : ConsensusTask
     parcels : Parcels
         Keeps, sends and gets the deltas.
     folder : TaskFolder
         Journal and checkpoints.
-    rules : Rules
     signer : Signer
         The account that deployed the contract; it signs the receipts.
-    spec : ModelSpec
     """
 
     def __init__(
-        self,
-        ledger: Ledger,
-        parcels: Parcels,
-        folder: TaskFolder,
-        rules: Rules,
-        signer: Signer,
-        spec: ModelSpec,
+        self, task: ConsensusTask, parcels: Parcels, folder: TaskFolder, signer: Signer
     ) -> None:
-        self.ledger = ledger
+        self.ledger, self.rules, self.spec = task.ledger, task.rules, task.spec
         self.parcels = parcels
-        self.rules = rules
         self._folder = folder
         self._signer = signer
-        self.spec = spec
         self._enter_round()
-        opened = [event for event in ledger.events() if isinstance(event, Opened)]
+        opened = [event for event in self.ledger.events() if isinstance(event, Opened)]
         self._opening_block = opened[-1].block if opened else 0
 
     def open(self, arrays: Arrays, expected: int) -> Transaction:

@@ -11,15 +11,17 @@ from typing import Literal, TypeAlias, get_args
 
 from flwr.common.logger import log
 from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg
 
 from bcfl.chain.chain import Chain
+from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import EnrolOrder
 from bcfl.consensus.server.conversation import Conversation
 from bcfl.consensus.server.task import ConsensusTask
 from bcfl.consensus.spec.domain import Phase
 from bcfl.consensus.task_folder import TaskFolder
-from bcfl.core.errors import ConfigurationError, NobodyLeft
+from bcfl.core.errors import ConfigurationError, NobodyLeft, expect
 from bcfl.core.model import encode_model
 from bcfl.flower.waiting import wait_for_nodes
 from bcfl.keys.accounts import checksummed
@@ -64,25 +66,22 @@ class Admission:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "allowed", tuple(map(checksummed, self.allowed)))
-        if self.membership not in get_args(Admit):
-            raise ConfigurationError(
-                f"membership is one of {get_args(Admit)}; found {self.membership!r}"
+        membership, stake_wei = self.membership, self.stake_wei
+        expect(
+            membership in get_args(Admit),
+            "membership",
+            f"one of {get_args(Admit)}",
+            repr(membership),
+        )
+        if membership == "open":
+            expect(
+                0 < stake_wei < 2**128, "stake_wei", "at least 1 where membership='open'", stake_wei
             )
-        if self.membership == "open" and not 0 < self.stake_wei < 2**128:
-            raise ConfigurationError(
-                f"with membership='open', stake_wei is at least 1; found {self.stake_wei}"
-            )
-        if self.membership == "allow_list" and self.stake_wei:
-            raise ConfigurationError(
-                f"stake_wei={self.stake_wei} needs membership='open': with an allow list nobody "
-                "deposits anything"
-            )
-        if self.membership == "open" and self.allowed:
-            raise ConfigurationError(
-                "with membership='open' nobody can be kept out: give no list of who is allowed"
-            )
-        if self.allowance_wei < 0:
-            raise ConfigurationError(f"allowance_wei is at least 0; found {self.allowance_wei}")
+            nobody = "none where membership='open': nobody can be kept out"
+            expect(not self.allowed, "allowed", nobody, self.allowed)
+        else:
+            expect(not stake_wei, "stake_wei", "0, or membership='open'", stake_wei)
+        expect(self.allowance_wei >= 0, "allowance_wei", "at least 0", self.allowance_wei)
 
 
 class Members:
@@ -93,6 +92,8 @@ class Members:
     conversation : Conversation
     chain : Chain
     admission : Admission
+    fedavg : FedAvg
+        Says how many are waited for, and how many are sampled.
     seed : int
         Of the sampling, and of the development keys in simulations.
     store : BlobStore
@@ -113,6 +114,7 @@ class Members:
         conversation: Conversation,
         chain: Chain,
         admission: Admission,
+        fedavg: FedAvg,
         seed: int,
         store: BlobStore,
         folder: TaskFolder,
@@ -121,6 +123,7 @@ class Members:
         self._conversation = conversation
         self._chain = chain
         self._admission = admission
+        self._fedavg = fedavg
         self._seed = seed
         self._keys = keys
         self._readers: list[bytes] = []
@@ -135,8 +138,8 @@ class Members:
                 )
             self.parcels = Parcels(store, reader, lambda: self._readers, folder.sealed_index)
 
-    def gather(self, grid: Grid, least: int) -> list[str]:
-        """Wait for ``least`` nodes and those that come with them; who they are.
+    def gather(self, grid: Grid) -> list[str]:
+        """Wait for enough nodes to train, at least two, and for those that come with them.
 
         Returns
         -------
@@ -148,7 +151,7 @@ class Members:
         NobodyLeft
             No node has the mod.
         """
-        wait_for_nodes(grid, least)
+        wait_for_nodes(grid, max(2, self._fedavg.min_available_nodes, self._fedavg.min_train_nodes))
         addresses = self._on_the_list(self._conversation.greet())
         if not addresses:
             raise NobodyLeft(f"no node joined: {self._conversation.refused or self.refused}")
@@ -192,18 +195,19 @@ class Members:
                 self._chain.fund(address, self._admission.allowance_wei)
                 self._given.add(address)
 
-    def sample(self, task: ConsensusTask, number: int, fraction: float, least: int) -> list[int]:
-        """The members that are asked to train in this round, by index.
+    def sample(self, ledger: Ledger, number: int) -> list[int]:
+        """The members that are asked to train in round ``number``, by index.
 
         Raises
         ------
         NobodyLeft
             None is connected.
         """
-        active = task.ledger.active()
-        present = self._conversation.present(task.ledger.members())
+        active, fedavg = ledger.active(), self._fedavg
+        present = self._conversation.present(ledger.members())
         members = sorted(member for member in present if active >> member & 1)
-        size = min(max(int(len(members) * fraction), least), len(members))
+        wanted = max(int(len(members) * fedavg.fraction_train), fedavg.min_train_nodes)
+        size = min(wanted, len(members))
         if size == 0:
             raise NobodyLeft(f"round {number}: no member is connected")
         return sorted(random.Random(f"{self._seed}/{number}").sample(members, size))

@@ -20,6 +20,7 @@ from bcfl.consensus.records import ReviewOrder, ReviewReply, RoundOrder
 from bcfl.consensus.server.conversation import Conversation
 from bcfl.consensus.server.coordinator import Coordinator
 from bcfl.consensus.server.inner_strategy import aggregate_with
+from bcfl.consensus.server.members import Members
 from bcfl.consensus.server.round_log import RoundLog
 from bcfl.consensus.spec.domain import (
     Ballot,
@@ -62,13 +63,12 @@ class Round:
         θ_g.
     coordinator : Coordinator
     conversation : Conversation
+    members : Members
     configs : Configs
     inner : Strategy, optional
         Aggregates the winners instead of the coordinator.
     max_attempts : int
         How often the round may be void.
-    sample : callable
-        Gives the members that are asked to train, by index.
     on_phase, on_round : callable
         Told (round, phase) when a phase begins, and the record of every attempt.
     """
@@ -79,11 +79,11 @@ class Round:
         arrays: Arrays,
         coordinator: Coordinator,
         conversation: Conversation,
+        members: Members,
         configs: Configs,
         *,
         inner: Strategy | None,
         max_attempts: int,
-        sample: Callable[[int], list[int]],
         on_phase: Callable[[int, str], None],
         on_round: Callable[[RoundRecord], None],
     ) -> None:
@@ -92,10 +92,10 @@ class Round:
         self._coordinator = coordinator
         self._ledger = coordinator.ledger
         self._conversation = conversation
+        self._members = members
         self._configs = configs
         self._inner = inner
         self._max_attempts = max_attempts
-        self._sample = sample
         self._on_phase = on_phase
         self._on_round = on_round
         self._attempts = 0
@@ -107,7 +107,7 @@ class Round:
         self._attempts += 1
         self._log = RoundLog(self._number, self._on_phase)
         self._asked: dict[int, int] = {}  # whom we asked to train: member to node
-        expected = self._sample(self._number)
+        expected = self._members.sample(self._ledger, self._number)
         if self._ledger.state().phase == Phase.IDLE:
             self._log.enter("open")
             self._coordinator.open(self._arrays, bits(expected))

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, get_args
 from bcfl.consensus.spec.aggregation import Combine
 from bcfl.consensus.spec.clipping import Clip
 from bcfl.consensus.spec.domain import MAX_MEMBERS
-from bcfl.core.errors import ConfigurationError
+from bcfl.core.errors import ConfigurationError, expect
 from bcfl.core.model import IntegerArrays
 
 __all__ = ["Ballots", "RuleOptions", "Rules"]
@@ -82,24 +82,23 @@ class Rules:
         for name in ("gamma", "kappa", "server_learning_rate"):
             # 1 and 1.0 are the same rule, so they must not have two digests.
             object.__setattr__(self, name, _number(name, getattr(self, name)))
-        _expect(0 < self.gamma <= 1, "gamma", "in (0, 1]", self.gamma)
-        _expect(0 < self.kappa < 1, "kappa", "in (0, 1)", self.kappa)
+        expect(0 < self.gamma <= 1, "gamma", "in (0, 1]", self.gamma)
+        expect(0 < self.kappa < 1, "kappa", "in (0, 1)", self.kappa)
         exact = Fraction(str(self.kappa)) * _PARTS_PER_MILLION
-        _expect(exact.denominator == 1, "kappa", "a multiple of 1e-6", self.kappa)
+        expect(exact.denominator == 1, "kappa", "a multiple of 1e-6", self.kappa)
         named = self.metric is None or (isinstance(self.metric, str) and self.metric.strip("+-"))
-        _expect(bool(named), "metric", "None, or the name of a metric", self.metric)
+        expect(bool(named), "metric", "None, or the name of a metric", repr(self.metric))
         rate = self.server_learning_rate
-        _expect(math.isfinite(rate) and rate > 0, "server_learning_rate", "finite, above 0", rate)
+        expect(math.isfinite(rate) and rate > 0, "server_learning_rate", "finite, above 0", rate)
         for name, choices in _CHOICES.items():
             found = getattr(self, name)
-            _expect(found in choices, name, f"one of {choices}", found)
+            expect(found in choices, name, f"one of {choices}", repr(found))
         for name, most in _MOST.items():
             found = getattr(self, name)
             whole = isinstance(found, int) and not isinstance(found, bool)
-            _expect(whole and 1 <= found <= most, name, f"a whole number, 1 to {most}", found)
-        _expect(
-            isinstance(self.inner, str), "inner", "the name of a strategy, or empty", self.inner
-        )
+            expect(whole and 1 <= found <= most, name, f"a whole number, 1 to {most}", repr(found))
+        inner = self.inner
+        expect(isinstance(inner, str), "inner", "the name of a strategy, or empty", repr(inner))
 
     @property
     def kappa_ppm(self) -> int:
@@ -138,13 +137,8 @@ class RuleOptions(TypedDict, total=False):
 
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigurationError(f"{name} is a number; found {value!r}")
+        raise ConfigurationError(f"{name}: expected a number; found {value!r}")
     try:
         return float(value)
     except OverflowError:
         return math.inf  # a whole number beyond every float, which the ranges refuse
-
-
-def _expect(holds: bool, name: str, expected: str, found: object) -> None:
-    if not holds:
-        raise ConfigurationError(f"{name} is {expected}; found {found!r}")

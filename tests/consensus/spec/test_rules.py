@@ -84,12 +84,12 @@ OTHERS: dict[str, Any] = {
 def test_a_rule_out_of_range_names_itself_and_what_was_found(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError) as raised:
         Rules(**{name: value})
-    assert str(raised.value).startswith(f"{name} is ")
+    assert str(raised.value).startswith(f"{name}: expected ")
     assert str(raised.value).endswith(f"; found {value!r}")
 
 
 def test_a_number_beyond_every_float_is_out_of_range_too() -> None:
-    with pytest.raises(ConfigurationError, match=r"gamma is in .*; found inf"):
+    with pytest.raises(ConfigurationError, match=r"gamma: expected in .*; found inf"):
         Rules(gamma=10**400)
 
 
