@@ -1,7 +1,8 @@
 """Peer consensus as a Flower strategy: the contract, not the server, picks the updates.
 
 System A of CN110197285A / US11954592B2 (Tsinghua), *Secure collaborative deep learning
-method and device based on blockchain*, claims 1 to 5; S1 to S5 are PROTOCOL's steps.
+method and device based on blockchain*, claims 1 to 5. PROTOCOL's steps stand in their order: S1 is
+``_begin``, S2 ``configure_train``, S3 and S4 are ``aggregate_train``, S5 is ``start``.
 """
 
 from __future__ import annotations
@@ -150,47 +151,6 @@ class PeerConsensus(Strategy):
             log(INFO, "\t├──> %s: %s", name, value)
         log(INFO, "\t└──> kept in %s", self.folder.path)
 
-    def start(
-        self,
-        grid: Grid,
-        initial_arrays: ArrayRecord,
-        num_rounds: int = 3,
-        timeout: float = 3600,
-        train_config: ConfigRecord | None = None,
-        evaluate_config: ConfigRecord | None = None,
-        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
-    ) -> Result:
-        """Run the task: Flower's own loop, between beginning the task and leaving the chain.
-
-        Parameters and return value are Flower's. ``timeout`` bounds the wait for the replies
-        to one step; the commit window bounds it too. A resumed task goes on after the rounds
-        that the chain shows closed; ``num_rounds`` counts those.
-
-        Raises
-        ------
-        ConfigurationError, LedgerError, ModelError
-            The task cannot begin.
-        NobodyLeft, RoundVoid
-            A round came to nothing, ``max_attempts`` times.
-        """
-        timeout = min(timeout, float(self.rules.commit_window_s))
-        self._evaluate_config = evaluate_config or ConfigRecord()
-        with self.chain:
-            self._begin(grid, initial_arrays, timeout)
-            first, done = to_array_record(self._task.arrays), self._task.rounds_done
-            result = super().start(  # S5: repeat S2 to S4
-                grid=grid,
-                initial_arrays=first,
-                num_rounds=max(0, num_rounds - done),
-                timeout=timeout,
-                train_config=train_config,
-                evaluate_config=evaluate_config,
-                evaluate_fn=(lambda r, a: evaluate_fn(r + done, a)) if evaluate_fn else None,
-            )
-        if num_rounds <= done:
-            result.arrays = first
-        return count_from(result, done)
-
     def _begin(self, grid: Grid, arrays: ArrayRecord, timeout_s: float) -> None:
         """S1: meet the nodes; deploy the contract with members, rules and θ_g, or find it."""
         account, folder, fedavg = self.chain.coordinator, self.folder, self._fedavg
@@ -260,6 +220,47 @@ class PeerConsensus(Strategy):
         arrays = current.aggregate()  # S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O})
         current.close(arrays)  # S4: the digest of the new θ_g goes on chain
         return to_array_record(arrays), train_metrics(self._fedavg, self.coordinator)
+
+    def start(
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord,
+        num_rounds: int = 3,
+        timeout: float = 3600,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+    ) -> Result:
+        """S5: begin the task, and repeat S2 to S4 by Flower's own loop.
+
+        Parameters and return value are Flower's. ``timeout`` bounds the wait for the replies
+        to one step; the commit window bounds it too. A resumed task goes on after the rounds
+        that the chain shows closed; ``num_rounds`` counts those.
+
+        Raises
+        ------
+        ConfigurationError, LedgerError, ModelError
+            The task cannot begin.
+        NobodyLeft, RoundVoid
+            A round came to nothing, ``max_attempts`` times.
+        """
+        timeout = min(timeout, float(self.rules.commit_window_s))
+        self._evaluate_config = evaluate_config or ConfigRecord()
+        with self.chain:
+            self._begin(grid, initial_arrays, timeout)
+            first, done = to_array_record(self._task.arrays), self._task.rounds_done
+            result = super().start(
+                grid=grid,
+                initial_arrays=first,
+                num_rounds=max(0, num_rounds - done),
+                timeout=timeout,
+                train_config=train_config,
+                evaluate_config=evaluate_config,
+                evaluate_fn=(lambda r, a: evaluate_fn(r + done, a)) if evaluate_fn else None,
+            )
+        if num_rounds <= done:
+            result.arrays = first
+        return count_from(result, done)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
