@@ -4,9 +4,9 @@
 ``command``             ``bcfl audit RUN_DIR``: prints, writes the report, says 0, 1 or 2
 ``audit``               all checks, in order
 ``gather``              the evidence: from the folder, from the chain, replayed or live
-``blobs``, ``files``    reading whatever is there, sealed or not, and changing nothing
-``evidence``            what that is, as plain values
-``papers``              task, journal and receipts, read without trust
+``documents``           task.json, journal.jsonl and receipts, read without trust
+``blobs``               where the blobs are, sealed or not; nothing is changed
+``evidence``            all that, as plain values
 ``history``             the events as rounds: order, phases, deadlines, membership
 ``phases``              in which phase a round was at a time
 ``deployment``          how the contract began, who opened and closed rounds
@@ -15,10 +15,10 @@
 ``equivocations``       two deltas signed by one member for one round
 ``omissions``           what was signed and left out
 ``deltas``, ``models``  the blobs, and every global model, bit for bit
-``claims``              rounds.jsonl, against the chain
-``results``             result.json and model.safetensors, against chain and models
-``folder_files``        task.json, config.yaml, checkpoints
-``findings``            what was found, and whose doing it is
+``reported_rounds``     rounds.jsonl, against the chain
+``reported_result``     result.json and model.safetensors, against chain and models
+``task_files``          task.json, config.yaml and checkpoints, against the chain
+``findings``            what was found, and who is to blame
 ``report``              for people and for machines
 ======================  ====================================================================
 """

@@ -11,24 +11,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bcfl.audit.ballots import check_ballots, check_outcome
-from bcfl.audit.claims import check_rounds_file
 from bcfl.audit.deployment import check_coordinator, check_deployment
+from bcfl.audit.documents import read_task
 from bcfl.audit.equivocations import check_equivocations
 from bcfl.audit.evidence import Evidence, Task
 from bcfl.audit.findings import CHAIN, Finding
-from bcfl.audit.folder_files import (
+from bcfl.audit.gather import TamperedError, gather, open_chain
+from bcfl.audit.history import History, Round, read_history
+from bcfl.audit.models import check_models
+from bcfl.audit.omissions import check_journal, check_receipts
+from bcfl.audit.reported_result import check_model_file, check_results
+from bcfl.audit.reported_rounds import check_rounds_file
+from bcfl.audit.signatures import check_signatures, indirect
+from bcfl.audit.task_files import (
     check_checkpoints,
     check_complete,
     check_config,
     check_task,
 )
-from bcfl.audit.gather import TamperedError, gather, open_chain
-from bcfl.audit.history import History, Round, read_history
-from bcfl.audit.models import check_models
-from bcfl.audit.omissions import check_journal, check_receipts
-from bcfl.audit.papers import read_task
-from bcfl.audit.results import check_model_file, check_results
-from bcfl.audit.signatures import check_signatures, indirect
 from bcfl.store.blob_store import BlobStore
 
 __all__ = ["Audit", "audit_evidence", "audit_run"]
@@ -39,6 +39,7 @@ class Audit:
     """What an audit came to."""
 
     task: Task
+    members: tuple[str, ...] = ()  #: addresses, by index
     rounds: list[Round] = field(default_factory=list)
     recomputed: frozenset[int] = frozenset()  #: chain rounds whose model was
     findings: list[Finding] = field(default_factory=list)
@@ -66,7 +67,7 @@ def audit_run(
         A node of the chain that the run was on. Whoever serves it is believed in what the
         transactions were and who sent those that are not signed by members.
     shown : sequence of Path
-        Receipts and signed commitments that somebody presents; see ``papers.read_shown``.
+        Receipts and signed commitments that somebody presents; see ``documents.read_shown``.
     store : BlobStore, optional
         Where the blobs are; by default in the folder. Blobs that were sealed to the members
         are opened by a member's own ``SealedStore``.
@@ -99,7 +100,7 @@ def audit_run(
 def audit_evidence(evidence: Evidence) -> Audit:
     """All checks, over evidence that has been gathered."""
     history = read_history(evidence)
-    audit = Audit(evidence.task, history.rounds)
+    audit = Audit(evidence.task, evidence.members, history.rounds)
     findings, note = audit.findings, audit.notes.append
     findings += history.findings
     findings += check_deployment(history, evidence)

@@ -1,7 +1,8 @@
-"""What an audit finds: what was expected, what was found, and whose doing it is."""
+"""What an audit finds: what was expected, what was found, and who is to blame."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -30,7 +31,20 @@ class Culprit:
     def __str__(self) -> str:
         return self.role if self.member is None else f"{self.role} {self.member}"
 
+    def words(self, addresses: Sequence[str] = ()) -> str:
+        """Who it is, for people; ``addresses`` are the members' own, by index."""
+        if self.member is None:
+            return _WORDS[self.role]
+        known = self.member < len(addresses)
+        return f"member {self.member}" + (f" ({addresses[self.member]})" if known else "")
 
+
+_WORDS: Final = {
+    "server": "the server",
+    "store": "whoever keeps the blobs",
+    "keeper": "whoever kept the folder",
+    "chain": "whoever serves the chain",
+}
 SERVER: Final = Culprit("server")
 STORE: Final = Culprit("store")
 KEEPER: Final = Culprit("keeper")
@@ -60,9 +74,11 @@ class Finding:
     expected: str
     found: str
 
-    def __str__(self) -> str:
+    def words(self, addresses: Sequence[str] = ()) -> str:
+        """In one line, for people; ``addresses`` are the members' own, by index."""
         where = "run" if self.round is None else f"chain round {self.round}"
-        return f"{where}, {self.kind}: {self.culprit}: expected {self.expected}; found {self.found}"
+        found = f"expected {self.expected}; found {self.found}"
+        return f"{where}, {self.kind}: {self.culprit.words(addresses)}: {found}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -1,4 +1,4 @@
-"""Gathering the evidence: a folder's papers, and the chain, replayed or live."""
+"""Gathering the evidence: a folder's documents, and the chain, replayed or live."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from bcfl.audit.blobs import open_blobs
+from bcfl.audit.documents import parse_json, read_journal, read_lines, read_shown
 from bcfl.audit.evidence import Evidence, Receipt, Task, Terms
 from bcfl.audit.findings import KEEPER, Finding
-from bcfl.audit.papers import parse_json, read_journal, read_lines, read_shown
 from bcfl.chain.connection import Connection
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.chain.event import Event
@@ -38,7 +38,7 @@ class TamperedError(Exception):
     """The folder's own chain is of no use, which is a finding; there is no more to check."""
 
     def __init__(self, finding: Finding) -> None:
-        super().__init__(str(finding))
+        super().__init__(finding.words())
         self.finding = finding
 
 
@@ -84,7 +84,7 @@ def gather(
     shown: Sequence[Path] = (),
     store: BlobStore | None = None,
 ) -> tuple[Evidence, list[Finding]]:
-    """Read everything that is checked, and what is wrong with the papers themselves.
+    """Read everything that is checked, and what is wrong with the documents themselves.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def gather(
     except LedgerError as error:
         raise AuditError(f"the chain cannot be read: {error}") from error
     journal, findings = read_journal(folder, terms.domain.contract)
-    papers = list(read_shown(shown))
+    documents = list(read_shown(shown))
     evidence = Evidence(
         folder=folder,
         task=task,
@@ -124,8 +124,8 @@ def gather(
         journal=tuple(journal),
         journal_found=(folder / "journal.jsonl").exists(),
         live=live,
-        receipts=tuple(paper for paper in papers if isinstance(paper, Receipt)),
-        shown=tuple(paper for paper in papers if isinstance(paper, SignedCommitment)),
+        receipts=tuple(each for each in documents if isinstance(each, Receipt)),
+        shown=tuple(each for each in documents if isinstance(each, SignedCommitment)),
     )
     return evidence, findings
 

@@ -15,10 +15,10 @@ from typing import Any, Final, TypeAlias
 from eth_utils.crypto import keccak
 
 from bcfl.audit.ballots import ballot_fault
-from bcfl.audit.claims import Note
 from bcfl.audit.evidence import Evidence, Journaled, Receipt
 from bcfl.audit.findings import KEEPER, SERVER, Finding
 from bcfl.audit.history import History, Round
+from bcfl.audit.reported_rounds import Note
 from bcfl.audit.signatures import signed_ballot, signed_commitment, signed_seal
 from bcfl.consensus.contract.events import BallotCast, Committed, Sealed, Voided
 from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment, SignedSeal

@@ -21,7 +21,7 @@ def lines(audit: Audit) -> Iterator[str]:
     for round_ in audit.rounds:
         yield _line(round_, audit)
     for finding in audit.findings:
-        yield f"  ! {finding}"
+        yield f"  ! {finding.words(audit.members)}"
     for note in audit.notes:
         yield f"  note: {note}"
     yield _verdict(audit)
@@ -48,7 +48,9 @@ def _verdict(audit: Audit) -> str:
         closed = sum(round_.closed is not None for round_ in audit.rounds)
         models = f"{len(audit.recomputed)} of {closed} global models recomputed bit for bit"
         return f"HOLDS: {rounds}, {models}"
-    guilty = ", ".join(dict.fromkeys(str(finding.culprit) for finding in audit.findings))
+    guilty = ", ".join(
+        dict.fromkeys(finding.culprit.words(audit.members) for finding in audit.findings)
+    )
     count = len(audit.findings)
     return f"DOES NOT HOLD: {count} finding{'' if count == 1 else 's'} in {rounds}, by: {guilty}"
 

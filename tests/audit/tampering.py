@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bcfl.audit.audit import Audit, audit_evidence, audit_run
+from bcfl.audit.documents import read_task
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.gather import gather, open_chain
-from bcfl.audit.papers import read_task
 from bcfl.chain.event import Event
 from bcfl.keys.accounts import Account, derive_account
 

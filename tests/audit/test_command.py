@@ -16,7 +16,7 @@ import pytest
 from bcfl.audit import audit_command
 from bcfl.audit.audit import audit_evidence
 from bcfl.audit.evidence import Evidence
-from bcfl.audit.findings import KEEPER, STORE, Culprit
+from bcfl.audit.findings import KEEPER, STORE, Culprit, Finding, author, reviewer
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.consensus.spec.domain import TypedDataDomain
 from bcfl.consensus.spec.messages import receipt_message
@@ -57,7 +57,7 @@ def test_a_run_that_does_not_hold(run: Path, capsys: pytest.CaptureFixture[str])
     next((run / "blobs").glob("??/*")).unlink()
     assert audit_command(str(run), report=run / "elsewhere.json") == 1
     printed = capsys.readouterr().out
-    assert "DOES NOT HOLD: 1 finding in 1 round, by: store" in printed
+    assert "DOES NOT HOLD: 1 finding in 1 round, by: whoever keeps the blobs" in printed
     (finding,) = json.loads((run / "elsewhere.json").read_text())["findings"]
     assert finding["culprit"] == "store"
     assert finding["kind"] == "blob"
@@ -217,3 +217,13 @@ def test_garbage_is_found(
     GARBAGE[kind](next(run.glob(pattern)))
     spoilt = replace(evidence, folder=run, blobs=LocalStore(run / "blobs"))
     assert {finding.culprit for finding in audit_evidence(spoilt).findings} == {culprit}
+
+
+def test_who_is_to_blame_is_said_in_plain_words() -> None:
+    addresses = ("0xaa", "0xbb")
+    assert author(1).words(addresses) == reviewer(1).words(addresses) == "member 1 (0xbb)"
+    assert author(2).words(addresses) == "member 2", "whom the contract does not know"
+    finding = Finding("journal", KEEPER, None, "a journal", "none")
+    assert (
+        finding.words() == "run, journal: whoever kept the folder: expected a journal; found none"
+    )

@@ -117,7 +117,7 @@ def _mod(context: Context) -> PeerConsensusMod:
 def test_nobody_is_accused(name: str, tmp_path: Path) -> None:
     options = {"rounds": 1, **HONEST[name]()}
     audit = audit_run(play(tmp_path / "run", **options))
-    assert audit.holds, [str(finding) for finding in audit.findings]
+    assert audit.holds, [finding.words() for finding in audit.findings]
     closed = {round_.chain_round for round_ in audit.rounds if round_.closed}
     assert audit.recomputed == closed
     assert len(closed) == options["rounds"]
@@ -141,7 +141,7 @@ def test_what_came_after_the_deadline_is_noted_and_accuses_nobody(tmp_path: Path
 
     grid = Late(toy.client_app([peer_consensus_mod]), 3)
     audit = audit_run(play(tmp_path / "run", clients=3, rounds=1, grid=grid, chain=chain))
-    assert audit.holds, [str(finding) for finding in audit.findings]
+    assert audit.holds, [finding.words() for finding in audit.findings]
     assert len(audit.rounds) == 2
     assert all("may have come too late" in note for note in audit.notes)
     assert len(audit.notes) == 3
@@ -160,10 +160,10 @@ def test_a_run_that_was_broken_off_and_resumed(tmp_path: Path) -> None:
         play(folder, clients=3, rounds=2, grid=grid, resume=True)
     (folder / "result.json").unlink()
     unfinished = audit_run(folder)
-    assert unfinished.holds, [str(finding) for finding in unfinished.findings]
+    assert unfinished.holds, [finding.words() for finding in unfinished.findings]
     assert unfinished.rounds[-1].closed is None
     audit = audit_run(play(folder, clients=3, rounds=2, grid=grid, resume=True))
-    assert audit.holds, [str(finding) for finding in audit.findings]
+    assert audit.holds, [finding.words() for finding in audit.findings]
     assert len(audit.recomputed) == 2
 
 
@@ -177,7 +177,7 @@ def test_models_that_another_strategy_made_are_noted_and_accuse_nobody(tmp_path:
 
     folder = play(tmp_path / "run", clients=3, rounds=2, strategy=WithFedAdam)
     audit = audit_run(folder)
-    assert audit.holds, [str(finding) for finding in audit.findings]
+    assert audit.holds, [finding.words() for finding in audit.findings]
     assert not audit.recomputed
     assert [note for note in audit.notes if "FedAdam" in note]
     (folder / "model.safetensors").write_bytes(b"")

@@ -141,7 +141,7 @@ def test_a_task_with_a_stake_and_a_void_round(chain: EmbeddedChain, tmp_path: Pa
     chain.stop()
 
     audit = audit_run(tmp_path)
-    assert audit.holds, [str(finding) for finding in audit.findings]
+    assert audit.holds, [finding.words() for finding in audit.findings]
     assert len(audit.rounds) == 1
 
 
@@ -149,5 +149,5 @@ def test_a_task_without_a_round(chain: EmbeddedChain, tmp_path: Path) -> None:
     Task(chain, tmp_path, members=2)
     chain.stop()
     audit = audit_run(tmp_path)
-    assert audit.holds, [str(finding) for finding in audit.findings]
+    assert audit.holds, [finding.words() for finding in audit.findings]
     assert audit.rounds == []

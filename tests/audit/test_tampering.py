@@ -52,7 +52,7 @@ def test_tampering_is_caught_and_the_culprit_named(
     audit = case.audit()
     assert not audit.holds
     named = {str(finding.culprit) for finding in audit.findings}
-    assert named == {tampering.culprit}, [str(finding) for finding in audit.findings]
+    assert named == {tampering.culprit}, [finding.words() for finding in audit.findings]
 
 
 def test_the_server_is_told_what_it_aggregated_instead(runs: Runs) -> None:

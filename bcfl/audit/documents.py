@@ -1,4 +1,4 @@
-"""The signed papers and descriptions on disk: task, journal, receipts; read without trust."""
+"""Task, journal and receipts on disk: what was agreed and signed, read without trust."""
 
 from __future__ import annotations
 

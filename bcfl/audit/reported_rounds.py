@@ -9,11 +9,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
+from bcfl.audit.documents import parse_json, read_lines
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import KEEPER, Finding
 from bcfl.audit.history import History, Round
 from bcfl.audit.models import Models
-from bcfl.audit.papers import parse_json, read_lines
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
     BallotCast,

@@ -8,7 +8,12 @@ from typing import Any
 import safetensors
 import safetensors.numpy
 
-from bcfl.audit.claims import (
+from bcfl.audit.documents import parse_json, read_file
+from bcfl.audit.evidence import Evidence
+from bcfl.audit.findings import KEEPER, Finding
+from bcfl.audit.history import History
+from bcfl.audit.models import Models
+from bcfl.audit.reported_rounds import (
     Note,
     compare_model,
     compare_rounds,
@@ -16,11 +21,6 @@ from bcfl.audit.claims import (
     text_of,
     told_by_the_chain,
 )
-from bcfl.audit.evidence import Evidence
-from bcfl.audit.findings import KEEPER, Finding
-from bcfl.audit.history import History
-from bcfl.audit.models import Models
-from bcfl.audit.papers import parse_json, read_file
 from bcfl.core.errors import AuditError
 from bcfl.core.model import model_digest
 
