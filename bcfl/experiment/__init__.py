@@ -1,7 +1,8 @@
 """One experiment, from configuration to folder, for ``bcfl run``.
 
 ==================  ===============================================================
-``run``             a run: build, play, write down
+``run``             a run: what is configured, loaded, carried out and written down
+``scenario``        what a run builds around a strategy, and hands to it
 ``configuration``   conf/ as typed values
 ``seeds``           one seed for a run, and from it one for each purpose
 ``mistakes``        a misspelt knob, and the one that was meant
@@ -19,4 +20,23 @@
 ``sweep``           the summary of a sweep
 ``terminal``        the table that grows
 ==================  ===============================================================
+
+The names below are what ``conf/`` calls by ``_target_``, and what one derives from to add
+another; each is imported when it is used.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "attacks": ["Attack", "Gaussian", "LabelFlip", "LyingReviewer", "NoAttack", "SignFlip"],
+        "datasets.cifar10": ["load_cifar10"],
+        "datasets.digits": ["load_digits"],
+        "datasets.images": ["Images"],
+        "datasets.mnist": ["load_mnist"],
+        "datasets.mnist_test": ["load_mnist_test"],
+        "market.market_simulation": ["MarketScenario"],
+        "scenario": ["CentralScenario", "ConsensusScenario", "Scenario"],
+    },
+)

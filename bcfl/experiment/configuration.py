@@ -5,63 +5,35 @@ Whatever is wrong with it comes out as one ConfigurationError that names the kno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import MISSING, dataclass, fields
-from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, TypeVar
 
 import hydra
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import Field, TypeAdapter, ValidationError
 
 from bcfl.consensus.spec.domain import MAX_MEMBERS
-from bcfl.core.errors import BcflError, ConfigurationError, expect
+from bcfl.core.errors import BcflError, ConfigurationError
 
-__all__ = ["RunSettings", "build", "construct", "read_settings", "register_resolvers"]
+__all__ = ["RunSettings", "build", "in_one_line", "read_settings", "register_resolvers"]
 
 _ETHER_WEI = 10**18
 _Settings = TypeVar("_Settings")
-_Built = TypeVar("_Built")
 
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """The knobs of a run that belong to no group. See ``conf/config.yaml``.
+    """The knobs of a run that are in no group and not the strategy's. See ``conf/config.yaml``."""
 
-    Those of peer consensus are checked for their types here, and for their ranges by
-    ``bcfl.consensus.spec.rules.Rules``.
-    """
-
-    clients: int
-    rounds: int
-    seed: int
-    gamma: float
-    kappa: float
-    metric: str | None
-    clip: str
-    combine: str
-    server_learning_rate: float
-    ballots: str
-    transactions: str
-    membership: str
-    stake_wei: int
-    quorum: int
-    commit_window_s: int
-    ballot_window_s: int
-    max_attempts: int
-    log_level: str
-
-    def __post_init__(self) -> None:
-        expect(2 <= self.clients <= MAX_MEMBERS, "clients", f"2 to {MAX_MEMBERS}", self.clients)
-        expect(self.rounds >= 1, "rounds", "at least 1", self.rounds)
-        expect(0 <= self.seed < 2**63, "seed", "0 to 2^63 − 1", self.seed)
-        expect(
-            self.quorum <= self.clients, "quorum", f"at most clients={self.clients}", self.quorum
-        )
-        levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-        expect(self.log_level in levels, "log_level", f"one of {levels}", self.log_level)
+    clients: Annotated[int, Field(ge=2, le=MAX_MEMBERS)]
+    rounds: Annotated[int, Field(ge=1)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
 def register_resolvers() -> None:
@@ -92,9 +64,9 @@ def read_settings(kind: type[_Settings], config: DictConfig, group: str, **known
     Parameters
     ----------
     kind : type
-        A dataclass; its fields are looked up by name, and checked for their types.
+        A dataclass, whose annotations say what is valid, as pydantic understands them.
     config : DictConfig
-        The group.
+        The group; what is no field of ``kind`` is not looked at.
     group : str
         Its name, for messages; empty at the top level.
     **known
@@ -105,15 +77,22 @@ def read_settings(kind: type[_Settings], config: DictConfig, group: str, **known
     ConfigurationError
         A value is missing, or is not of its field's type, or out of its range.
     """
-    hints = get_type_hints(kind)
-    values = dict(known)
-    for field in fields(kind):  # type: ignore[arg-type]
-        name = f"{group}.{field.name}" if group else field.name
-        if field.name in known or (field.name not in config and field.default is not MISSING):
-            continue
-        expect(field.name in config, name, "a value", "none")
-        values[field.name] = _typed(hints[field.name], _resolved(config, field.name), name)
-    return kind(**values)
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    try:
+        found = {name: _plain(config[name]) for name in names if name in config}
+        # JSON: a list does for a tuple, an integer for a float, and nothing for anything else
+        return TypeAdapter(kind).validate_json(json.dumps(found | known), strict=True)
+    except OmegaConfBaseException as error:
+        raise ConfigurationError(f"{group}: {_first_line(error)}") from error
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in (group, *wrong["loc"]) if part != "")
+        expected = wrong["msg"].removeprefix("Input should be ")
+        if wrong["type"] == "missing":
+            expected, wrong["input"] = "a value", None
+        raise ConfigurationError(
+            f"{place}: expected {expected}; found {wrong['input']!r}"
+        ) from error
 
 
 def build(config: DictConfig, group: str, **arguments: Any) -> Any:
@@ -134,40 +113,18 @@ def build(config: DictConfig, group: str, **arguments: Any) -> Any:
         for cause in causes:
             if isinstance(cause, BcflError):
                 raise cause from error
-        raise ConfigurationError(f"{group}: {_in_one_line(str(causes[-1]))}") from error
+        raise ConfigurationError(f"{group}: {in_one_line(causes[-1])}") from error
     except OmegaConfBaseException as error:
         raise ConfigurationError(f"{group}: {_first_line(error)}") from error
 
 
-def construct(make: Callable[..., _Built], group: str, **arguments: Any) -> _Built:
-    """Call what :func:`build` gave for a partial group; raises as that does."""
-    try:
-        return make(**arguments)
-    except (TypeError, ValueError) as error:  # how other people's classes refuse a value
-        raise ConfigurationError(f"{group}: {_in_one_line(str(error))}") from error
+def in_one_line(error: BaseException) -> str:
+    """What the error says, without line breaks."""
+    return " ".join(str(error).split())
 
 
-def _resolved(config: DictConfig, name: str) -> Any:
-    try:
-        return config[name]
-    except OmegaConfBaseException as error:
-        raise ConfigurationError(f"{name}: {_first_line(error)}") from error
-
-
-def _typed(hint: Any, value: Any, name: str) -> Any:
-    """``value`` as a ``hint``; an integer does for a float, and nothing else for anything else."""
-    if get_origin(hint) in (UnionType, Union):
-        if value is None and NoneType in get_args(hint):
-            return None
-        hint = next(option for option in get_args(hint) if option is not NoneType)
-    if get_origin(hint) is tuple:
-        expect(isinstance(value, ListConfig), name, "a list", value)
-        return tuple(_typed(get_args(hint)[0], item, name) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    right = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
-    expect(right, name, f"a value of type {hint.__name__}", repr(value))
-    return value
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -180,7 +137,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _first_line(error: OmegaConfBaseException) -> str:
     """What OmegaConf says; the lines after it are about its own data structures."""
     return str(error).partition("\n")[0]
-
-
-def _in_one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -39,7 +39,7 @@ class _Jobs:
         self.errors: list[BcflError] = []
         self.sweep: Sweep | None = None
 
-    def play(self, config: DictConfig) -> None:
+    def run_job(self, config: DictConfig) -> None:
         """Run one job. Its error is kept, for Hydra would print it in its own way."""
         # torch, Flower, Ray: seconds, which whoever asks for help or a configuration is spared
         from bcfl.experiment.run import run_experiment  # noqa: PLC0415
@@ -80,7 +80,7 @@ def run_with_hydra(arguments: Sequence[str]) -> int:
     sys.argv = ["bcfl run", *arguments]
     main = hydra.main(version_base="1.3", config_path="pkg://bcfl.conf", config_name="config")
     try:
-        main(jobs.play)()
+        main(jobs.run_job)()
     except (HydraException, OmegaConfBaseException) as error:
         complain(error)
         return MISTAKEN
@@ -96,6 +96,6 @@ def complain(error: Exception) -> None:
 
 def _interrupt() -> NoReturn:
     """Leave at once: Flower's server thread would go on waiting for replies, an hour at most."""
-    print("bcfl: interrupted; what has been played is on disk", file=sys.stderr, flush=True)
+    print("bcfl: interrupted; the rounds that are over are on disk", file=sys.stderr, flush=True)
     sys.stdout.flush()
     os._exit(INTERRUPTED)

@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-__all__ = ["Terminal", "human_bytes", "make_console", "round_table", "summary_lines"]
+__all__ = ["Terminal", "make_console", "round_table", "summary_lines"]
 
 #: Columns of output into a file or a pipe.
 _WIDTH = 120
@@ -115,7 +116,7 @@ def round_table(rounds: Iterable[dict[str, Any]]) -> Table:
                 str(entry["fused"]),
                 f"{sum(entry['gas'].values()):,}",
             ]
-        table.add_row(*row, human_bytes(entry["bytes_up"]), _ratio(entry), _seconds(entry))
+        table.add_row(*row, decimal(entry["bytes_up"]), _ratio(entry), _seconds(entry))
     return table
 
 
@@ -133,23 +134,14 @@ def summary_lines(result: dict[str, Any], folder: Path) -> list[str]:
     saved = 1 - totals["bytes_up"] / totals["bytes_up_dense"] if totals["bytes_up_dense"] else 0
     if saved > 0:
         lines.append(
-            f"sent by the clients: {human_bytes(totals['bytes_up'])} instead of "
-            f"{human_bytes(totals['bytes_up_dense'])}, {saved:.0%} saved"
+            f"sent by the clients: {decimal(totals['bytes_up'])} instead of "
+            f"{decimal(totals['bytes_up_dense'])}, {saved:.0%} saved"
         )
     lines.append(f"model: {final['model']}")
     lines.append(f"everything is in {folder}: result.json, model.safetensors, …")
     if totals["gas"] and any("winners" in entry for entry in result["rounds"]):
         lines.append(f"check every round of it with: bcfl audit {folder}")
     return lines
-
-
-def human_bytes(count: float) -> str:
-    """Bytes, in the unit that fits: ``'1.2 MB'``."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
 
 
 def _reported(fitness: dict[str, float], reasons: dict[str, str]) -> str:

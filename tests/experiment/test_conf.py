@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
 from importlib.resources import files
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,18 @@ from hydra import compose, initialize_config_module
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
+from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import ConfigurationError
 from bcfl.experiment.attacks import Attack
 from bcfl.experiment.clients.engine import EngineSettings
 from bcfl.experiment.clients.models import build_model
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
 from bcfl.experiment.configuration import RunSettings, build, read_settings, register_resolvers
+from bcfl.experiment.scenario import read_plan
+from bcfl.market.models.training import ContributorTraining
+from bcfl.strategies import ModelFusion, PeerConsensus
 
+ROOT = Path(__file__).parents[2]
 CONF = Path(str(files("bcfl.conf")))
 OPTIONS = sorted(path.relative_to(CONF) for path in CONF.glob("*/*.yaml"))
 SHAPES = {"cnn_mnist": (1, 28, 28), "cnn_cifar10": (3, 32, 32)}
@@ -62,8 +69,47 @@ def targets_in(value: Any) -> Iterator[str]:
 
 def test_the_defaults_pass_their_own_checks() -> None:
     settings = read_settings(RunSettings, composed(), "")
-    assert (settings.clients, settings.gamma, settings.kappa) == (10, 0.1, 0.5)
-    assert settings.metric is None
+    assert (settings.clients, settings.rounds, settings.seed) == (10, 20, 1)
+
+
+def defaults_of(kind: Callable[..., object]) -> dict[str, Any]:
+    named = signature(kind).parameters.items()
+    return {name: each.default for name, each in named if each.default is not each.empty}
+
+
+@pytest.mark.parametrize(
+    ("group", "option", "kinds"),
+    [
+        ("strategy", "peer_consensus", (PeerConsensus, Rules)),
+        ("strategy", "model_fusion", (ModelFusion,)),
+        ("contributor", "mixed", (ContributorTraining,)),
+        ("contributor", "cnn", (ContributorTraining,)),
+    ],
+)
+def test_a_value_that_the_code_has_a_default_for_is_that_default(
+    group: str, option: str, kinds: tuple[Callable[..., object], ...]
+) -> None:
+    config = OmegaConf.to_container(composed(f"{group}={option}")[group], resolve=True)
+    assert isinstance(config, dict)
+    of_a_run = {"chain", "store", "run_dir", "seed", "min_available_nodes", "allowance_wei"}
+    defaults = {name: value for kind in kinds for name, value in defaults_of(kind).items()}
+    both = defaults.keys() & config.keys() - of_a_run
+    assert len(both) > 3
+    assert {name: config[name] for name in both} == {name: defaults[name] for name in both}
+
+
+def test_the_run_config_of_flwr_run_is_the_same_configuration() -> None:
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
+    own = {"clients", "overrides", "run-dir", "log-level"}  # where the two differ on purpose
+    overrides = [f"{key}={value}" for key, value in told.items() if key not in own]
+    assert len(overrides) > 8
+    assert composed(*overrides) == composed()
+
+
+def test_the_readme_names_the_defaults() -> None:
+    text, rules = (ROOT / "README.md").read_text(), Rules()
+    assert f"PeerConsensus(gamma={rules.gamma}, kappa={rules.kappa})" in text
+    assert f"γ = {rules.gamma}, κ = {rules.kappa}" in text
 
 
 @pytest.mark.parametrize("name", options("model"))
@@ -144,7 +190,7 @@ def test_membership_and_stake_are_the_strategys_to_check() -> None:
         ),
     ):
         with pytest.raises(ConfigurationError, match=re.escape(said)):
-            build(composed(*overrides), "strategy")
+            read_plan(composed(*overrides))
 
 
 @pytest.mark.parametrize("option", [Path("config.yaml"), *OPTIONS], ids=str)
@@ -162,32 +208,34 @@ def test_every_knob_says_what_it_means(option: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["gamma=abc"], "gamma: expected a value of type float; found 'abc'"),
-        (["clients=true"], "clients: expected a value of type int; found True"),
-        (["clients=1"], "clients: expected 2 to 128; found 1"),
-        (["clients=129"], "clients: expected 2 to 128; found 129"),
-        (["rounds=0"], "rounds: expected at least 1; found 0"),
-        (["seed=-1"], "seed: expected 0 to"),
+        (["gamma=abc"], "gamma is a number; found 'abc'"),
+        (["clients=true"], "clients: expected a valid integer; found True"),
+        (["clients=1"], "clients: expected greater than or equal to 2; found 1"),
+        (["clients=129"], "clients: expected less than or equal to 128; found 129"),
+        (["rounds=0"], "rounds: expected greater than or equal to 1; found 0"),
+        (["seed=-1"], "seed: expected greater than or equal to 0; found -1"),
         (["quorum=11"], "quorum: expected at most clients=10; found 11"),
-        (["metric=3"], "metric: expected a value of type str; found 3"),
-        (["log_level=LOUD"], "log_level: expected one of"),
+        (["metric=3"], "metric is None, or the name of a metric; found 3"),
+        (["log_level=LOUD"], "log_level: expected 'DEBUG', 'INFO', 'WARNING'"),
     ],
 )
 def test_a_wrong_value_is_named(overrides: list[str], said: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(said)):
-        read_settings(RunSettings, composed(*overrides), "")
+        read_plan(composed(*overrides))
 
 
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("training.local_epochs=2.5", "training.local_epochs: expected a value of type int"),
-        ("training.local_epochs=0", "training.local_epochs: expected at least 1; found 0"),
-        ("training.batch_size=0", "training.batch_size: expected at least 1; found 0"),
-        ("training.learning_rate=0", "training.learning_rate: expected a positive number"),
-        ("training.momentum=1", "training.momentum: expected in [0, 1); found 1.0"),
-        ("training.weight_decay=-1", "training.weight_decay: expected at least 0"),
-        ("~training.momentum", "training.momentum: expected a value; found none"),
+        ("training.local_epochs=2.5", "training.local_epochs: expected a valid integer; found 2.5"),
+        ("training.local_epochs=0", "training.local_epochs: expected greater than or equal to 1"),
+        ("training.batch_size=0", "training.batch_size: expected greater than or equal to 1"),
+        ("training.learning_rate=0", "training.learning_rate: expected greater than 0; found 0"),
+        ("training.learning_rate=inf", "training.learning_rate: expected a finite number"),
+        ("training.momentum=-0.1", "training.momentum: expected greater than or equal to 0"),
+        ("training.momentum=1", "training.momentum: expected less than 1; found 1"),
+        ("training.weight_decay=-1", "training.weight_decay: expected greater than or equal to 0"),
+        ("~training.momentum", "training.momentum: expected a value; found None"),
     ],
 )
 def test_a_wrong_training_is_named(override: str, said: str) -> None:
@@ -199,9 +247,9 @@ def test_a_wrong_training_is_named(override: str, said: str) -> None:
     ("override", "said"),
     [
         ("model.widths=[16]", "model.pool: expected one true or false for each"),
-        ("model.widths=abc", "model.widths: expected a list; found abc"),
-        ("model.widths=[0,32]", "model.widths: expected positive"),
-        ("model.kind=rnn", "model.kind: expected one of"),
+        ("model.widths=abc", "model.widths: expected a valid array; found 'abc'"),
+        ("model.widths=[0,32]", "model.widths.0: expected greater than 0; found 0"),
+        ("model.kind=rnn", "model.kind: expected 'cnn', 'mlp' or 'logistic'; found 'rnn'"),
         ("model={kind: cnn, widths: [8,8,8,8], pool: [true,true,true,true]}", "few enough"),
     ],
 )

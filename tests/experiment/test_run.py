@@ -170,7 +170,7 @@ def test_a_lying_reviewer_ranks_the_honest_in_reverse(tmp_path: Path) -> None:
         ("gama=0.1", "ConfigurationError: no knob is called gama; did you mean gamma?"),
         ("gamma=0", "ConfigurationError: gamma: expected in (0, 1]; found 0.0"),
         ("kappa=1", "ConfigurationError: kappa: expected in (0, 1); found 1.0"),
-        ("clients=1", "ConfigurationError: clients: expected 2 to 128; found 1"),
+        ("clients=1", "ConfigurationError: clients: expected greater than or equal to 2; found 1"),
         ("attack=sign_flip attack.fraction=2", "attack.fraction: expected in [0, 1); found 2"),
         ("strategy=foo", "ConfigurationError: In 'config': Could not find 'strategy/foo'"),
         ("gamma", "ConfigurationError: Error parsing override 'gamma'"),
@@ -241,7 +241,7 @@ def test_a_sweep_goes_on_after_a_bad_point(
     words = f"-m {QUICK} strategy=fedavg clients=1,4 rounds=1 hydra.sweep.dir={tmp_path}"
     assert run_with_hydra(shlex.split(words)) == 2
     assert len((tmp_path / "summary.csv").read_text().splitlines()) == 1 + 1
-    assert capsys.readouterr().err.count("clients: expected 2 to 128; found 1") == 1
+    assert capsys.readouterr().err.count("clients: expected greater than or equal to 2") == 1
 
 
 @pytest.mark.timeout(600)

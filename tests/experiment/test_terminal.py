@@ -6,10 +6,9 @@ import io
 from pathlib import Path
 from typing import Any
 
-import pytest
 from rich.console import Console
 
-from bcfl.experiment.terminal import Terminal, human_bytes, round_table, summary_lines
+from bcfl.experiment.terminal import Terminal, round_table, summary_lines
 
 PLAIN: dict[str, Any] = {
     "round": 1, "accuracy": 0.5, "loss": 1.25, "seconds": {"train": 1.5}, "bytes_up": 2000,
@@ -86,11 +85,3 @@ def test_the_summary_says_where_everything_is_and_what_to_do_next() -> None:
     text = "\n".join(summary_lines(RESULT, Path("outputs/x")))
     for words in ("0.500", "1,234 a round", "75% saved", "outputs/x", "bcfl audit outputs/x"):
         assert words in text
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1200, "1.2 kB"), (3_450_000, "3.5 MB"), (2e12, "2000.0 GB")],
-)
-def test_bytes_come_in_the_unit_that_fits(count: float, text: str) -> None:
-    assert human_bytes(count) == text

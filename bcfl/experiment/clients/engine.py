@@ -8,21 +8,23 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import psutil
 import ray
 from flwr.app import Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Result
 from flwr.simulation import run_simulation
+from pydantic import Field
 from tenacity import retry, stop_after_attempt
 
-from bcfl.core.errors import EngineFailed, expect
+from bcfl.core.errors import EngineFailed
 from bcfl.experiment.clients.grids import StoppableGrid
 from bcfl.flower.grid import InProcessGrid
 
-__all__ = ["EngineSettings", "play"]
+__all__ = ["EngineSettings", "run_clients", "usable_cpus"]
 
 #: Models and deltas of one round at a time pass through it; Ray would take a third of the RAM.
 _OBJECT_STORE_BYTES = 512 * 1024**2
@@ -40,15 +42,11 @@ class EngineSettings:
         Worker processes of ``ray``; by default as many as this process may use CPUs.
     """
 
-    kind: str
-    cpus: int | None = None
-
-    def __post_init__(self) -> None:
-        expect(self.kind in ("ray", "in_process"), "engine", "ray or in_process", self.kind)
-        expect(self.cpus is None or self.cpus >= 1, "engine.cpus", "at least 1", self.cpus)
+    kind: Literal["ray", "in_process"]
+    cpus: Annotated[int, Field(ge=1)] | None = None
 
 
-def play(
+def run_clients(
     engine: EngineSettings,
     server: Callable[[Grid], Result],
     client_app: ClientApp,
@@ -81,7 +79,7 @@ def play(
         results.append(server(StoppableGrid(grid, stopped)))
 
     try:
-        _start_ray(min(engine.cpus or len(os.sched_getaffinity(0)), clients))
+        _start_ray(min(engine.cpus or usable_cpus(), clients))
         # Flower uses the Ray that it finds running, and shuts it down in the end.
         backend: dict[str, Any] = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
         run_simulation(server_app, client_app, clients, backend_config=backend)
@@ -94,6 +92,14 @@ def play(
     finally:
         stopped.set()
     return results[0]
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may use, where the system limits that; else all of them."""
+    try:
+        return len(psutil.Process().cpu_affinity())
+    except AttributeError:  # macOS has no such limit
+        return os.cpu_count() or 1
 
 
 @retry(stop=stop_after_attempt(_ATTEMPTS_TO_START), reraise=True)

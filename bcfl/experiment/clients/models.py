@@ -1,4 +1,4 @@
-"""The networks of the experiment, in torch, built from a description and a seed.
+"""The networks of the experiment, described as the marketplace describes its own.
 
 No batch normalisation: its running counts are integers and its statistics leak between
 clients' averages. GroupNorm keeps nothing, so every array of a model is floating point.
@@ -6,12 +6,16 @@ clients' averages. GroupNorm keeps nothing, so every array of a model is floatin
 
 from __future__ import annotations
 
-from math import gcd, prod
+from collections.abc import Iterator
+from math import gcd
 
-import torch
 from torch import nn
 
 from bcfl.experiment.clients.settings import ModelSettings
+from bcfl.market.models.build import build_module
+from bcfl.market.spec.architecture import Architecture
+from bcfl.market.spec.layer_kinds import Conv2d, Flatten, Linear, MaxPool2d, Relu
+from bcfl.market.spec.layers import Layer
 
 __all__ = ["build_model"]
 
@@ -32,39 +36,26 @@ def build_model(settings: ModelSettings, seed: int) -> nn.Module:
         Takes float32 images of shape (batch, channels, height, width), gives logits of
         shape (batch, classes).
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return _BUILDERS[settings.kind](settings)
+    layers = (*_hidden_layers(settings), Linear(settings.classes))
+    module = build_module(Architecture(settings.shape, layers), seed)
+    return nn.Sequential(*_with_group_norm(module)) if settings.group_norm else module
 
 
-def _cnn(settings: ModelSettings) -> nn.Module:
-    channels, height, width = settings.shape
-    layers: list[nn.Module] = []
-    for out_channels, pool in zip(settings.widths, settings.pool, strict=True):
-        layers.append(nn.Conv2d(channels, out_channels, kernel_size=3, padding=1))
-        if settings.group_norm:
-            layers.append(nn.GroupNorm(gcd(out_channels, 4), out_channels))
-        layers.append(nn.ReLU())
-        if pool:
-            layers.append(nn.MaxPool2d(2))
-            height, width = height // 2, width // 2
-        channels = out_channels
-    return nn.Sequential(
-        *layers, nn.Flatten(), nn.Linear(channels * height * width, settings.classes)
-    )
+def _hidden_layers(settings: ModelSettings) -> Iterator[Layer]:
+    if settings.kind == "cnn":
+        for channels, pool in zip(settings.widths, settings.pool, strict=True):
+            yield from (Conv2d(channels, kernel=3, padding=1), Relu())
+            if pool:
+                yield MaxPool2d(2, 2)
+    yield Flatten()
+    if settings.kind == "mlp":
+        for units in settings.widths:
+            yield from (Linear(units), Relu())
 
 
-def _mlp(settings: ModelSettings) -> nn.Module:
-    units = prod(settings.shape)
-    layers: list[nn.Module] = [nn.Flatten()]
-    for width in settings.widths:
-        layers += [nn.Linear(units, width), nn.ReLU()]
-        units = width
-    return nn.Sequential(*layers, nn.Linear(units, settings.classes))
-
-
-def _logistic(settings: ModelSettings) -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(prod(settings.shape), settings.classes))
-
-
-_BUILDERS = {"cnn": _cnn, "mlp": _mlp, "logistic": _logistic}
+def _with_group_norm(module: nn.Sequential) -> Iterator[nn.Module]:
+    """One after each convolution; it is no kind of layer that a model may be sold with."""
+    for layer in module:
+        yield layer
+        if isinstance(layer, nn.Conv2d):
+            yield nn.GroupNorm(gcd(layer.out_channels, 4), layer.out_channels)

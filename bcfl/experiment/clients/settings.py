@@ -1,19 +1,19 @@
 """What a client has to know of an experiment: frozen, picklable, free of Hydra.
 
-The values live in ``conf/``; these classes hold the schema and refuse what is out of range.
+The values live in ``conf/``; these classes hold the schema, which ``read_settings`` checks.
 Ray hands them to its workers, so this module imports nothing that is slow to import.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from bcfl.core.errors import expect
 
 __all__ = ["ModelSettings", "TrainingSettings"]
-
-MODEL_KINDS = ("cnn", "mlp", "logistic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +37,16 @@ class ModelSettings:
         Whether each convolution is followed by GroupNorm.
     """
 
-    kind: str
+    kind: Literal["cnn", "mlp", "logistic"]
     shape: tuple[int, int, int]
-    classes: int
-    widths: tuple[int, ...] = ()
+    classes: Annotated[int, Field(ge=2)]
+    widths: tuple[Annotated[int, Field(gt=0)], ...] = ()
     pool: tuple[bool, ...] = ()
     group_norm: bool = False
 
     def __post_init__(self) -> None:
-        expect(self.kind in MODEL_KINDS, "model.kind", f"one of {MODEL_KINDS}", self.kind)
-        expect(prod(self.shape) > 0, "image shape", "three positive sizes", self.shape)
-        expect(self.classes >= 2, "classes", "at least 2", self.classes)
-        expect(all(w > 0 for w in self.widths), "model.widths", "positive", self.widths)
-        if self.kind == "cnn":
-            self._expect_blocks()
-
-    def _expect_blocks(self) -> None:
+        if self.kind != "cnn":
+            return
         expect(
             0 < len(self.widths) == len(self.pool),
             "model.pool",
@@ -86,20 +80,8 @@ class TrainingSettings:
         L2 penalty, at least 0.
     """
 
-    local_epochs: int
-    batch_size: int
-    learning_rate: float
-    momentum: float
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        expect(self.local_epochs >= 1, "training.local_epochs", "at least 1", self.local_epochs)
-        expect(self.batch_size >= 1, "training.batch_size", "at least 1", self.batch_size)
-        expect(
-            0 < self.learning_rate < float("inf"),
-            "training.learning_rate",
-            "a positive number",
-            self.learning_rate,
-        )
-        expect(0 <= self.momentum < 1, "training.momentum", "in [0, 1)", self.momentum)
-        expect(self.weight_decay >= 0, "training.weight_decay", "at least 0", self.weight_decay)
+    local_epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0

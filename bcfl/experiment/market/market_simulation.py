@@ -10,18 +10,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from flwr.app import ArrayRecord, Context, MetricRecord
+from flwr.clientapp import ClientApp
 from torch.nn.functional import cross_entropy
 
 from bcfl.core.errors import expect
 from bcfl.experiment.attacks import Attack
 from bcfl.experiment.clients.client_data import ClientData, read_client
+from bcfl.experiment.configuration import read_settings
 from bcfl.experiment.datasets.images import Images
+from bcfl.experiment.scenario import Material, Plan, Scenario
 from bcfl.experiment.seeds import derive_seed
 from bcfl.flower.handlers import to_arrays
+from bcfl.market.federation.client_app import market_app
 from bcfl.market.fusion.fused_arrays import fused_from_arrays
 from bcfl.market.models.architectures import ARCHITECTURES, shipped_architecture
 from bcfl.market.models.build import build_module, export_model
@@ -33,8 +38,8 @@ from bcfl.market.verification_set import VerificationSet
 __all__ = [
     "ContributorSettings",
     "FusionEvaluation",
+    "MarketScenario",
     "SimulatedContributor",
-    "expect_no_ballots",
     "shared_verification_set",
 ]
 
@@ -47,22 +52,12 @@ class ContributorSettings:
     """
 
     architectures: tuple[str, ...]
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
+    training: ContributorTraining
 
     def __post_init__(self) -> None:
         names = ", ".join(ARCHITECTURES)
         known = bool(self.architectures) and set(self.architectures) <= ARCHITECTURES.keys()
         expect(known, "contributor.architectures", f"a list of {names}", self.architectures)
-        self.training()
-
-    def training(self) -> ContributorTraining:
-        """As the training takes them; raises ConfigurationError where one is out of range."""
-        return ContributorTraining(
-            self.epochs, self.batch_size, self.learning_rate, self.weight_decay
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +95,7 @@ class SimulatedContributor:
             architecture,
             data.train_images,
             data.train_labels,
-            self.settings.training(),
+            self.settings.training,
             seed,
             description.limits,
         )
@@ -129,20 +124,6 @@ def shared_verification_set(
     )
 
 
-def expect_no_ballots(attack: Attack) -> None:
-    """Refuse an attack on ballots, which a marketplace has not.
-
-    Raises
-    ------
-    ConfigurationError
-        The attack lies in ratings.
-    """
-    lies = type(attack).ratings is not Attack.ratings
-    expect(
-        not lies, "attack", "one without ballots for strategy=model_fusion", type(attack).__name__
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class FusionEvaluation:
     """Flower's ``evaluate_fn``: loss and accuracy of the fused model on the central test part."""
@@ -156,3 +137,42 @@ class FusionEvaluation:
         labels = torch.from_numpy(self.images.test_labels)
         accuracy = float((logits.argmax(1) == labels).double().mean())
         return MetricRecord({"loss": float(cross_entropy(logits, labels)), "accuracy": accuracy})
+
+
+class MarketScenario(Scenario):
+    """Every client sells one model, and judges those of others."""
+
+    tells_rounds = True
+
+    def check(self, plan: Plan) -> None:
+        """Refuse what the contributors cannot do; an attack on ballots, which there are not."""
+        _contributors(plan)
+        lies = type(plan.attack).ratings is not Attack.ratings
+        expected = "one without ballots for strategy=model_fusion"
+        expect(not lies, "attack", expected, type(plan.attack).__name__)
+
+    def rounds(self, plan: Plan) -> int:
+        """One model is bought from every client."""
+        return min(plan.run.rounds, plan.run.clients)
+
+    def arguments(self, plan: Plan, material: Material) -> dict[str, Any]:
+        """What models are judged on: see :func:`shared_verification_set`."""
+        classes, seed = material.images.classes, plan.run.seed
+        return {"verification": shared_verification_set(material.verification, classes, seed)}
+
+    def evaluation(self, material: Material) -> FusionEvaluation:
+        """Of the fused model."""
+        return FusionEvaluation(material.images)
+
+    def client_app(self, plan: Plan, material: Material, folder: Path) -> ClientApp:
+        """A contributor and verifier, with the client's share of the data."""
+        contributor = SimulatedContributor(
+            folder, _contributors(plan), plan.run.seed, plan.attack, plan.malicious
+        )
+        return market_app(contributor)
+
+
+def _contributors(plan: Plan) -> ContributorSettings:
+    config = plan.config.contributor
+    training = read_settings(ContributorTraining, config, "contributor")
+    return ContributorSettings(tuple(config.architectures), training)

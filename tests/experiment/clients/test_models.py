@@ -45,11 +45,8 @@ def test_parameters_are_counted() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"kind": "rnn"},
-        {"classes": 1},
         {"shape": (1, 0, 8)},
         {"widths": ()},
-        {"widths": (8, 0)},
         {"pool": (True,)},
         {"widths": (8, 8, 8, 8), "pool": (True, True, True, True)},
     ],

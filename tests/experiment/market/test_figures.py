@@ -11,6 +11,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from bcfl.core.errors import ConfigurationError
+from bcfl.experiment.datasets.digits import load_digits
 from bcfl.experiment.market.figures import draw_fig5, draw_fig6, load_images, main, summarise
 from bcfl.experiment.market.reproduction import PARTITIONS, Plan, Trial, run_trial
 from bcfl.market.fusion.settings import FusionSettings
@@ -25,6 +26,7 @@ QUICK = Plan(
     training=ContributorTraining(epochs=2),
     fusion=FusionSettings(steps=20),
 )
+IMAGES = load_digits(1 / 3)
 TRIALS = [
     Trial("iid", 0, [8, 9], [0.9, 0.8], [0.7, 0.6], {"I": [0.70, 0.74], "II": [0.7, 0.8]}, 0.5),
     Trial("iid", 1, [9, 8], [0.7, 0.6], [0.3, 0.5], {"I": [0.60, 0.66], "II": [0.5, 0.6]}, 0.3),
@@ -68,25 +70,23 @@ def test_figure_six_shows_both_strategies_against_the_number_of_models():
 
 
 @pytest.mark.parametrize("partition", PARTITIONS)
-def test_a_trial_repeats_itself_and_depends_on_its_seed(market, partition):
-    one, same = (run_trial(market.images, partition, 0, QUICK) for _ in range(2))
+def test_a_trial_repeats_itself_and_depends_on_its_seed(partition):
+    one, same = (run_trial(IMAGES, partition, 0, QUICK) for _ in range(2))
     assert one == same
-    assert run_trial(market.images, partition, 1, QUICK) != one
-    assert sum(one.samples) <= len(market.images.train_labels)
+    assert run_trial(IMAGES, partition, 1, QUICK) != one
+    assert sum(one.samples) <= len(IMAGES.train_labels)
     assert [len(curve) for curve in one.fused.values()] == [2, 2]
 
 
-def test_the_strategies_share_everything_but_the_strategy(market):
-    one = run_trial(market.images, "iid", 0, QUICK)
-    other = run_trial(
-        market.images, "iid", 0, replace(QUICK, fusion=replace(QUICK.fusion, strategy="I"))
-    )
+def test_the_strategies_share_everything_but_the_strategy():
+    one = run_trial(IMAGES, "iid", 0, QUICK)
+    other = run_trial(IMAGES, "iid", 0, replace(QUICK, fusion=replace(QUICK.fusion, strategy="I")))
     assert one == other
 
 
-def test_an_unknown_partition_is_refused_with_the_known_ones(market):
+def test_an_unknown_partition_is_refused_with_the_known_ones():
     with pytest.raises(ConfigurationError, match="iid, dirichlet, shards; found 'even'"):
-        run_trial(market.images, "even", 0, QUICK)
+        run_trial(IMAGES, "even", 0, QUICK)
 
 
 def test_digits_stand_in_where_there_is_no_mnist(tmp_path):

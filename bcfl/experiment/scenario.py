@@ -1,0 +1,191 @@
+"""What a run builds around a strategy, hands to it, and reports of it.
+
+A strategy of Flower's own needs what :class:`Scenario` does. One that needs more names a
+scenario in its YAML, ``scenario: {_target_: …}``, which overrides what differs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import Mod
+from flwr.serverapp.strategy import Strategy
+from omegaconf import DictConfig
+
+from bcfl.core.errors import ConfigurationError, expect
+from bcfl.experiment.attacks import Attack, AttackMod
+from bcfl.experiment.attacks.mod import AttackingMember
+from bcfl.experiment.clients.central import CentralEvaluation, CentralTraining
+from bcfl.experiment.clients.client_app import Client, build_client_app
+from bcfl.experiment.clients.client_data import ClientData
+from bcfl.experiment.clients.engine import EngineSettings
+from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
+from bcfl.experiment.configuration import RunSettings, build, in_one_line, read_settings
+from bcfl.experiment.datasets.images import Images
+from bcfl.experiment.recorder import Evaluation, Recorder
+
+__all__ = ["CentralScenario", "ConsensusScenario", "Material", "Plan", "Scenario", "read_plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the configuration says, checked; nothing is loaded yet, so that errors come soon.
+
+    Parameters
+    ----------
+    config : DictConfig
+        All of it, for what a scenario alone reads.
+    run, engine, training, attack
+        What is the same for every strategy.
+    scenario : Scenario
+        The strategy's.
+    strategy : partial
+        The strategy's class, with the values of its group.
+    """
+
+    config: DictConfig
+    run: RunSettings
+    engine: EngineSettings
+    training: TrainingSettings
+    attack: Attack
+    scenario: Scenario
+    strategy: partial[Strategy]
+
+    @property
+    def malicious(self) -> frozenset[int]:
+        """The partitions that attack."""
+        return self.attack.malicious(self.run.clients)
+
+    def make_strategy(self, **more: Any) -> Strategy:
+        """The strategy, given ``more`` than its group holds.
+
+        Raises
+        ------
+        BcflError
+            As the strategy does; ConfigurationError where somebody else's refuses a value.
+        """
+        try:
+            return self.strategy(**more)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"strategy: {in_one_line(error)}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What clients and server work on."""
+
+    images: Images
+    shares: list[ClientData]
+    verification: list[ClientData]  #: the same shares, before an attack has touched them
+    model: ModelSettings
+
+
+class Scenario:
+    """Clients train, the server aggregates: any of Flower's strategies."""
+
+    #: Whether the strategy tells of its rounds, by ``on_phase`` and ``on_round``; a run counts
+    #: the traffic of one that does not.
+    tells_rounds: ClassVar[bool] = False
+    #: Whether the strategy takes ``resume``, and goes on with what is in its folder.
+    resumable: ClassVar[bool] = False
+
+    def check(self, plan: Plan) -> None:
+        """Refuse, before anything slow, what the strategy would refuse."""
+        plan.make_strategy()
+
+    def rounds(self, plan: Plan) -> int:
+        """How many rounds there will be."""
+        return plan.run.rounds
+
+    def engine(self, plan: Plan) -> EngineSettings:
+        """Where the clients run."""
+        return plan.engine
+
+    def arguments(self, plan: Plan, material: Material) -> dict[str, Any]:
+        """What the strategy is given besides the values of its group."""
+        return {}
+
+    def evaluation(self, material: Material) -> Evaluation:
+        """What measures the global model after each round."""
+        return CentralEvaluation(material.model, material.images)
+
+    def client_app(self, plan: Plan, material: Material, folder: Path) -> ClientApp:
+        """What every client runs, on the shares in ``folder``."""
+        client = Client(folder, material.model, plan.training, plan.run.seed)
+        return build_client_app(client, self.mods(plan))
+
+    def mods(self, plan: Plan) -> list[Mod]:
+        """The mods of a client, the first one outermost."""
+        return [AttackMod(plan.attack, plan.malicious, plan.run.seed)]
+
+    def strategy(
+        self, plan: Plan, material: Material, recorder: Recorder, *, resume: bool
+    ) -> Strategy:
+        """The strategy, with all that it is given."""
+        given = self.arguments(plan, material)
+        if self.tells_rounds:
+            given |= {"on_phase": recorder.on_phase, "on_round": recorder.on_round}
+        if self.resumable:
+            given["resume"] = resume
+        return plan.make_strategy(**given)
+
+
+class ConsensusScenario(Scenario):
+    """Peer consensus: members commit, and lie in their ballots where the attack says so."""
+
+    tells_rounds = True
+    resumable = True
+
+    def check(self, plan: Plan) -> None:
+        """As any; and a quorum that the clients can reach."""
+        super().check(plan)
+        quorum, clients = plan.strategy.keywords.get("quorum", 0), plan.run.clients
+        expect(quorum <= clients, "quorum", f"at most clients={clients}", quorum)
+
+    def mods(self, plan: Plan) -> list[Mod]:
+        """The member's own mod outermost: what an attack made of an update is committed."""
+        return [AttackingMember(plan.attack, plan.malicious), *super().mods(plan)]
+
+
+class CentralScenario(Scenario):
+    """All data in one place: the server trains by itself."""
+
+    def check(self, plan: Plan) -> None:
+        """Nothing: the strategy takes no values."""
+
+    def engine(self, plan: Plan) -> EngineSettings:
+        """In this process: no client takes part, and an engine would start for nothing."""
+        return EngineSettings("in_process")
+
+    def arguments(self, plan: Plan, material: Material) -> dict[str, Any]:
+        """What trains the model."""
+        train = CentralTraining(material.shares, material.model, plan.training, plan.run.seed)
+        return {"train": train}
+
+
+def read_plan(config: DictConfig) -> Plan:
+    """Check everything that can be checked before data are loaded.
+
+    Raises
+    ------
+    BcflError
+        A value is wrong.
+    """
+    asked: partial[Strategy] = build(config, "strategy", _partial_=True)
+    values = dict(asked.keywords)
+    scenario: Scenario = values.pop("scenario", None) or Scenario()
+    plan = Plan(
+        config=config,
+        run=read_settings(RunSettings, config, ""),
+        engine=read_settings(EngineSettings, config.engine, "engine"),
+        training=read_settings(TrainingSettings, config.training, "training"),
+        attack=build(config, "attack"),
+        scenario=scenario,
+        strategy=partial(asked.func, **values),
+    )
+    scenario.check(plan)
+    return plan
