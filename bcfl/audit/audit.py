@@ -47,7 +47,7 @@ class Audit:
 
     @property
     def holds(self) -> bool:
-        """Whether every round was played by the rules, as far as anybody can see."""
+        """Whether nothing was found against any round."""
         return not self.findings
 
 
@@ -116,10 +116,10 @@ def audit_evidence(evidence: Evidence) -> Audit:
             )
     findings += check_equivocations(history, evidence)
     if any(finding.culprit == CHAIN for finding in findings):
-        # whoever contradicts himself is no witness against others, save on how he came to be
+        # a chain that contradicts itself says nothing about others; how it was deployed stands
         trusted = [f for f in findings if f.culprit == CHAIN or f.kind == "deployment"]
         audit.findings = trusted
-        note("the chain's own tale does not hold together: nothing else was held against it")
+        note("the chain contradicts itself: nothing else was compared with it")
         return audit
     _compare(history, evidence, audit)
     return audit

@@ -1,4 +1,4 @@
-"""``bcfl audit RUN_DIR``: prove, or disprove, that every round was played by the rules."""
+"""``bcfl audit RUN_DIR``: whether every round of a run kept to the rules."""
 
 from __future__ import annotations
 

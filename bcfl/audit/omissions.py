@@ -1,10 +1,9 @@
 """What was signed and never reached the chain, and what the journal says of it.
 
-The coordinator can forge nothing; what it can do is leave out. Proof of that is a receipt
-that it signed while the chain has nothing of the member, or the server's own journal: it
-writes down what it has been given before it relays all of it, so that whatever stands in the
-journal above something that it relayed was there to be relayed as well. What came last may
-have come too late, and is only noted.
+The coordinator cannot forge a signature, but it can leave one out. Two things prove that: a
+receipt that it signed, where the chain has no commitment of the member; and its own journal,
+which lists what it was given in that order, so that an entry above one that it relayed could
+have been relayed as well. The last entries may have come too late: they are noted only.
 """
 
 from __future__ import annotations

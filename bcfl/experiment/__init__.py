@@ -21,22 +21,10 @@
 ``terminal``        the table that grows
 ==================  ===============================================================
 
-The names below are what ``conf/`` calls by ``_target_``, and what one derives from to add
+Public are the names that ``conf/`` calls by ``_target_``, and what one derives from to add
 another; each is imported when it is used.
 """
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "attacks": ["Attack", "Gaussian", "LabelFlip", "LyingReviewer", "NoAttack", "SignFlip"],
-        "datasets.cifar10": ["load_cifar10"],
-        "datasets.digits": ["load_digits"],
-        "datasets.images": ["Images"],
-        "datasets.mnist": ["load_mnist"],
-        "datasets.mnist_test": ["load_mnist_test"],
-        "market.market_simulation": ["MarketScenario"],
-        "scenario": ["CentralScenario", "ConsensusScenario", "Scenario"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,9 +18,17 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, TypeAdapter, ValidationError
 
 from bcfl.consensus.spec.domain import MAX_MEMBERS
+from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import BcflError, ConfigurationError
 
-__all__ = ["RunSettings", "build", "in_one_line", "read_settings", "register_resolvers"]
+__all__ = [
+    "RunSettings",
+    "build",
+    "check_run",
+    "in_one_line",
+    "read_settings",
+    "register_resolvers",
+]
 
 _ETHER_WEI = 10**18
 _Settings = TypeVar("_Settings")
@@ -93,6 +101,22 @@ def read_settings(kind: type[_Settings], config: DictConfig, group: str, **known
         raise ConfigurationError(
             f"{place}: expected {expected}; found {wrong['input']!r}"
         ) from error
+
+
+def check_run(config: DictConfig) -> None:
+    """Check the run's own knobs and the rules of peer consensus, before anything slow.
+
+    Raises
+    ------
+    ConfigurationError
+        As :func:`read_settings`; or a value that is no rule.
+    """
+    read_settings(RunSettings, config, "")
+    names = [field.name for field in fields(Rules) if field.name in config]
+    try:
+        Rules(**{name: config[name] for name in names})
+    except OmegaConfBaseException as error:
+        raise ConfigurationError(_first_line(error)) from error
 
 
 def build(config: DictConfig, group: str, **arguments: Any) -> Any:

@@ -25,20 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["client_app", "overrides_from", "server_app"]
 
-#: Run-config keys that are ``bcfl run``'s by another spelling; others are listed below.
-_KNOBS = {
-    "rounds": "rounds",
-    "seed": "seed",
-    "gamma": "gamma",
-    "kappa": "kappa",
-    "clip": "clip",
-    "dataset": "dataset",
-    "partition": "partition",
-    "strategy": "strategy",
-    "attack": "attack",
-    "transactions": "transactions",
-    "log-level": "log_level",
-}
+#: Run-config keys that say something else than the knob of ``bcfl run`` by that name.
+_OF_FLOWER = ("clients", "overrides", "run-dir")
 _NAMES = ("strategy", "dataset", "attack")  # what a result is called by
 
 client_app = ClientApp()
@@ -53,7 +41,8 @@ def overrides_from(run_config: dict[str, Any], clients: int) -> tuple[str, ...]:
     ConfigurationError
         ``overrides`` is no list of NAME=VALUE separated by spaces.
     """
-    known = [f"{name}={run_config[key]}" for key, name in _KNOBS.items() if key in run_config]
+    knobs = {key: value for key, value in run_config.items() if key not in _OF_FLOWER}
+    known = [f"{key.replace('-', '_')}={value}" for key, value in knobs.items()]
     more = str(run_config.get("overrides", "")).split()
     for override in more:
         if "=" not in override:

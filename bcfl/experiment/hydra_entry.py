@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from bcfl.core.errors import BcflError, ConfigurationError, DatasetUnavailable
-from bcfl.experiment.configuration import register_resolvers
+from bcfl.experiment.configuration import check_run, register_resolvers
 from bcfl.experiment.mistakes import explain
 from bcfl.experiment.sweep import Sweep
 
@@ -41,9 +41,6 @@ class _Jobs:
 
     def run_job(self, config: DictConfig) -> None:
         """Run one job. Its error is kept, for Hydra would print it in its own way."""
-        # torch, Flower, Ray: seconds, which whoever asks for help or a configuration is spared
-        from bcfl.experiment.run import run_experiment  # noqa: PLC0415
-
         job = HydraConfig.get()
         choices = {name: job.runtime.choices[name] for name in ("strategy", "dataset", "attack")}
         choices["overrides"] = list(job.overrides.task)
@@ -51,6 +48,10 @@ class _Jobs:
             self.sweep = self.sweep or Sweep(Path(job.sweep.dir))
             self.sweep.announce(choices["overrides"])
         try:
+            check_run(config)
+            # torch, Flower, Ray: seconds, which whoever asks for help or mistypes is spared
+            from bcfl.experiment.run import run_experiment  # noqa: PLC0415
+
             run_experiment(config, Path(config.run_dir), choices)
         except BcflError as error:
             self.errors.append(error)

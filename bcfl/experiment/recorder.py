@@ -14,9 +14,10 @@ from flwr.app import ArrayRecord, MetricRecord
 from bcfl.core.model import Arrays, model_digest
 from bcfl.experiment.clients.grids import OrderedGrid
 from bcfl.experiment.run_folder import RunFolder
+from bcfl.experiment.terminal import Terminal
 from bcfl.flower.handlers import to_arrays
 
-__all__ = ["Recorder", "Watcher", "merge_rounds"]
+__all__ = ["Recorder", "merge_rounds"]
 
 
 #: Flower's ``evaluate_fn``.
@@ -34,30 +35,20 @@ class Record(Protocol):
         """Plain JSON values, ``round`` among them."""
 
 
-class Watcher(Protocol):
-    """Whoever wants to know how far a run is."""
-
-    def phase(self, round_: int, phase: str) -> None:
-        """A phase of a round has begun."""
-
-    def measured(self, entry: dict[str, Any]) -> None:
-        """A round has ended; ``entry`` is its line of ``result.json``."""
-
-
 class Recorder:
     """Flower's ``evaluate_fn``, and peer consensus's ``on_phase`` and ``on_round``.
 
     Parameters
     ----------
     folder : RunFolder
-    watcher : Watcher
+    terminal : Terminal
     evaluation : callable
         (round, arrays) to their metrics, loss and accuracy among them.
     """
 
-    def __init__(self, folder: RunFolder, watcher: Watcher, evaluation: Evaluation) -> None:
+    def __init__(self, folder: RunFolder, terminal: Terminal, evaluation: Evaluation) -> None:
         self._folder = folder
-        self._watcher = watcher
+        self._terminal = terminal
         self._evaluation = evaluation
         self._grid: OrderedGrid | None = None
         self._since = time.monotonic()
@@ -70,7 +61,7 @@ class Recorder:
 
     def on_phase(self, round_: int, phase: str) -> None:
         """A strategy on a chain begins a phase."""
-        self._watcher.phase(round_, phase)
+        self._terminal.phase(round_, phase)
 
     def on_round(self, record: Record) -> None:
         """A round on a chain has ended; a resumed run tells all again."""
@@ -88,7 +79,7 @@ class Recorder:
         entry = {"kind": "evaluation", "round": server_round, "model": digest, **dict(metrics)}
         self._folder.append(entry)
         rounds = merge_rounds(list(self._folder.rounds))
-        self._watcher.measured(rounds[-1])
+        self._terminal.measured(rounds[-1])
         self._since = time.monotonic()
         if self._grid is not None:
             self.on_phase(server_round + 1, "train")

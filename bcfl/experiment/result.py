@@ -34,8 +34,8 @@ def make_result(
         version).
     """
     measured = [entry for entry in rounds if "accuracy" in entry]
-    played = [entry for entry in rounds if entry["round"]]
-    gas = sum(sum(entry.get("gas", {}).values()) for entry in played)
+    counted = [entry for entry in rounds if entry["round"]]
+    gas = sum(sum(entry.get("gas", {}).values()) for entry in counted)
     names = ("round", "accuracy", "loss", "model")
     return {
         "bcfl": version("bcfl"),
@@ -44,13 +44,13 @@ def make_result(
         "final": {name: measured[-1].get(name) for name in names} if measured else {},
         "totals": {
             "gas": gas,
-            "gas_per_round": round(gas / max(len({entry["round"] for entry in played}), 1)),
+            "gas_per_round": round(gas / max(len({entry["round"] for entry in counted}), 1)),
             **{
-                name: sum(entry[name] for entry in played)
+                name: sum(entry[name] for entry in counted)
                 for name in ("bytes_up", "bytes_up_dense", "bytes_down", "bytes_down_dense")
             },
         },
         "malicious": sorted(malicious),
         "wall_s": wall_s,
-        "rounds": played,
+        "rounds": counted,
     }

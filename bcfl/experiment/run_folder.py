@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from pydantic_core import to_json, to_jsonable_python
 
 from bcfl.core.errors import ConfigurationError
 from bcfl.core.model import Arrays
@@ -94,8 +95,8 @@ class RunFolder:
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write ``result.json``. Numbers that are none (NaN, infinity) become null."""
-        text = json.dumps(_finite(without_secrets(result)), indent=2, allow_nan=False)
-        self._write("result.json", text.encode() + b"\n")
+        text = to_json(without_secrets(result), indent=2, inf_nan_mode="null")
+        self._write("result.json", text + b"\n")
 
     def read_result(self) -> dict[str, Any] | None:
         """``result.json``, or None where the run has not ended."""
@@ -111,18 +112,7 @@ class RunFolder:
 
     def append(self, entry: dict[str, Any]) -> None:
         """Add a line to ``rounds.jsonl``."""
-        self.rounds.append(_finite(entry))
+        self.rounds.append(to_jsonable_python(entry, inf_nan_mode="null"))
 
     def _write(self, name: str, content: bytes) -> None:
         write_atomically(self.path / name, content)
-
-
-def _finite(value: Any) -> Any:
-    """The same JSON value with null for each float that JSON has no word for."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and value - value != 0:
-        return None
-    return value

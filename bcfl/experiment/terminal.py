@@ -22,7 +22,7 @@ _WIDTH = 120
 
 
 class Terminal:
-    """A :class:`bcfl.experiment.recorder.Watcher` that draws.
+    """The bar, the table and the summary of one run.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import typer
 
 from bcfl.chain.anvil_program import default_cache, find_anvil
 from bcfl.cluster.__main__ import main
@@ -56,7 +57,7 @@ def processes_of(folder: Path) -> list[str]:
         ),
     ],
 )
-def test_the_cluster_plays_three_rounds_passes_its_audit_and_leaves_nothing(
+def test_the_cluster_runs_three_rounds_passes_its_audit_and_leaves_nothing(
     tmp_path: Path, options: list[str]
 ) -> None:
     folder = tmp_path / "cluster"
@@ -78,5 +79,7 @@ def test_a_folder_that_holds_a_cluster_is_not_written_over(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "keys").mkdir()
-    assert main([str(tmp_path)]) == 1
+    with pytest.raises(typer.Exit) as ended:
+        main(tmp_path)
+    assert ended.value.exit_code == 1
     assert "holds a cluster's files already" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import numpy as np
 from bcfl.core.model import Arrays
 from bcfl.experiment.attacks.attack import Attack, expect_scale
 
-__all__ = ["SignFlip", "flip_sign"]
+__all__ = ["SignFlip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,7 @@ class SignFlip(Attack):
 
     def update(self, before: Arrays, after: Arrays, rng: np.random.Generator) -> Arrays:
         """Walk ``scale`` times the trained step in the opposite direction."""
-        return flip_sign(before, after, self.scale)
-
-
-def flip_sign(before: Arrays, after: Arrays, scale: float) -> Arrays:
-    """``before − scale·(after − before)``, array by array, in each array's own dtype."""
-    return {
-        key: (array - scale * (after[key] - array)).astype(array.dtype)
-        for key, array in before.items()
-    }
+        return {
+            key: (array - self.scale * (after[key] - array)).astype(array.dtype)
+            for key, array in before.items()
+        }

@@ -39,39 +39,26 @@ class CentralEvaluation:
         return MetricRecord({"loss": loss, "accuracy": accuracy})
 
 
+@dataclass(frozen=True, slots=True)
 class CentralTraining:
     """What ``bcfl.strategies.Centralised`` trains by: all clients' training images together.
 
     As many epochs a round as each client would do, so as many in total; the clients'
     validation images stay out of it, as they do where clients train.
-
-    Parameters
-    ----------
-    clients : sequence of ClientData
-    model : ModelSettings
-    training : TrainingSettings
-    seed : int
-        The run's.
     """
 
-    def __init__(
-        self,
-        clients: Sequence[ClientData],
-        model: ModelSettings,
-        training: TrainingSettings,
-        seed: int,
-    ) -> None:
-        self._images = np.concatenate([client.train_images for client in clients])
-        self._labels = np.concatenate([client.train_labels for client in clients])
-        self._model = model
-        self._training = training
-        self._seed = seed
+    clients: Sequence[ClientData]
+    model: ModelSettings
+    training: TrainingSettings
+    seed: int  #: the run's
 
     def __call__(self, server_round: int, arrays: ArrayRecord) -> tuple[ArrayRecord, MetricRecord]:
         """Train for one round."""
-        model = build_model(self._model, seed=0)
+        images = np.concatenate([client.train_images for client in self.clients])
+        labels = np.concatenate([client.train_labels for client in self.clients])
+        model = build_model(self.model, seed=0)
         load_arrays(model, arrays)
-        seed = derive_seed(self._seed, "train centrally", server_round)
-        loss = train_model(model, self._images, self._labels, self._training, seed)
-        metrics = MetricRecord({"train_loss": loss, "num-examples": len(self._labels)})
+        seed = derive_seed(self.seed, "train centrally", server_round)
+        loss = train_model(model, images, labels, self.training, seed)
+        metrics = MetricRecord({"train_loss": loss, "num-examples": len(labels)})
         return ArrayRecord(model.state_dict()), metrics

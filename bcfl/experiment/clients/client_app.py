@@ -23,7 +23,7 @@ from bcfl.experiment.seeds import derive_seed
 
 __all__ = ["SENDER_KEY", "Client", "build_client_app", "load_arrays"]
 
-#: The reply's ConfigRecord in which a simulated client says which partition it plays.
+#: The reply's ConfigRecord in which a simulated client says which partition it is.
 SENDER_KEY = "sender"
 
 

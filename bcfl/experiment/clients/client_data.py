@@ -1,7 +1,7 @@
 """One client's share of the data, as a file between who shares out and who trains.
 
 The shares are computed once, by the process that starts the run, and read by whichever
-process plays a client: that spares every worker the data set and the libraries it takes.
+process runs a client: that spares every worker the data set and the libraries it takes.
 """
 
 from __future__ import annotations

@@ -74,11 +74,7 @@ def share_out(
                 np.asarray(partitioner.load_partition(partition)["row"], np.int64)
                 for partition in range(partitioner.num_partitions)
             ]
-    except (
-        ValueError,
-        ArithmeticError,
-        LookupError,
-    ) as error:  # how partitioners say that it cannot be
+    except (ValueError, ArithmeticError, LookupError) as error:
         # how partitioners say that it cannot be done, knowingly or not
         raise ConfigurationError(
             f"partition: {len(order)} images cannot be shared out that way: {error}"

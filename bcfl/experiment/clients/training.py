@@ -67,8 +67,7 @@ def train_model(
     for _ in range(settings.local_epochs):
         total = 0.0
         order = torch.randperm(len(targets), generator=shuffler)
-        for start in range(0, len(order), settings.batch_size):
-            batch = order[start : start + settings.batch_size]
+        for batch in order.split(settings.batch_size):
             optimizer.zero_grad()
             loss = functional.cross_entropy(model(inputs[batch]), targets[batch])
             loss.backward()  # type: ignore[no-untyped-call]
@@ -86,9 +85,9 @@ def evaluate_model(
     loss, correct = 0.0, 0
     model.eval()
     with torch.inference_mode():
-        for start in range(0, len(targets), EVALUATION_BATCH):
-            part = slice(start, start + EVALUATION_BATCH)
-            logits = model(inputs[part])
-            loss += functional.cross_entropy(logits, targets[part], reduction="sum").item()
-            correct += int((logits.argmax(dim=1) == targets[part]).sum())
+        parts = zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True)
+        for x, y in parts:
+            logits = model(x)
+            loss += functional.cross_entropy(logits, y, reduction="sum").item()
+            correct += int((logits.argmax(dim=1) == y).sum())
     return loss / len(targets), correct / len(targets)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from importlib.resources import files
 from itertools import cycle, islice
-from typing import Any, Literal
+from typing import Literal
 
-from flwr_datasets.partitioner import DirichletPartitioner, IidPartitioner, ShardPartitioner
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from bcfl.core.errors import ConfigurationError
 from bcfl.experiment.clients.client_data import ClientData
-from bcfl.experiment.clients.partitions import share_out
+from bcfl.experiment.clients.partitions import Partitioner, share_out
 from bcfl.experiment.datasets.images import Images
 from bcfl.experiment.seeds import derive_seed
 from bcfl.market.fusion.fused_model import FusedModel, outputs_for_task
@@ -135,24 +137,13 @@ def _own_accuracy(model: TrainedModel, share: ClientData) -> float:
     return float((outputs.predictions == share.validation_labels).mean())
 
 
-def _partitioner(name: str, seed: int, plan: Plan) -> Any:
-    match name:
-        case "iid":
-            return IidPartitioner(plan.contributors)
-        case "dirichlet":
-            return DirichletPartitioner(
-                plan.contributors,
-                "label",
-                alpha=0.5,
-                min_partition_size=10,
-                self_balancing=True,
-                seed=seed,
-            )
-        case "shards":
-            return ShardPartitioner(
-                plan.contributors, "label", num_shards_per_partition=2, seed=seed
-            )
-        case _:
-            raise ConfigurationError(
-                f"partition: expected one of {', '.join(PARTITIONS)}; found {name!r}"
-            )
+def _partitioner(name: str, seed: int, plan: Plan) -> Partitioner:
+    """As ``bcfl run partition=…`` has it."""
+    if name not in PARTITIONS:
+        raise ConfigurationError(
+            f"partition: expected one of {', '.join(PARTITIONS)}; found {name!r}"
+        )
+    values = OmegaConf.create(files("bcfl.conf").joinpath(f"partition/{name}.yaml").read_text())
+    config = OmegaConf.merge({"clients": plan.contributors, "seed": seed}, values)
+    partitioner: Partitioner = instantiate(config.partitioner)
+    return partitioner
