@@ -66,10 +66,7 @@ class _Jobs:
             self.sweep.show()
         elif self.errors:
             complain(self.errors[0])
-        if not self.errors:
-            return 0
-        mistaken = isinstance(self.errors[0], (ConfigurationError, DatasetUnavailable))
-        return MISTAKEN if mistaken else FAILED
+        return exit_status(self.errors[0]) if self.errors else 0
 
 
 def run_with_hydra(arguments: Sequence[str]) -> int:
@@ -88,6 +85,11 @@ def run_with_hydra(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         _interrupt()
     return jobs.conclude()
+
+
+def exit_status(error: BcflError) -> int:
+    """2 where whoever started the run can put it right, 1 where the run failed."""
+    return MISTAKEN if isinstance(error, (ConfigurationError, DatasetUnavailable)) else FAILED
 
 
 def complain(error: Exception) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bcfl.core.errors import BcflError, ConfigurationError, DatasetUnavailable
+from bcfl.core.errors import BcflError
 from bcfl.experiment.configuration import register_resolvers
-from bcfl.experiment.hydra_entry import FAILED, MISTAKEN, complain
+from bcfl.experiment.hydra_entry import complain, exit_status
 from bcfl.experiment.run import run_experiment
 from bcfl.experiment.run_folder import RunFolder
 
@@ -19,10 +19,7 @@ def resume_run(folder: Path) -> int:
     try:
         config, choices = RunFolder(folder).read_config()
         run_experiment(config, folder, choices, resume=True)
-    except (ConfigurationError, DatasetUnavailable) as error:
-        complain(error)
-        return MISTAKEN
     except BcflError as error:
         complain(error)
-        return FAILED
+        return exit_status(error)
     return 0

@@ -33,27 +33,15 @@ __all__ = ["CentralScenario", "ConsensusScenario", "Material", "Plan", "Scenario
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the configuration says, checked; nothing is loaded yet, so that errors come soon.
+    """What the configuration says, checked; nothing is loaded yet, so that errors come soon."""
 
-    Parameters
-    ----------
-    config : DictConfig
-        All of it, for what a scenario alone reads.
-    run, engine, training, attack
-        What is the same for every strategy.
-    scenario : Scenario
-        The strategy's.
-    strategy : partial
-        The strategy's class, with the values of its group.
-    """
-
-    config: DictConfig
+    config: DictConfig  #: all of it, for what a scenario alone reads
     run: RunSettings
     engine: EngineSettings
     training: TrainingSettings
     attack: Attack
     scenario: Scenario
-    strategy: partial[Strategy]
+    strategy: partial[Strategy]  #: the strategy's class, with the values of its group
 
     @property
     def malicious(self) -> frozenset[int]:

@@ -33,14 +33,7 @@ _ATTEMPTS_TO_START = 3
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """Which engine, and how much of the machine it may use.
-
-    Parameters
-    ----------
-    kind : {"ray", "in_process"}
-    cpus : int, optional
-        Worker processes of ``ray``; by default as many as this process may use CPUs.
-    """
+    """Which engine, and how many worker processes it may have: see ``conf/engine``."""
 
     kind: Literal["ray", "in_process"]
     cpus: Annotated[int, Field(ge=1)] | None = None

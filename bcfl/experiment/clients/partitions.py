@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import Any, Protocol
 
 import numpy as np
 from datasets import Dataset
+from flwr_datasets.partitioner import Partitioner
 from numpy.typing import NDArray
 
 from bcfl.core.errors import ConfigurationError, expect
@@ -20,20 +20,7 @@ from bcfl.experiment.clients.client_data import ClientData
 from bcfl.experiment.datasets.images import Images
 from bcfl.experiment.seeds import derive_seed
 
-__all__ = ["Partitioner", "poison", "share_out"]
-
-
-class Partitioner(Protocol):
-    """What flwr-datasets' partitioners have in common."""
-
-    dataset: Any
-
-    @property
-    def num_partitions(self) -> int:
-        """Number of clients."""
-
-    def load_partition(self, partition_id: int) -> Any:
-        """The rows of one client."""
+__all__ = ["poison", "share_out"]
 
 
 def share_out(

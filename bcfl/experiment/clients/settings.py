@@ -18,7 +18,7 @@ __all__ = ["ModelSettings", "TrainingSettings"]
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """Which network to build, for which images.
+    """Which network to build (see ``conf/model``), for which images.
 
     Parameters
     ----------
@@ -28,13 +28,7 @@ class ModelSettings:
     shape : (int, int, int)
         Channels, height and width of an image.
     classes : int
-        Number of labels, at least 2.
-    widths : tuple of int
-        Channels of each convolution block, or units of each hidden layer.
-    pool : tuple of bool
-        Per convolution block, whether max-pooling halves height and width after it.
-    group_norm : bool
-        Whether each convolution is followed by GroupNorm.
+        Number of labels.
     """
 
     kind: Literal["cnn", "mlp", "logistic"]
@@ -64,21 +58,7 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """How one client trains in one round: plain SGD with momentum, begun afresh each round.
-
-    Parameters
-    ----------
-    local_epochs : int
-        Passes over the client's own training images, at least 1.
-    batch_size : int
-        Images a step, at least 1; the last batch of a pass may be smaller.
-    learning_rate : float
-        Step size, positive.
-    momentum : float
-        In [0, 1).
-    weight_decay : float
-        L2 penalty, at least 0.
-    """
+    """How one client trains in one round, by SGD with momentum: see ``conf/training``."""
 
     local_epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
