@@ -14,15 +14,14 @@ CHANGES = {
         ("app = ClientApp()", "app = ClientApp(mods=[peer_consensus_mod])"),
         (
             "from flwr.clientapp import ClientApp",
-            "from flwr.clientapp import ClientApp\n"
-            "from bcfl.consensus.member.mod import peer_consensus_mod",
+            "from flwr.clientapp import ClientApp\nfrom bcfl import peer_consensus_mod",
         ),
     ),
     "server_app.py": (
         ("strategy = FedAvg(", "strategy = PeerConsensus("),
         (
             "from flwr.serverapp.strategy import FedAvg",
-            "from bcfl.strategies import PeerConsensus",
+            "from bcfl import PeerConsensus",
         ),
     ),
 }

@@ -20,10 +20,9 @@ from flwr.serverapp.strategy import (
     Strategy,
 )
 
-from bcfl.consensus.member.mod import peer_consensus_mod
+from bcfl import PeerConsensus, peer_consensus_mod
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.flower.grid import InProcessGrid
-from bcfl.strategies import PeerConsensus
 from tests import toy
 
 CLIENTS = 3

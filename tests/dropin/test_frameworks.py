@@ -11,11 +11,10 @@ from flwr.app import ArrayRecord
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
 
-from bcfl.consensus.member.mod import peer_consensus_mod
+from bcfl import PeerConsensus, peer_consensus_mod
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import ModelError
 from bcfl.flower.grid import InProcessGrid
-from bcfl.strategies import PeerConsensus
 from tests.dropin import frameworks
 from tests.dropin.frameworks import FRAMEWORKS
 

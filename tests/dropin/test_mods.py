@@ -12,12 +12,11 @@ from flwr.app import ConfigRecord, Context, Message
 from flwr.clientapp import ClientApp
 from flwr.clientapp.mod import LocalDpMod, arrays_size_mod, fixedclipping_mod, message_size_mod
 
-from bcfl.consensus.member.mod import peer_consensus_mod
+from bcfl import PeerConsensus, peer_consensus_mod
 from bcfl.consensus.spec.codec import blob_size
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import NobodyLeft
 from bcfl.flower.grid import InProcessGrid
-from bcfl.strategies import PeerConsensus
 from tests import toy
 
 CLIENTS = 3

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
+from bcfl import PeerConsensus, peer_consensus_mod
 from bcfl.chain.anvil import AnvilChain
 from bcfl.chain.anvil_program import default_cache, find_anvil
-from bcfl.consensus.member.mod import peer_consensus_mod
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import LedgerError, NobodyLeft
 from bcfl.flower.grid import InProcessGrid
-from bcfl.strategies import PeerConsensus
 from tests import toy
 
 CLIENTS = 3

@@ -6,7 +6,7 @@ import task
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from bcfl.consensus.member.mod import peer_consensus_mod
+from bcfl import peer_consensus_mod
 
 app = ClientApp(mods=[peer_consensus_mod])
 

@@ -9,8 +9,8 @@ import task
 from flwr.app import ArrayRecord, Context
 from flwr.serverapp import Grid, ServerApp
 
-from bcfl.chain.anvil import RpcChain
-from bcfl.strategies import PeerConsensus
+from bcfl import PeerConsensus
+from bcfl.chain import RpcChain
 
 app = ServerApp()
 
