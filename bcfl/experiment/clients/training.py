@@ -67,7 +67,7 @@ def train_model(
     for _ in range(settings.local_epochs):
         total = 0.0
         order = torch.randperm(len(targets), generator=shuffler)
-        for batch in order.split(settings.batch_size):
+        for batch in torch.split(order, settings.batch_size):
             optimizer.zero_grad()
             loss = functional.cross_entropy(model(inputs[batch]), targets[batch])
             loss.backward()  # type: ignore[no-untyped-call]
@@ -85,8 +85,8 @@ def evaluate_model(
     loss, correct = 0.0, 0
     model.eval()
     with torch.inference_mode():
-        parts = zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True)
-        for x, y in parts:
+        parts = (torch.split(each, EVALUATION_BATCH) for each in (inputs, targets))
+        for x, y in zip(*parts, strict=True):
             logits = model(x)
             loss += functional.cross_entropy(logits, y, reduction="sum").item()
             correct += int((logits.argmax(dim=1) == y).sum())
