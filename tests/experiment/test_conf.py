@@ -208,14 +208,14 @@ def test_every_knob_says_what_it_means(option: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["gamma=abc"], "gamma is a number; found 'abc'"),
+        (["gamma=abc"], "gamma: expected a number; found 'abc'"),
         (["clients=true"], "clients: expected a valid integer; found True"),
         (["clients=1"], "clients: expected greater than or equal to 2; found 1"),
         (["clients=129"], "clients: expected less than or equal to 128; found 129"),
         (["rounds=0"], "rounds: expected greater than or equal to 1; found 0"),
         (["seed=-1"], "seed: expected greater than or equal to 0; found -1"),
         (["quorum=11"], "quorum: expected at most clients=10; found 11"),
-        (["metric=3"], "metric is None, or the name of a metric; found 3"),
+        (["metric=3"], "metric: expected None, or the name of a metric; found 3"),
         (["log_level=LOUD"], "log_level: expected 'DEBUG', 'INFO', 'WARNING'"),
     ],
 )
