@@ -2,16 +2,17 @@
 
 =====================  ============================================================
 ``chain``              a chain that is started, connected to, stopped
-``node_chain``         a node that is there already, at a URL
+``node_chain``         a node that is there already
 ``anvil``,             a node that is started here
 ``anvil_program``
 ``embedded``           a chain in this process, journalled to disk
-``connection``         calls, transactions, events; alone imports web3
+``connection``         calls, transactions, events
 ``contract``           one contract, with its errors as Python's
 ``delivery``,          sending a transaction until it is mined, once
 ``sender``
-``json_rpc``,          what a node is asked, how often, and what it may answer
-``node``
+``provider``,          web3's way to a node: over HTTP, bounded and repeated, or
+``json_rpc``           by a ``Web3`` of the user's own
+``node``               what a node is asked, and what it may answer
 ``event``              what a contract says
 =====================  ============================================================
 """

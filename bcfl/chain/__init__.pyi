@@ -1,5 +1,6 @@
-from .anvil import AnvilChain, RpcChain
+from .anvil import AnvilChain
 from .embedded.chain import EmbeddedChain
+from .node_chain import RpcChain
 
 __all__ = [
     "AnvilChain",

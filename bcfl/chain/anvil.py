@@ -1,4 +1,4 @@
-"""Chains in real time: an anvil of our own, and a node that somebody else runs."""
+"""A real node, anvil, started and stopped with the run."""
 
 from __future__ import annotations
 
@@ -13,17 +13,13 @@ from bcfl.chain.chain import Chain, wait_for_time
 from bcfl.core.errors import LedgerError, NodeUnreachable
 from bcfl.keys.accounts import Account, derive_account
 
-__all__ = ["AnvilChain", "NodeChain", "RpcChain"]
+__all__ = ["AnvilChain"]
 
 _RICHES_WEI: Final = 10**24
 _GAS_LIMIT: Final = 60_000_000
 _START_TRIES: Final = 3
 _START_TIMEOUT_S: Final = 30.0
 _START_POLL_S: Final = 0.05
-#: A wrong URL should be an answer, not a wait.
-_FIRST_CONTACT_S: Final = 3.0
-#: Ethereum's slots take 12 s.
-_GRACE_S: Final = 15.0
 
 
 class AnvilChain(Chain):
@@ -145,112 +141,6 @@ class AnvilChain(Chain):
             for account in (self._coordinator, self._faucet):
                 if connection.balance(account.address) == 0:
                     connection.request("anvil_setBalance", account.address, hex(_RICHES_WEI))
-
-
-class NodeChain(Chain):
-    """A node that runs elsewhere, and an account that pays there.
-
-    Parameters
-    ----------
-    url : str
-        The node's JSON-RPC over HTTP.
-    account : Account
-        Who deploys, and pays.
-    sleep, clock : callable
-        Seconds to wait, and the seconds since 1970; exchanged in tests.
-
-    Raises
-    ------
-    NodeUnreachable
-        From ``start``: no node answers.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        account: Account,
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._url = url
-        self._coordinator = account
-        self._sleep = sleep
-        self._clock = clock
-
-    @property
-    def url(self) -> str:
-        """Where the node answers."""
-        return self._url
-
-    @property
-    def coordinator(self) -> Account:
-        """The account that pays."""
-        return self._coordinator
-
-    def start(self) -> None:
-        """Ask the node for its chain, once, so that a wrong URL is found out first."""
-        with self.connect(
-            retry_s=_FIRST_CONTACT_S, sleep=self._sleep, clock=self._clock
-        ) as connection:
-            _ = connection.chain_id
-
-    def stop(self) -> None:
-        """Leave the node alone: it is not ours."""
-
-    def wait_until(self, timestamp: int) -> None:
-        """Wait in real time; see ``Chain.wait_until``.
-
-        Where no block comes by itself, the coordinator sends itself nothing, for 21,000 gas.
-        """
-        with self.connect(self._coordinator) as connection:
-            wait_for_time(
-                connection.now,
-                timestamp,
-                nudge=lambda: _discard(connection.transfer(self._coordinator.address, 0)),
-                grace_s=_GRACE_S,
-                sleep=self._sleep,
-                clock=self._clock,
-            )
-
-
-class RpcChain(NodeChain):
-    """A node that runs elsewhere, and the key file of who pays there.
-
-    Parameters
-    ----------
-    url : str
-        The node's JSON-RPC over HTTP.
-    key_file : Path
-        The coordinator's encrypted key.
-    password : str, optional
-        Left out: from the environment, see ``Account.from_key_file``.
-    sleep, clock : callable
-        As ``NodeChain``'s.
-
-    Raises
-    ------
-    AccountError
-        The key file, or its password, cannot be used.
-    NodeUnreachable
-        From ``start``: no node answers.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        key_file: Path,
-        password: str | None = None,
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        account = Account.from_key_file(key_file, password)
-        super().__init__(url, account, sleep=sleep, clock=clock)
-
-
-def _discard(_: object) -> None:
-    return None
 
 
 def _free_port() -> int:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from platformdirs import user_cache_path
+
 from bcfl.core.errors import LedgerError
 
 __all__ = ["AnvilProcess", "default_cache", "find_anvil"]
@@ -33,9 +35,8 @@ exit "$status"
 
 
 def default_cache() -> Path:
-    """``$XDG_CACHE_HOME/bcfl/anvil``, by default in ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "bcfl" / "anvil"
+    """``anvil`` in the user's cache folder of bcfl: on Linux ``~/.cache/bcfl/anvil``."""
+    return user_cache_path("bcfl") / "anvil"
 
 
 def find_anvil(cache: Path) -> Path:

@@ -1,8 +1,8 @@
 """Ethereum through a node's JSON-RPC: calls, signed transactions, events.
 
-The only file of bcfl that imports web3, which knows contracts and their ABI. The way to the
-node and back is ``json_rpc``'s, its plain answers are ``node``'s, and what becomes of a
-transaction is ``transactions``'. Whatever a node answers, callers see ``LedgerError`` only.
+web3 knows contracts and their ABI. The way to the node and back is ``provider``'s, its plain
+answers are ``node``'s, and what becomes of a transaction is ``delivery``'s. Whatever a node
+answers, callers see ``LedgerError`` only.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any, Final, Self
 
 from hexbytes import HexBytes
 from web3 import Web3
-from web3.providers import BaseProvider
 
 from bcfl.chain.contract import Contract, Log, believing
 from bcfl.chain.delivery import Delivery, revert_reason
 from bcfl.chain.event import Transaction
 from bcfl.chain.json_rpc import JsonRpc
 from bcfl.chain.node import Node, RawLog, Receipt
+from bcfl.chain.provider import NodeProvider, UserProvider
 from bcfl.chain.sender import Sender
 from bcfl.contracts import Artifact
 from bcfl.core.errors import (
@@ -48,8 +48,9 @@ class Connection:
 
     Parameters
     ----------
-    url : str
-        The node's JSON-RPC over HTTP.
+    url : str or web3.Web3
+        The node's JSON-RPC over HTTP, or a ``Web3`` of the user's own, whose provider bounds and
+        repeats requests instead of ``timeout_s`` and ``max_reply_bytes``.
     signer : Wallet, optional
         Signs transactions, here and not in the node. Left out: read only.
     timeout_s, retry_s, max_reply_bytes, sleep, clock
@@ -60,7 +61,7 @@ class Connection:
 
     def __init__(
         self,
-        url: str,
+        url: str | Web3,
         signer: Wallet | None = None,
         *,
         timeout_s: float = 10.0,
@@ -70,22 +71,27 @@ class Connection:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.url = url
+        #: where the node is, in words for messages
+        self.url = url if isinstance(url, str) else f"the {type(url.provider).__name__} given"
         self.signer = signer
-        self._rpc = JsonRpc(
-            url,
-            timeout_s=timeout_s,
-            retry_s=retry_s,
-            max_reply_bytes=max_reply_bytes,
-            sleep=sleep,
-            clock=clock,
-        )
+        self._rpc: NodeProvider
+        if isinstance(url, str):
+            self._rpc = JsonRpc(
+                url,
+                timeout_s=timeout_s,
+                retry_s=retry_s,
+                max_reply_bytes=max_reply_bytes,
+                sleep=sleep,
+                clock=clock,
+            )
+        else:
+            self._rpc = UserProvider(url)
         self._node = Node(self._rpc)
         self._delivery = Delivery(
             self._node, retry_s=retry_s, mining_s=mining_s, sleep=sleep, clock=clock
         )
         # no middleware: what it would look after (fees, gas, names) is not web3's here
-        self._web3 = Web3(_Provider(self._rpc), middleware=[])
+        self._web3 = Web3(self._rpc, middleware=[])
 
     @property
     def address(self) -> str:
@@ -257,20 +263,6 @@ class Connection:
         for block in {log.block for log in logs} - times.keys():
             times[block] = self._node.head(block).timestamp
         return [contract.decode(log, times[log.block]) for log in logs]
-
-
-class _Provider(BaseProvider):
-    """Hands web3's requests to ``JsonRpc``, whose errors pass through web3 untouched."""
-
-    #: EIP-3668 lets a contract name URLs that its caller then fetches. Not from here.
-    global_ccip_read_enabled = False
-
-    def __init__(self, rpc: JsonRpc) -> None:
-        super().__init__()
-        self._rpc = rpc
-
-    def make_request(self, method: Any, params: Any) -> Any:
-        return {"jsonrpc": "2.0", "id": 0, "result": self._rpc.request(method, params)}
 
 
 def _mined(receipt: Receipt) -> Transaction:

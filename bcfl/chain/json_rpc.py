@@ -21,6 +21,7 @@ import tenacity
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from bcfl.chain.provider import NodeProvider
 from bcfl.core.errors import (
     ConfigurationError,
     LedgerError,
@@ -39,6 +40,8 @@ _CHUNK_BYTES: Final = 64 * 1024
 _PASSING_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 #: JSON-RPC's "limit exceeded" (EIP-1474): hosted nodes use it where others answer HTTP 429.
 _LIMIT_EXCEEDED: Final = -32005
+#: One attempt: only who signed the transaction knows what a second one is.
+_SEND: Final = "eth_sendRawTransaction"
 
 
 class ReplyTooLong(ReplyMalformed):
@@ -53,7 +56,7 @@ class _PassingError(Exception):
         self.error = error
 
 
-class JsonRpc:
+class JsonRpc(NodeProvider):
     """A node's JSON-RPC interface. Safe to share between threads.
 
     Parameters
@@ -85,6 +88,7 @@ class JsonRpc:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__()
         host = _host(url)
         self.url = url
         self.retry_s = retry_s
@@ -104,8 +108,8 @@ class JsonRpc:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=32))
 
-    def request(self, method: str, params: Any, *, retry: bool = True) -> Any:
-        """What the node answers to ``method``.
+    def request(self, method: str, params: Any) -> Any:
+        """What the node answers to ``method``; all but ``eth_sendRawTransaction`` are repeated.
 
         Parameters
         ----------
@@ -113,8 +117,6 @@ class JsonRpc:
             Such as ``eth_getCode``.
         params : sequence
             JSON-serialisable.
-        retry : bool
-            Whether a passing failure is tried again.
 
         Raises
         ------
@@ -130,7 +132,7 @@ class JsonRpc:
             retry=tenacity.retry_if_exception_type(_PassingError),
             wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=5.0, jitter=0.2),
             stop=lambda state: (
-                not retry or self.clock() - start + state.upcoming_sleep > self.retry_s
+                method == _SEND or self.clock() - start + state.upcoming_sleep > self.retry_s
             ),
             sleep=self.sleep,
             before_sleep=lambda state: logger.warning(

@@ -15,7 +15,8 @@ from typing import Any, Final
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from bcfl.chain.json_rpc import JsonRpc, ReplyTooLong
+from bcfl.chain.json_rpc import ReplyTooLong
+from bcfl.chain.provider import NodeProvider
 from bcfl.core.errors import NodeRefused, ReplyMalformed
 
 __all__ = ["Head", "Node", "RawLog", "Receipt", "transaction_number"]
@@ -65,7 +66,7 @@ class Receipt:
 class Node:
     """Typed reads, and the one write, of a node's JSON-RPC interface."""
 
-    def __init__(self, rpc: JsonRpc) -> None:
+    def __init__(self, rpc: NodeProvider) -> None:
         self.rpc = rpc
         self._longest_span: int | None = None  # blocks that one query of logs may cover
 
@@ -114,8 +115,8 @@ class Node:
         return _data(self.rpc.request("eth_call", [fields, hex(block)]), "a call's result")
 
     def send(self, raw: bytes) -> None:
-        """Hand over signed bytes: one attempt, because only the caller knows what a second is."""
-        sent = self.rpc.request("eth_sendRawTransaction", ["0x" + raw.hex()], retry=False)
+        """Hand over signed bytes, once."""
+        sent = self.rpc.request("eth_sendRawTransaction", ["0x" + raw.hex()])
         if sent != transaction_number(raw):
             raise ReplyMalformed("eth_sendRawTransaction: the node names another transaction")
 
@@ -169,7 +170,7 @@ class Node:
         self, address: str, topics: Sequence[bytes], first: int, last: int
     ) -> tuple[RawLog, ...]:
         query = {
-            "address": address,
+            "address": [address],
             "topics": [["0x" + topic.hex() for topic in topics]],
             "fromBlock": hex(first),
             "toBlock": hex(last),

@@ -46,9 +46,7 @@ _KEY_FILE_TROUBLE = (
 
 
 class Account:
-    """An account whose private key is held in memory.
-
-    Implements ``Signer``, ``Wallet`` and ``Reader`` of ``bcfl.keys.signer``.
+    """An account whose private key is held in memory: signer, wallet and reader.
 
     Parameters
     ----------

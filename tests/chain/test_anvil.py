@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from bcfl.chain.anvil import AnvilChain, RpcChain
+from bcfl.chain.anvil import AnvilChain
 from bcfl.chain.anvil_program import default_cache, find_anvil
 from bcfl.chain.chain import wait_for_time
 from bcfl.chain.connection import Connection
 from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.chain.node_chain import RpcChain
 from bcfl.core.errors import (
     AccountError,
     ContractReverted,

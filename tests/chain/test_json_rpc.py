@@ -38,10 +38,13 @@ def test_nobody_at_the_url_is_said_with_the_url():
 
 def test_without_a_budget_there_is_one_attempt():
     with RawServer(lambda body: None) as server:
-        for rpc, retry in ((JsonRpc(server.url, retry_s=0), True), (JsonRpc(server.url), False)):
+        for rpc, method in (
+            (JsonRpc(server.url, retry_s=0), "eth_x"),
+            (JsonRpc(server.url), "eth_sendRawTransaction"),
+        ):
             server.requests.clear()
             with pytest.raises(NodeUnreachable):
-                rpc.request("eth_x", [], retry=retry)
+                rpc.request(method, [])
             assert len(server.requests) == 1
 
 

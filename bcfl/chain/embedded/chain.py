@@ -35,7 +35,7 @@ class EmbeddedChain(Chain):
     Parameters
     ----------
     journal : Path, optional
-        Where blocks are kept (see ``embedded_journal``). A journal that exists is replayed and
+        Where blocks are kept (see ``journal``). A journal that exists is replayed and
         gone on with; a torn last line, which nobody was promised, is cut off. Left out: the
         chain is gone with its process.
     seed : int

@@ -18,7 +18,7 @@ from typing import TypeAlias
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from bcfl.chain.anvil import NodeChain
+from bcfl.chain.node_chain import NodeChain
 from bcfl.core.errors import ConfigurationError, ProtocolError
 from bcfl.flower.identity import refuse_development_key, signer_from
 from bcfl.keys.accounts import Account

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bcfl.chain.anvil import RpcChain
 from bcfl.chain.chain import Chain
 from bcfl.chain.connection import Connection
+from bcfl.chain.node_chain import RpcChain
 from bcfl.core.errors import ConfigurationError
 from bcfl.keys.accounts import Account
 from bcfl.market.contract.ledger import MarketLedger
