@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bcfl.cli.market import market
+from bcfl.cli.signer import signer
 from bcfl.cli.stake import stake
 
 __all__ = ["app", "main"]
@@ -23,6 +24,7 @@ app = typer.Typer(
 
 app.add_typer(market, name="market")
 app.add_typer(stake, name="stake")
+app.command()(signer)
 
 
 @app.callback()

@@ -11,6 +11,7 @@ __all__ = [
     "ArtifactError",
     "AuditError",
     "BcflError",
+    "BeyondAllowance",
     "BlobError",
     "BlobMissing",
     "CodecError",
@@ -30,8 +31,12 @@ __all__ = [
     "ProgramFailed",
     "ProtocolError",
     "ReplyMalformed",
+    "RoundNotOpen",
     "RoundVoid",
     "SealError",
+    "SignedAlready",
+    "SignerRefused",
+    "SignerUnreachable",
     "StoreUnreachable",
     "TransactionLost",
     "TransactionUnknown",
@@ -171,6 +176,26 @@ class ContractReverted(LedgerError):
 
 class AccountError(LedgerError):
     """A key file, or its password, cannot be used, or the account cannot pay."""
+
+
+class SignerUnreachable(AccountError):
+    """No signer answered at the address that the node's configuration names."""
+
+
+class SignerRefused(AccountError):
+    """The member's signer does not sign this."""
+
+
+class SignedAlready(SignerRefused):
+    """The signer has signed another message of this kind for this round, and signs one only."""
+
+
+class RoundNotOpen(SignerRefused):
+    """The signer's own node says that the round does not take this now."""
+
+
+class BeyondAllowance(SignerRefused):
+    """A payment is none that the signer's owner allowed, or above what was allowed."""
 
 
 class ArtifactError(LedgerError):

@@ -1,12 +1,14 @@
 """Who somebody is, and what only they can sign or read.
 
-===============  ==================================================================
-``accounts``     Ethereum accounts, key files, signatures
-``signer``       whoever can sign
-``public_keys``  the public keys of a task's members, kept
-``sealing``      encryption to Ethereum keys, and secrets shared among several
-``envelope``     the bytes of what is sealed
-===============  ==================================================================
+=================  ================================================================
+``accounts``       Ethereum accounts, key files, signatures
+``signer``         whoever can sign
+``signer_client``  a signer in another process of the member's own
+``signer_wire``    what is said to it, and what it answers
+``public_keys``    the public keys of a task's members, kept
+``sealing``        encryption to Ethereum keys, and secrets shared among several
+``envelope``       the bytes of what is sealed
+=================  ================================================================
 """
 
 import lazy_loader

@@ -19,7 +19,7 @@ from eth_utils.address import is_address, is_checksum_address, to_checksum_addre
 from eth_utils.exceptions import ValidationError
 
 from bcfl.core.errors import AccountError, ProtocolError
-from bcfl.keys.envelope import derive
+from bcfl.keys.envelope import derive, open_slot
 from bcfl.keys.sealing import open_sealed, open_share, public_key_of
 
 __all__ = ["DEVELOPMENT_CHAINS", "Account", "checksummed", "derive_account", "recover", "signed_by"]
@@ -137,6 +137,10 @@ class Account:
     def open_share(self, share: bytes) -> bytes:
         """The 32 bytes that a share seals to this account; see ``bcfl.keys.sealing``."""
         return open_share(share, self._key)
+
+    def open_slot(self, slot: bytes) -> bytes:
+        """The 32 bytes in one slot of a sealed blob; for ``bcfl.keys.sealing.open_sealed_with``."""
+        return open_slot(slot, self._key)
 
     def derive_secret(self, purpose: bytes) -> bytes:
         """32 bytes that nobody else can compute, the same every time for one purpose.

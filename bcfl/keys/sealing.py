@@ -32,7 +32,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 from eth_utils.crypto import keccak
@@ -60,6 +60,7 @@ __all__ = [
     "decrypt_model",
     "encrypt_model",
     "open_sealed",
+    "open_sealed_with",
     "open_share",
     "public_key_of",
     "seal_for",
@@ -131,14 +132,30 @@ def open_sealed(sealed: bytes, private_key: bytes) -> bytes:
         If the container is malformed or was changed, or does not hold what it says; or if the
         private key is none.
     """
-    name = _name(compressed_key(public_key_of(private_key)))
+    public_key = public_key_of(private_key)
+    return open_sealed_with(sealed, public_key, lambda slot: open_slot(slot, private_key))
+
+
+def open_sealed_with(sealed: bytes, public_key: bytes, opener: Callable[[bytes], bytes]) -> bytes:
+    """As :func:`open_sealed`, where the private key is elsewhere.
+
+    Parameters
+    ----------
+    sealed : bytes
+        The container.
+    public_key : bytes
+        Of one of its readers: 33 bytes, 65, or Ethereum's 64.
+    opener : callable
+        Gives the 32 bytes that a slot of 93 seals to this reader; may raise SealError.
+    """
+    name = _name(compressed_key(public_key))
     entries = _entries(sealed)
     if name not in entries:
         raise NotAReader(
             f"this blob is sealed to {len(entries)} readers, and this key is none of them; "
             "was this account a member when the blob was sealed?"
         )
-    content_key = open_slot(entries[name], private_key)
+    content_key = opener(entries[name])
     digest = sealed[_FIXED_BYTES - _DIGEST_BYTES : _FIXED_BYTES]
     return open_body(content_key, sealed, _FIXED_BYTES + len(entries) * _ENTRY_BYTES, digest)
 
