@@ -15,13 +15,16 @@ from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.member.task import attach
 from bcfl.consensus.records import EnrolOrder, EnrolReply
 from bcfl.core.errors import BcflError, ConfigurationError
-from bcfl.flower.identity import KEY_FILE, refuse_development_key
+from bcfl.flower.identity import (
+    MOST_STAKE_WEI,
+    SIGNER,
+    has_own_key,
+    refuse_development_key,
+)
 from bcfl.keys.accounts import DEVELOPMENT_CHAINS
 from bcfl.keys.signer import Wallet
 
 __all__ = ["MOST_STAKE_WEI", "enrol"]
-
-MOST_STAKE_WEI = "bcfl-stake-wei"
 
 
 def enrol(order: EnrolOrder, context: Context, signer: Wallet, *, simulated: bool) -> EnrolReply:
@@ -52,8 +55,9 @@ def _expect_allowed(ledger: Ledger, context: Context) -> None:
         The node's owner has not allowed a deposit, or less than this one.
     """
     most = context.node_config.get(MOST_STAKE_WEI)
-    keyless = KEY_FILE not in context.node_config
-    if most is None and keyless and ledger.domain.chain_id in DEVELOPMENT_CHAINS:
+    if SIGNER in context.node_config:
+        return  # which has its own limit
+    if most is None and not has_own_key(context) and ledger.domain.chain_id in DEVELOPMENT_CHAINS:
         return
     if most is None or ledger.stake > int(str(most)):
         allowed = "none" if most is None else f"up to {most} wei"

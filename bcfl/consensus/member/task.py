@@ -19,6 +19,7 @@ from bcfl.consensus.records import EnrolOrder, ReviewOrder, RoundOrder
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import ProtocolError
 from bcfl.core.strict_json import parse_json
+from bcfl.flower.identity import CONTRACT, RPC_URL, own_contract, rpc_url_of
 from bcfl.keys.signer import Reader, Signer, Wallet
 from bcfl.store.blob_store import LocatingStore
 
@@ -30,15 +31,12 @@ __all__ = [
     "store_from",
 ]
 
-RPC_URL = "bcfl-rpc-url"
-CONTRACT = "bcfl-contract"  #: in a node's configuration, and in its state
-
 
 def _expect_pinned(contract: str, context: Context) -> None:
     """Raise ProtocolError where the node is a member of another contract, or told to be."""
-    configured = context.node_config.get(CONTRACT)
+    configured = own_contract(context)
     known = context.state.config_records.get(CONTRACT)
-    expected = str(configured) if configured else str(known["address"]) if known else contract
+    expected = configured if configured else str(known["address"]) if known else contract
     if contract != expected:
         raise ProtocolError(f"this node is a member of {expected}; the server named {contract}")
 
@@ -57,7 +55,7 @@ def attach(
         The chain cannot be read, or the contract is not bcfl's.
     """
     _expect_pinned(order.contract, context)
-    url = str(context.node_config.get(RPC_URL, order.rpc_url))
+    url = rpc_url_of(context, order.rpc_url)
     ledger = _attach(url, order.contract, order.rules, signer)
     try:
         rules = Rules(**parse_json(order.rules.encode()))

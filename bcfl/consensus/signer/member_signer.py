@@ -119,7 +119,10 @@ class MemberSigner:
         """
         message = read_message(self._domain_for(sent), sent)
         if message.contract:
-            self._claim(message, self._task(message.contract))
+            task = self._task(message.contract)
+            if task.domain.contract != message.contract:  # settled on by another request just now
+                raise SignerRefused(f"this signer is for {task.domain.contract}")
+            self._claim(message, task)
         return self._account.sign(message.full_message)
 
     def pay(self, request: Pay) -> bytes:

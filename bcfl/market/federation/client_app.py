@@ -20,7 +20,7 @@ from flwr.clientapp import ClientApp
 
 from bcfl.chain.node_chain import NodeChain
 from bcfl.core.errors import ConfigurationError, ProtocolError
-from bcfl.flower.identity import refuse_development_key, signer_from
+from bcfl.flower.identity import account_from, refuse_development_key
 from bcfl.keys.accounts import Account
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.federation.records import Contribution, Introduction, Order, TurnReply
@@ -72,7 +72,7 @@ def market_app(train: TrainModel) -> ClientApp:
 def _act(order: Order, context: Context) -> Introduction | TurnReply:
     if order.action == "meet":
         partition = int(context.node_config.get("partition-id", -1))
-        return Introduction(signer_from(context, order.seed).address, partition)
+        return Introduction(account_from(context, order.seed).address, partition)
     node = _node(order, context)
     match order.action:
         case "register":
@@ -96,7 +96,7 @@ class _Node:
 
 
 def _node(order: Order, context: Context) -> _Node:
-    account = signer_from(context, order.seed)
+    account = account_from(context, order.seed)
     refuse_development_key(context, order.chain_id)
     folder = context.node_config.get(FOLDER, order.folder)
     store = context.node_config.get(STORE, order.store)
