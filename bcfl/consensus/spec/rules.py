@@ -19,7 +19,7 @@ from bcfl.consensus.spec.domain import MAX_MEMBERS
 from bcfl.core.errors import ConfigurationError, expect
 from bcfl.core.model import IntegerArrays
 
-__all__ = ["Ballots", "RuleOptions", "Rules"]
+__all__ = ["LEAST_WINDOW_S", "Ballots", "RuleOptions", "Rules"]
 
 Ballots: TypeAlias = Literal["open", "sealed"]
 _PARTS_PER_MILLION = 1_000_000
@@ -29,7 +29,13 @@ _CHOICES = {
     "integer_arrays": get_args(IntegerArrays),
     "ballots": get_args(Ballots),
 }
-_MOST = {"quorum": MAX_MEMBERS, "commit_window_s": 2**32, "ballot_window_s": 2**32}
+#: The contract's: for how long commitments, and ballots, are taken at least.
+LEAST_WINDOW_S = 30
+_RANGES = {
+    "quorum": (1, MAX_MEMBERS),
+    "commit_window_s": (LEAST_WINDOW_S, 2**32),
+    "ballot_window_s": (LEAST_WINDOW_S, 2**32),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +60,8 @@ class Rules:
     quorum : int
         Commitments, and ballots, below which a round is void.
     commit_window_s, ballot_window_s : int
-        Seconds, chain time, for which commitments, and ballots, are taken at most; at most
-        2**32, the contract's own bound.
+        Seconds, chain time, for which commitments, and ballots, are taken at most; 30 to
+        2**32, the contract's own bounds.
     inner : str
         Name of the strategy that aggregates the winners instead of ``combine``; empty for none.
 
@@ -93,10 +99,11 @@ class Rules:
         for name, choices in _CHOICES.items():
             found = getattr(self, name)
             expect(found in choices, name, f"one of {choices}", repr(found))
-        for name, most in _MOST.items():
+        for name, (least, most) in _RANGES.items():
             found = getattr(self, name)
             whole = isinstance(found, int) and not isinstance(found, bool)
-            expect(whole and 1 <= found <= most, name, f"a whole number, 1 to {most}", repr(found))
+            inside = whole and least <= found <= most
+            expect(inside, name, f"a whole number, {least} to {most}", repr(found))
         inner = self.inner
         expect(isinstance(inner, str), "inner", "the name of a strategy, or empty", repr(inner))
 
