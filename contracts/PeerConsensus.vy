@@ -27,10 +27,11 @@
      withdraw             creditor          any              any
 
      The coordinator can leave a signed commitment or ballot out (its author can then send it
-     directly), and it alone names the digest of the new model. It can forge nothing.
+     directly, within windows of a least length), and it alone names the digest of the new
+     model. It can forge nothing. What is wrong in a batch is passed over, with an event.
 
-     Read on in `peer_round`, `peer_commitments`, `peer_ballots`, `borda`, `peer_outcome`,
-     `selection`, `peer_members`.
+     Read on in `peer_round`, `peer_commitments`, `peer_ballots`, `borda`, `refusals`,
+     `peer_outcome`, `selection`, `peer_members`.
 """
 
 import lanes
@@ -53,7 +54,6 @@ initializes: peer_commitments[
     membership := membership,
     peer_round := peer_round,
     peer_terms := peer_terms,
-    pull_payments := pull_payments,
     typed_data := typed_data,
 ]
 initializes: peer_ballots[
@@ -105,8 +105,9 @@ def __init__(
     @param rules_ Digest of the rules that the chain does not enforce. Kept, and no more.
     @param kappa_ppm_ Share of the committed whose deltas win, in parts per million.
     @param quorum_ Fewest commitments, and fewest ballots, of a round that counts.
-    @param commit_window_s_ For how long commitments are taken at most.
-    @param ballot_window_s_ For how long ballots are, and where they are sealed, seals before.
+    @param commit_window_s_ For how long commitments are taken at most; at least 30 seconds.
+    @param ballot_window_s_ For how long ballots are, and where they are sealed, seals before;
+           at least 30 seconds.
     @param sealed_ballots_ Whether ballots are promised by hash before they are shown.
     @param stake_ What a member deposits, in wei. 0: the coordinator says who is a member.
     """
@@ -121,9 +122,9 @@ def __init__(
     )
     typed_data.__init__()
     if stake_ == 0:
-        assert len(members_) >= 2, "peer consensus: fewer than 2 members"
+        assert len(members_) >= 2, "consensus: fewer than 2 members"
     else:
-        assert len(members_) == 0, "peer consensus: with a stake, members join by themselves"
+        assert len(members_) == 0, "consensus: with a stake, members join by themselves"
     for account: address in members_:
         membership._join(account)
     peer_round.model = genesis

@@ -7,7 +7,8 @@ import are named in snake_case. ``python -m bcfl.contracts.build`` compiles, and
 =============================  ==========================================================
 ``PeerConsensus``, ``peer_*``  system A: rounds, commitments, ballots, winners
 ``borda``                      its scoring rule: the points of one ballot
-``selection``                  its winners: the best by points, among equals by digest
+``selection``                  its winners: the best by points, among equals by lot
+``refusals``                   why something does not count, and is passed over
 ``lanes``                      sixteen 15-bit counters in a word, added and compared at once
 ``membership``                 who is a member, and under which index
 ``ModelMarketplace``,          system B: tasks, submissions, verification, payment

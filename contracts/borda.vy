@@ -11,18 +11,27 @@
      value (4, big-endian). It is checked and not sorted. With m members, position p (from 1)
      is worth m - p points; equal values share the mean of their positions' points; all is
      doubled, so that it stays integer: a tie at the positions a..b gives 2 m - (a + b) each.
+     Of the c who committed, those whom a ballot with r entries does not rate, its author
+     aside, are tied at its last places, r + 1 to c - 1: leaving off is no worse than ranking
+     last.
+
+     Behind the entries may stand one word more: the set of those whose delta never came in
+     its upper half, the set of those whose bytes were no delta in its lower half. Where there
+     are none the word is left out, so that a ballot has one encoding.
 
      Six entries are read at a time, as the lanes of 40 bits at the top of a word: members in
      the upper 8 bits of a lane, values in the lower 32. One subtraction compares six pairs.
 """
 
 import lanes
+import refusals
 
 # Nobody rates itself, so that 127 members are left to rate.
 MAX_ENTRIES: constant(uint256) = lanes.CAPACITY - 1
 _ENTRY_BYTES: constant(uint256) = 5
-MAX_BYTES: constant(uint256) = MAX_ENTRIES * _ENTRY_BYTES
-_CHUNKS: constant(uint256) = (MAX_BYTES + 29) // 30
+# And, so that whatever a client can write is refused with a reason and reverts nothing, one.
+MAX_BYTES: constant(uint256) = (MAX_ENTRIES + 1) * _ENTRY_BYTES + 32
+_CHUNKS: constant(uint256) = (MAX_ENTRIES * _ENTRY_BYTES + 29) // 30
 
 # In each lane of 40 bits: the lowest bit, the highest bit, the value.
 _UNITS: constant(uint256) = 2**16 * ((2**240 - 1) // (2**40 - 1))
@@ -34,25 +43,51 @@ _PADDING: constant(bytes32) = (
 )
 
 
+# What a ballot says of whom.
+struct Said:
+    reason: uint256
+    rated: uint256
+    missing: uint256
+
+
 @internal
 @pure
 def _counted(
-    tally: uint256[lanes.WORDS], words: uint256, entries: Bytes[MAX_BYTES], size: uint256
-) -> (uint256[lanes.WORDS], uint256):
+    tally: uint256[lanes.WORDS],
+    words: uint256,
+    ballot: Bytes[MAX_BYTES],
+    size: uint256,
+    others: uint256,
+) -> (uint256[lanes.WORDS], Said):
     """
     @notice Checks a ballot and adds its points to a tally.
     @param tally Doubled points, in lanes.
     @param words How many words of it the lanes of all who may be rated fill.
-    @param entries The ballot. Whether those rated may be rated is the caller's to check.
+    @param ballot The entries, and the sets if there are any.
     @param size m, the number of members. A ballot has fewer entries.
-    @return The new tally; and the set of those rated, as a bit field.
+    @param others Whom it may rate: who committed, without its author. Fewer than m.
+    @return The new tally; why the ballot does not count, if it does not, and then the tally is
+            of no meaning; who is rated and who missing, as bit fields.
     """
-    length: uint256 = len(entries)
+    said: Said = empty(Said)
+    length: uint256 = len(ballot)
+    sets: uint256 = 0
+    if length % _ENTRY_BYTES == 2 and length >= 32:
+        length = unsafe_sub(length, 32)
+        sets = extract32(ballot, length, output_type=uint256)
+        if sets == 0:
+            said.reason = refusals.UNRATED
     count: uint256 = length // _ENTRY_BYTES
-    assert unsafe_mul(count, _ENTRY_BYTES) == length, "borda: entries have 5 bytes each"
-    assert count < size, "borda: more entries than other members"
+    if unsafe_mul(count, _ENTRY_BYTES) != length:
+        said.reason = refusals.LENGTH
+    elif count >= size:
+        said.reason = refusals.TOO_MANY
+    if said.reason != refusals.GOOD:
+        return tally, said
 
-    padded: Bytes[MAX_BYTES + 32] = concat(entries, _PADDING)
+    padded: Bytes[MAX_BYTES + 32] = concat(ballot, _PADDING)
+    if sets != 0:
+        padded = concat(slice(ballot, 0, length), _PADDING)
     # One word more than there are members, for what the padding gets.
     row: uint256[lanes.WORDS + 1] = empty(uint256[lanes.WORDS + 1])
     # Bit p: the value at position p, from 0, equals the one before it.
@@ -74,8 +109,12 @@ def _counted(
         values: uint256 = six & _VALUES
         falls: uint256 = unsafe_sub(before | (values >> 40) | _TOPS, values)
         if unsafe_sub(falls, _UNITS) & ~six & present != present:
-            assert six & present == 0, "borda: members are 0 to 127"
-            assert falls & present == present, "borda: values are not in descending order"
+            if six & present != 0:
+                said.reason = refusals.STRANGER
+                break
+            if falls & present != present:
+                said.reason = refusals.ORDER
+                break
             equal: uint256 = ~unsafe_sub(falls, _UNITS) & present
             ties |= (
                 (equal >> 255)
@@ -114,11 +153,29 @@ def _counted(
         # Every position is worth something, so that whoever has points was rated.
         lane = unsafe_add(lane, lanes.FLAGS - lanes.ONES) & lanes.FLAGS
         rated |= lanes._gather(lane) << (word << 4)
-    # A member that appears twice, or has no lane in these words, makes them fewer.
-    assert lanes._count(rated) == count, "borda: rates someone twice, or someone unknown"
-    if ties != 0:
-        sums = self._shared(sums, padded, count, ties)
-    return sums, rated
+    said.rated = rated
+    said.missing = sets >> lanes.CAPACITY
+    unrated: uint256 = others ^ rated
+    named: uint256 = said.missing | (sets & (2**lanes.CAPACITY - 1))
+    if said.reason != refusals.GOOD:
+        pass
+    elif lanes._count(rated) != count:
+        # A member that appears twice, or has no lane in these words, makes them fewer.
+        said.reason = refusals.TWICE
+    elif rated & ~others != 0:
+        said.reason = refusals.STRANGER
+    elif named & ~unrated != 0 or said.missing & sets != 0:
+        said.reason = refusals.UNRATED
+    else:
+        if ties != 0:
+            sums = self._shared(sums, padded, count, ties)
+        if unrated != 0:
+            # Tied at the places r + 1 to c - 1: 2 m - (r + 1 + c - 1) each.
+            each: uint256 = unsafe_sub(
+                unsafe_mul(size, 2), unsafe_add(unsafe_add(count, lanes._count(others)), 1)
+            )
+            sums = lanes._raised(sums, words, unrated, each)
+    return sums, said
 
 
 @internal

@@ -49,6 +49,21 @@ def _gather(flags: uint256) -> uint256:
 
 @internal
 @pure
+def _raised(
+    counters: uint256[WORDS], words: uint256, field: uint256, step: uint256
+) -> uint256[WORDS]:
+    """
+    @notice Adds `step` to the counter of every bit of `field`.
+    """
+    sums: uint256[WORDS] = counters
+    for word: uint256 in range(words, bound=WORDS):
+        ones: uint256 = self._spread(field >> (word << 4)) >> 15
+        sums[word] = unsafe_add(sums[word], unsafe_mul(ones, step))
+    return sums
+
+
+@internal
+@pure
 def _count(field: uint256) -> uint256:
     """
     @notice How many of the lowest 128 bits of `field` are set.

@@ -3,8 +3,9 @@
 @title Membership
 @license Apache-2.0
 @notice Who is a member, by whose leave, and at what stake.
-@dev Members are counted from 0 to at most 127. An index is given once and never to another
-     account; whoever comes back gets the old one; whoever was barred does not come back.
+@dev Members are counted from 0 to at most 127. Whoever comes back gets the old index, unless
+     all 128 seats were given and somebody else has come to that one; whoever was barred does
+     not come back. So the events, in their order, say whose an index was, and when.
      Sets of members are bit fields of 128 bits. `roll` and `barred` use the lower half of
      their word; the upper half belongs to the importer, which has more sets to keep and
      pays for words, not for bits.
@@ -34,11 +35,13 @@ _ECHO: constant(Bytes[11]) = x"600b380380600b5f395ff3"
 _TAIL: constant(Bytes[12]) = x"000000000000000000000000"
 MAX_ROSTER: constant(uint256) = 20 * lanes.CAPACITY + 12
 
-# The members there were ever; those from 0 to `_count` - 1 are meant.
+# Who has each seat, or had it last; those from 0 to `_count` - 1 are meant.
 _accounts: address[lanes.CAPACITY]
 _count: uint256
-# One more than the index, 0 for strangers.
+# One more than the index; 0 for strangers.
 _seats: HashMap[address, uint256]
+# Of `_seats`: an equivocator whose seat is another's now.
+_BANNED: constant(uint256) = max_value(uint256)
 # Lower half: who is a member now. Upper half: the importer's (who is expected).
 roll: uint256
 # Lower half: who was proven a cheat. Upper half: the importer's (who has won).
@@ -54,18 +57,35 @@ def _join(account: address) -> uint256:
     """
     assert account != empty(address), "membership: the zero address cannot sign"
     seat: uint256 = self._seats[account]
+    assert seat != _BANNED, "membership: an equivocator does not come back"
     if seat == 0:
-        assert self._count < lanes.CAPACITY, "membership: there are 128 seats"
-        self._accounts[self._count] = account
-        seat = unsafe_add(self._count, 1)
+        seat = unsafe_add(self._empty_seat(), 1)
+        self._accounts[unsafe_sub(seat, 1)] = account
         self._seats[account] = seat
-        self._count = seat
     member: uint256 = unsafe_sub(seat, 1)
     bit: uint256 = 1 << member
     assert self.roll & bit == 0, "membership: a member already"
     assert self.barred & bit == 0, "membership: an equivocator does not come back"
     self.roll |= bit
     log MemberJoined(member=member, account=account)
+    return member
+
+
+@internal
+def _empty_seat() -> uint256:
+    """
+    @notice A seat for somebody new: one that nobody had yet, else the first whose member left.
+    """
+    if self._count < lanes.CAPACITY:
+        self._count = unsafe_add(self._count, 1)
+        return unsafe_sub(self._count, 1)
+    left: uint256 = ~self.roll & SET
+    assert left != 0, "membership: there are 128 seats"
+    # The lowest bit, alone; one less has as many bits as its index says.
+    bit: uint256 = left & unsafe_add(~left, 1)
+    member: uint256 = lanes._count(unsafe_sub(bit, 1))
+    self._seats[self._accounts[member]] = _BANNED if self.barred & bit != 0 else 0
+    self.barred &= ~bit
     return member
 
 
@@ -86,10 +106,10 @@ def _leave(member: uint256) -> address:
 @view
 def _seat(account: address) -> uint256:
     """
-    @notice The index of an account that is or was a member.
+    @notice The index of an account that is or was a member, and has its seat still.
     """
     seat: uint256 = self._seats[account]
-    assert seat != 0, "membership: not a member"
+    assert seat != 0 and seat != _BANNED, "membership: not a member"
     return unsafe_sub(seat, 1)
 
 
@@ -97,7 +117,7 @@ def _seat(account: address) -> uint256:
 @view
 def _account(member: uint256) -> address:
     """
-    @notice The account that is or was member `member`.
+    @notice The account that is member `member`, or was it last.
     """
     assert member < self._count, "membership: not a member"
     return self._accounts[member]
@@ -119,10 +139,19 @@ def _write_roster():
 @view
 def _read_roster() -> Bytes[MAX_ROSTER]:
     """
-    @notice All accounts, 20 bytes each by index, and 12 bytes of nothing. So the account of
-            `member` is extract32(roster, 20 * member, output_type=uint256) >> 96.
+    @notice All accounts, 20 bytes each by index, and 12 bytes of nothing.
     """
     return raw_call(self._roster, b"", max_outsize=MAX_ROSTER, is_static_call=True)
+
+
+@internal
+@pure
+def _is(roster: Bytes[MAX_ROSTER], member: uint256, account: address) -> bool:
+    """
+    @notice Whether this is the account of that member, who must be in the roster.
+    """
+    word: uint256 = extract32(roster, unsafe_mul(member, 20), output_type=uint256)
+    return convert(account, uint256) == word >> 96
 
 
 @internal
@@ -138,7 +167,7 @@ def _everybody() -> DynArray[address, lanes.CAPACITY]:
 @view
 def members() -> DynArray[address, lanes.CAPACITY]:
     """
-    @notice Every account that was ever a member, by index. `active` says who is one now.
+    @notice Who has each index, or had it last. `active` says who is a member now.
     """
     return self._everybody()
 
@@ -156,6 +185,7 @@ def active() -> uint256:
 @view
 def member_of(account: address) -> uint256:
     """
-    @notice The index of an account that is or was a member; reverts for a stranger.
+    @notice The index of an account that is or was a member; reverts for a stranger, and for
+            one whose seat another has taken.
     """
     return self._seat(account)

@@ -11,6 +11,7 @@ import lanes
 import membership
 import peer_round
 import peer_terms
+import refusals
 import typed_data
 
 uses: membership
@@ -28,7 +29,7 @@ struct SignedSeal:
 
 
 # A ballot. Where ballots are open, signed as `Ballot(uint64 round,bytes entries)`. Where they
-# are sealed, `r_or_salt` is the salt and `vs` is 0. Entries: see `borda`.
+# are sealed, `r_or_salt` is the salt and `vs` is 0. Entries, and sets behind them: see `borda`.
 struct CastBallot:
     member: uint256
     r_or_salt: uint256
@@ -48,6 +49,25 @@ event BallotCast:
     entries: Bytes[borda.MAX_BYTES]
 
 
+# A reviewer who missed more than a quarter of the others: the ballot gives no points and is
+# none of the quorum's, and says who is missing.
+event Abstained:
+    round: indexed(uint256)
+    member: indexed(uint256)
+    missing: uint256
+
+
+# The ballots of a round, as far as they are counted.
+struct Count:
+    header: uint256
+    committed: uint256
+    words: uint256
+    size: uint256
+    tally: uint256[lanes.WORDS]
+    unrated: uint256[lanes.WORDS]
+    abstained: uint256
+
+
 _SEAL_TYPE: constant(bytes32) = keccak256("Seal(uint64 round,bytes32 seal)")
 _BALLOT_TYPE: constant(bytes32) = keccak256("Ballot(uint64 round,bytes entries)")
 
@@ -60,7 +80,8 @@ _seals: bytes32[lanes.CAPACITY]
 @external
 def seal(round: uint256, batch: DynArray[SignedSeal, lanes.CAPACITY]):
     """
-    @notice Relays seals of ballots. Whoever has sealed already is passed over.
+    @notice Relays seals of ballots. Whoever has sealed already is passed over; so is what is
+            wrong, with `Refused`.
     @param round The current round.
     @param batch keccak256(entries, salt) of each ballot. The last byte of the salt is the
            member's index, so that nobody can use the seal of another.
@@ -72,14 +93,19 @@ def seal(round: uint256, batch: DynArray[SignedSeal, lanes.CAPACITY]):
     sealers: uint256 = peer_round._sealers(header)
     for one: SignedSeal in batch:
         bit: uint256 = 1 << one.member
-        assert committed & bit != 0, "peer consensus: has not committed"
         if sealers & bit != 0:
             continue
-        structure: bytes32 = keccak256(abi_encode(_SEAL_TYPE, round, one.seal))
-        signer: address = typed_data._signer(domain, structure, one.r, one.vs)
-        assert convert(signer, uint256) == extract32(
-            roster, unsafe_mul(one.member, 20), output_type=uint256
-        ) >> 96, "peer consensus: signed by someone else"
+        reason: uint256 = refusals.GOOD
+        if committed & bit == 0:
+            reason = refusals.NOT_COMMITTED
+        else:
+            structure: bytes32 = keccak256(abi_encode(_SEAL_TYPE, round, one.seal))
+            signer: address = typed_data._signer(domain, structure, one.r, one.vs)
+            if not membership._is(roster, one.member, signer):
+                reason = refusals.SIGNATURE
+        if reason != refusals.GOOD:
+            log refusals.Refused(round=round, member=one.member, reason=reason)
+            continue
         sealers |= bit
         self._seals[one.member] = one.seal
         log Sealed(round=round, member=one.member, seal=one.seal)
@@ -97,8 +123,8 @@ def seal_direct(round: uint256, seal: bytes32):
     member: uint256 = membership._seat(msg.sender)
     bit: uint256 = 1 << member
     sealers: uint256 = peer_round._sealers(header)
-    assert header & bit != 0, "peer consensus: has not committed"
-    assert sealers & bit == 0, "peer consensus: has sealed already"
+    assert header & bit != 0, "consensus: has not committed"
+    assert sealers & bit == 0, "consensus: has sealed already"
     self._seals[member] = seal
     peer_round._write_sealers(round, sealers | bit)
     log Sealed(round=round, member=member, seal=seal)
@@ -107,42 +133,38 @@ def seal_direct(round: uint256, seal: bytes32):
 @external
 def cast_ballots(round: uint256, batch: DynArray[CastBallot, BALLOT_BATCH]):
     """
-    @notice Relays ballots and counts them. Whoever has voted already is passed over.
+    @notice Relays ballots and counts them. Whoever has voted or abstained already is passed
+            over; so is what is wrong, with `Refused`.
     @param round The current round.
     @param batch Ballots, signed, or revealed where they were sealed.
     """
-    header: uint256 = peer_round.header
-    committed: uint256 = header & membership.SET
-    words: uint256 = peer_round._words(committed)
-    tally: uint256[lanes.WORDS] = peer_round._read_tally(header, words)
-    voted: uint256 = peer_round._voters(tally, words)
-    peer_round._check_phase(header, round, voted, peer_round.BALLOT)
-    size: uint256 = peer_round._size(header)
+    count: Count = self._begun(round)
     domain: bytes32 = typed_data._domain()
     roster: Bytes[membership.MAX_ROSTER] = membership._read_roster()
+    done: uint256 = peer_round._voters(count.tally, count.words)
     for one: CastBallot in batch:
         bit: uint256 = 1 << one.member
-        assert committed & bit != 0, "peer consensus: has not committed"
-        if voted & bit != 0:
+        if done & bit != 0:
             continue
-        if peer_terms.sealed_ballots:
-            self._check_seal(header, one.member, one.entries, one.r_or_salt)
+        reason: uint256 = refusals.GOOD
+        if count.committed & bit == 0:
+            reason = refusals.NOT_COMMITTED
+        elif peer_terms.sealed_ballots:
+            reason = self._seal_fault(count.header, one.member, one.entries, one.r_or_salt)
         else:
             structure: bytes32 = keccak256(
                 abi_encode(_BALLOT_TYPE, round, keccak256(one.entries))
             )
             signer: address = typed_data._signer(domain, structure, one.r_or_salt, one.vs)
-            assert convert(signer, uint256) == extract32(
-                roster, unsafe_mul(one.member, 20), output_type=uint256
-            ) >> 96, "peer consensus: signed by someone else"
-        rated: uint256 = 0
-        tally, rated = borda._counted(tally, words, one.entries, size)
-        assert rated & bit == 0, "peer consensus: nobody rates itself"
-        assert rated & ~committed == 0, "peer consensus: rates someone who has not committed"
-        voted |= bit
-        tally[one.member >> 4] |= peer_round.FLAG << ((one.member & 15) << 4)
-        log BallotCast(round=round, member=one.member, entries=one.entries)
-    peer_round._write_tally(header, tally, words)
+            if not membership._is(roster, one.member, signer):
+                reason = refusals.SIGNATURE
+        if reason == refusals.GOOD:
+            count, reason = self._with(count, round, one.member, one.entries)
+        if reason != refusals.GOOD:
+            log refusals.Refused(round=round, member=one.member, reason=reason)
+            continue
+        done |= bit
+    self._keep(count)
 
 
 @external
@@ -153,37 +175,94 @@ def cast_ballot_direct(round: uint256, entries: Bytes[borda.MAX_BYTES], salt: by
     @param entries See `borda`.
     @param salt Where ballots are sealed, what it was sealed with; else of no meaning.
     """
-    header: uint256 = peer_round.header
-    committed: uint256 = header & membership.SET
-    words: uint256 = peer_round._words(committed)
-    tally: uint256[lanes.WORDS] = peer_round._read_tally(header, words)
-    voted: uint256 = peer_round._voters(tally, words)
-    peer_round._check_phase(header, round, voted, peer_round.BALLOT)
+    count: Count = self._begun(round)
     member: uint256 = membership._seat(msg.sender)
     bit: uint256 = 1 << member
-    assert committed & bit != 0, "peer consensus: has not committed"
-    assert voted & bit == 0, "peer consensus: has voted already"
-    if peer_terms.sealed_ballots:
-        self._check_seal(header, member, entries, convert(salt, uint256))
-    rated: uint256 = 0
-    tally, rated = borda._counted(tally, words, entries, peer_round._size(header))
-    assert rated & bit == 0, "peer consensus: nobody rates itself"
-    assert rated & ~committed == 0, "peer consensus: rates someone who has not committed"
-    tally[member >> 4] |= peer_round.FLAG << ((member & 15) << 4)
-    peer_round._write_tally(header, tally, words)
-    log BallotCast(round=round, member=member, entries=entries)
+    assert (
+        peer_round._voters(count.tally, count.words) & bit == 0
+    ), "consensus: has voted already"
+    reason: uint256 = refusals.GOOD
+    if count.committed & bit == 0:
+        reason = refusals.NOT_COMMITTED
+    elif peer_terms.sealed_ballots:
+        reason = self._seal_fault(count.header, member, entries, convert(salt, uint256))
+    if reason == refusals.GOOD:
+        count, reason = self._with(count, round, member, entries)
+    refusals._expect_none(reason)
+    self._keep(count)
 
 
 @internal
 @view
-def _check_seal(
+def _begun(round: uint256) -> Count:
+    """
+    @notice What was counted before; reverts if no ballots are taken.
+    """
+    header: uint256 = peer_round.header
+    committed: uint256 = header & membership.SET
+    words: uint256 = peer_round._words(committed)
+    tally: uint256[lanes.WORDS] = peer_round._read_tally(header, words)
+    peer_round._check_phase(header, round, peer_round._voters(tally, words), peer_round.BALLOT)
+    return Count(
+        header=header,
+        committed=committed,
+        words=words,
+        size=peer_round._size(header),
+        tally=tally,
+        unrated=peer_round._read_unrated(header, words),
+        abstained=peer_round._abstainers(header),
+    )
+
+
+@internal
+def _with(
+    before: Count, round: uint256, member: uint256, entries: Bytes[borda.MAX_BYTES]
+) -> (Count, uint256):
+    """
+    @notice Counts one ballot more, or says why it does not count.
+    """
+    count: Count = before
+    others: uint256 = count.committed ^ (1 << member)
+    sums: uint256[lanes.WORDS] = empty(uint256[lanes.WORDS])
+    said: borda.Said = empty(borda.Said)
+    sums, said = borda._counted(count.tally, count.words, entries, count.size, others)
+    if said.reason != refusals.GOOD:
+        return count, said.reason
+    if said.missing != 0 and lanes._count(said.missing) > lanes._count(others) // 4:
+        count.abstained |= 1 << member
+        log Abstained(round=round, member=member, missing=said.missing)
+    else:
+        count.tally = sums
+        if said.rated != others:
+            count.header |= peer_round.UNEVEN
+            count.unrated = lanes._raised(count.unrated, count.words, others ^ said.rated, 1)
+        log BallotCast(round=round, member=member, entries=entries)
+    count.tally[member >> 4] |= peer_round.FLAG << ((member & 15) << 4)
+    return count, refusals.GOOD
+
+
+@internal
+def _keep(count: Count):
+    if count.abstained != 0:
+        count.header |= peer_round.ABSTAINED
+        peer_round._abstained = count.abstained
+    if count.header & peer_round.UNEVEN != 0:
+        peer_round._write_unrated(count.unrated, count.words)
+    peer_round._write_tally(count.header, count.tally, count.words)
+
+
+@internal
+@view
+def _seal_fault(
     header: uint256, member: uint256, entries: Bytes[borda.MAX_BYTES], salt: uint256
-):
+) -> uint256:
     """
-    @notice Reverts unless this is the ballot that the member has sealed.
+    @notice Why this is not the ballot that the member has sealed; 0 if it is.
     """
-    assert (peer_round._sealers(header) >> member) & 1 != 0, "peer consensus: has not sealed"
-    assert salt & 255 == member, "peer consensus: the salt does not end in the member's index"
-    assert (
-        keccak256(concat(entries, convert(salt, bytes32))) == self._seals[member]
-    ), "peer consensus: not what was sealed"
+    if (peer_round._sealers(header) >> member) & 1 == 0:
+        return refusals.NOT_SEALED
+    if salt & 255 != member:
+        return refusals.SALT
+    if keccak256(concat(entries, convert(salt, bytes32))) != self._seals[member]:
+        return refusals.NOT_THE_SEALED
+    return refusals.GOOD

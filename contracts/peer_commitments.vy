@@ -9,14 +9,13 @@ import lanes
 import membership
 import peer_round
 import peer_terms
-import pull_payments
+import refusals
 import selection
 import typed_data
 
 uses: membership
 uses: peer_round
 uses: peer_terms
-uses: pull_payments
 uses: typed_data
 
 
@@ -57,6 +56,9 @@ _TYPE: constant(bytes32) = keccak256(
     "Commitment(uint64 round,bytes32 base,bytes32 digest,uint64 timestamp)"
 )
 
+# An account without a key, as is the custom.
+_NOBODY: constant(address) = 0x000000000000000000000000000000000000dEaD
+
 # Hash chain of (member, digest), in the order in which they were committed.
 _chain: bytes32
 
@@ -65,37 +67,39 @@ _chain: bytes32
 def commit(round: uint256, batch: DynArray[SignedCommitment, lanes.CAPACITY]):
     """
     @notice Relays commitments. Whoever has committed already is passed over, so that a direct
-            commitment cannot block a batch; anything else that is wrong reverts.
+            commitment cannot block a batch; so is what is wrong, with `Refused`.
     @param round The current round.
     @param batch Commitments, at most one of which counts for each member.
     """
-    header: uint256 = peer_round._in_phase(round, peer_round.COMMIT)
+    before: uint256 = peer_round._in_phase(round, peer_round.COMMIT)
+    header: uint256 = before
     base: bytes32 = peer_round.model
     domain: bytes32 = typed_data._domain()
     roster: Bytes[membership.MAX_ROSTER] = membership._read_roster()
     roll: uint256 = membership.roll
-    active: uint256 = roll & membership.SET
     opened_at: uint256 = peer_round._opened_at(header)
     head: bytes32 = self._head(header)
     for one: SignedCommitment in batch:
-        bit: uint256 = 1 << one.member
-        assert active & bit != 0, "peer consensus: not an active member"
+        bit: uint256 = (1 << one.member) & membership.SET
         if header & bit != 0:
             continue
-        structure: bytes32 = keccak256(
-            abi_encode(_TYPE, round, base, one.digest, one.timestamp)
-        )
-        signer: address = typed_data._signer(domain, structure, one.r, one.vs)
-        # Not a call to `membership`, which would copy the roster for each.
-        assert convert(signer, uint256) == extract32(
-            roster, unsafe_mul(one.member, 20), output_type=uint256
-        ) >> 96, "peer consensus: signed by someone else"
-        assert one.timestamp >= opened_at, "peer consensus: signed before the round"
-        assert one.timestamp <= block.timestamp, "peer consensus: signed in the future"
+        reason: uint256 = self._fault(roll, bit, one.timestamp, opened_at)
+        if reason == refusals.GOOD:
+            structure: bytes32 = keccak256(
+                abi_encode(_TYPE, round, base, one.digest, one.timestamp)
+            )
+            signer: address = typed_data._signer(domain, structure, one.r, one.vs)
+            if not membership._is(roster, one.member, signer):
+                reason = refusals.SIGNATURE
+        if reason != refusals.GOOD:
+            log refusals.Refused(round=round, member=one.member, reason=reason)
+            continue
         header |= bit
         head = self._linked(head, one.member, one.digest)
         log Committed(round=round, member=one.member, digest=one.digest, timestamp=one.timestamp)
-    self._write(header, roll, head)
+    # Nothing new moves no block's number, or whoever dislikes its hash could ask for another.
+    if header != before:
+        self._write(header, roll, head)
 
 
 @external
@@ -110,11 +114,8 @@ def commit_direct(round: uint256, digest: bytes32, timestamp: uint256):
     roll: uint256 = membership.roll
     member: uint256 = membership._seat(msg.sender)
     bit: uint256 = 1 << member
-    assert roll & bit != 0, "peer consensus: not an active member"
-    assert header & bit == 0, "peer consensus: has committed already"
-    opened_at: uint256 = peer_round._opened_at(header)
-    assert timestamp >= opened_at, "peer consensus: signed before the round"
-    assert timestamp <= block.timestamp, "peer consensus: signed in the future"
+    assert header & bit == 0, "consensus: has committed already"
+    refusals._expect_none(self._fault(roll, bit, timestamp, peer_round._opened_at(header)))
     self._write(header | bit, roll, self._linked(self._head(header), member, digest))
     log Committed(round=round, member=member, digest=digest, timestamp=timestamp)
 
@@ -124,32 +125,47 @@ def prove_equivocation(member: uint256, round: uint256, a: Evidence, b: Evidence
     """
     @notice Shows two commitments that one member signed for one round. It can commit no more
             and wins no more; no proof is needed twice.
-    @dev A stake is forfeited to the coordinator, who cannot make such a proof by itself. Were
-         it the prover's, an equivocator would prove its own guilt from a second account first.
+    @dev A stake is forfeited to nobody: whoever got it would have a reason to bring two
+         signatures about. It is sent where no key can fetch it.
     @param member Who signed both.
     @param round The current round or one before.
     @param a One commitment.
     @param b Another, with another digest.
     """
     current: uint256 = peer_round._round(peer_round.header)
-    assert 0 < round and round <= current, "peer consensus: no such round"
-    assert a.digest != b.digest, "peer consensus: the digests are equal"
+    assert 0 < round and round <= current, "consensus: no such round"
+    assert a.digest != b.digest, "consensus: the digests are equal"
     account: address = membership._account(member)
     bit: uint256 = 1 << member
-    assert membership.barred & bit == 0, "peer consensus: proven already"
+    assert membership.barred & bit == 0, "consensus: proven already"
     domain: bytes32 = typed_data._domain()
     for one: Evidence in [a, b]:
         structure: bytes32 = keccak256(
             abi_encode(_TYPE, round, one.base, one.digest, one.timestamp)
         )
         signer: address = typed_data._signer(domain, structure, one.r, one.vs)
-        assert signer == account, "peer consensus: signed by someone else"
+        assert signer == account, "consensus: signed by someone else"
     membership.barred |= bit
     if membership.roll & bit != 0:
         membership.roll ^= bit
         if peer_terms.stake != 0:
-            pull_payments._credit(peer_terms.coordinator, peer_terms.stake)
+            send(_NOBODY, peer_terms.stake)
     log Equivocated(round=round, member=member, digest_a=a.digest, digest_b=b.digest)
+
+
+@internal
+@view
+def _fault(roll: uint256, bit: uint256, timestamp: uint256, opened_at: uint256) -> uint256:
+    """
+    @notice Why a commitment of this member, signed then, does not count; 0 if it does.
+    """
+    if roll & bit == 0:
+        return refusals.NOT_A_MEMBER
+    if timestamp < opened_at:
+        return refusals.TOO_EARLY
+    if timestamp > block.timestamp:
+        return refusals.TOO_LATE
+    return refusals.GOOD
 
 
 @internal
@@ -161,7 +177,7 @@ def _check_digests(digests: DynArray[selection.Digest, lanes.CAPACITY]):
     head: bytes32 = empty(bytes32)
     for one: selection.Digest in digests:
         head = self._linked(head, one.member, one.digest)
-    assert head == self._chain, "peer consensus: not all digests of the round, in order"
+    assert head == self._chain, "consensus: not all digests of the round, in order"
 
 
 @internal
@@ -186,5 +202,7 @@ def _write(header: uint256, roll: uint256, head: bytes32):
     complete: uint256 = 0
     if (roll >> membership.UPPER) & ~header == 0:
         complete = peer_round.COMPLETE
-    peer_round.header = header | complete
+    if roll & membership.SET & ~header == 0:
+        complete |= peer_round.EVERYBODY
     self._chain = head
+    peer_round.header = peer_round._stamped(header) | complete

@@ -24,7 +24,7 @@ def add_member(account: address):
     @param account Whose signatures will count. One that was a member gets its old index.
     """
     peer_terms._only_coordinator()
-    assert peer_terms.stake == 0, "peer consensus: with a stake, members join by themselves"
+    assert peer_terms.stake == 0, "consensus: with a stake, members join by themselves"
     self._take_in(account)
 
 
@@ -35,7 +35,7 @@ def remove_member(member: uint256):
     @param member Index of an active member.
     """
     peer_terms._only_coordinator()
-    assert peer_terms.stake == 0, "peer consensus: with a stake, members leave by themselves"
+    assert peer_terms.stake == 0, "consensus: with a stake, members leave by themselves"
     peer_round._check_idle(peer_round.header)
     membership._leave(member)
 
@@ -46,8 +46,8 @@ def join():
     """
     @notice Makes the sender a member, from the next round, for exactly the stake.
     """
-    assert peer_terms.stake != 0, "peer consensus: the coordinator adds members"
-    assert msg.value == peer_terms.stake, "peer consensus: not the stake"
+    assert peer_terms.stake != 0, "consensus: the coordinator adds members"
+    assert msg.value == peer_terms.stake, "consensus: not the stake"
     self._take_in(msg.sender)
 
 
@@ -58,10 +58,10 @@ def leave():
     @dev Also while the new model is awaited, so that a coordinator who is gone keeps nobody's
          stake: everything before that ends by deadlines.
     """
-    assert peer_terms.stake != 0, "peer consensus: the coordinator removes members"
+    assert peer_terms.stake != 0, "consensus: the coordinator removes members"
     assert (
         peer_round.header & peer_round.OPEN == 0
-    ), "peer consensus: not in phase IDLE or SELECTED"
+    ), "consensus: not in phase IDLE or SELECTED"
     membership._leave(membership._seat(msg.sender))
     pull_payments._credit(msg.sender, peer_terms.stake)
 

@@ -29,17 +29,19 @@ event Opened:
 
 
 # Scores are lanes: the doubled points of member i are the 16 bits from bit 16 * (i % 16) of
-# scores[i // 16].
+# scores[i // 16]. The seed is the hash of a block, see `peer_round`; it decides between equals.
 event Selected:
     round: indexed(uint256)
     winners: uint256
     scores: DynArray[uint256, lanes.WORDS]
+    seed: bytes32
 
 
 event Voided:
     round: indexed(uint256)
     committed: uint256
     voted: uint256
+    abstained: uint256
 
 
 event Closed:
@@ -47,7 +49,8 @@ event Closed:
     model: bytes32
 
 
-# `bcfl.consensus.spec.domain.RoundState`. Sets are bit fields, times are seconds.
+# `bcfl.consensus.spec.domain.RoundState`. Sets are bit fields, times are seconds. Who abstained
+# has not voted.
 struct State:
     round: uint256
     phase: uint256
@@ -62,6 +65,7 @@ struct State:
     commit_deadline: uint256
     seal_deadline: uint256
     ballot_deadline: uint256
+    abstained: uint256
 
 
 @external
@@ -69,15 +73,16 @@ def open_round(base: bytes32, expected: uint256):
     """
     @notice Opens a round: the coordinator announces the model and whom it waits for.
     @param base Digest of the global model, which must be the current one.
-    @param expected Bit field of active members. Commitments end early once all these came.
+    @param expected Bit field of active members. Once all these came, commitments end with the
+           least window; once all active members did, at once.
     """
     peer_terms._only_coordinator()
     header: uint256 = peer_round.header
     peer_round._check_idle(header)
-    assert base == peer_round.model, "peer consensus: base is not the current model"
+    assert base == peer_round.model, "consensus: base is not the current model"
     active: uint256 = membership.roll & membership.SET
-    assert expected != 0, "peer consensus: nobody is expected"
-    assert expected & ~active == 0, "peer consensus: expected someone who is not a member"
+    assert expected != 0, "consensus: nobody is expected"
+    assert expected & ~active == 0, "consensus: expected someone who is not a member"
     if header & peer_round.STALE != 0:
         membership._write_roster()
     round: uint256 = unsafe_add(peer_round._round(header), 1)
@@ -88,7 +93,7 @@ def open_round(base: bytes32, expected: uint256):
         | peer_round.OPEN
     )
     membership.roll = active | (expected << membership.UPPER)
-    deadlines: uint256[3] = peer_round._deadlines(block.timestamp)
+    deadlines: uint256[3] = peer_round._deadlines(peer_round.header)
     log Opened(
         round=round,
         base=base,
@@ -104,7 +109,8 @@ def select(digests: DynArray[selection.Digest, lanes.CAPACITY]):
     """
     @notice Lets the contract choose the winners, or void the round if too few took part.
     @dev The caller decides nothing. The ballots of equivocators stay counted: what they say is
-         about others, and the outcome must not depend on when the proof came.
+         about others, and the outcome must not depend on when the proof came. A delta wins
+         only if more than half of the ballots of others rate it.
     @param digests All commitments of the round in the order of their events, if `tied` says
            that digests must decide; else nothing is read of it, and it is best left empty.
     """
@@ -113,24 +119,28 @@ def select(digests: DynArray[selection.Digest, lanes.CAPACITY]):
     committed: uint256 = header & membership.SET
     words: uint256 = peer_round._words(committed)
     tally: uint256[lanes.WORDS] = peer_round._read_tally(header, words)
-    voted: uint256 = peer_round._voters(tally, words)
-    peer_round._check_phase(header, round, voted, peer_round.SELECT)
+    done: uint256 = peer_round._voters(tally, words)
+    peer_round._check_phase(header, round, done, peer_round.SELECT)
     barred: uint256 = membership.barred & membership.SET
-    candidates: uint256 = committed & ~barred
-    if self._too_few(candidates, voted):
-        peer_round.header = (header ^ peer_round.OPEN) | peer_round.VOID
-        log Voided(round=round, committed=committed, voted=voted)
-        return
+    abstained: uint256 = peer_round._abstainers(header)
+    voted: uint256 = done ^ abstained
     winners: uint256 = 0
     tied: uint256 = 0
     places: uint256 = 0
-    winners, tied, places = self._standing(header, candidates, tally, words)
+    winners, tied, places = self._standing(header, committed & ~barred, voted, tally, words)
+    if winners | tied == 0:
+        peer_round.header = (header ^ peer_round.OPEN) | peer_round.VOID
+        log Voided(round=round, committed=committed, voted=voted, abstained=abstained)
+        return
+    seed: bytes32 = peer_round._seed(header)
     if tied != 0:
         peer_commitments._check_digests(digests)
-        winners |= selection._break_tie(tied, places, digests)
+        winners |= selection._break_tie(tied, places, digests, seed)
     peer_round.header = header ^ (peer_round.OPEN | peer_round.DECIDED)
     membership.barred = barred | (winners << membership.UPPER)
-    log Selected(round=round, winners=winners, scores=peer_round._points(tally, words))
+    log Selected(
+        round=round, winners=winners, scores=peer_round._points(tally, words), seed=seed
+    )
 
 
 @external
@@ -156,28 +166,29 @@ def state() -> State:
     header: uint256 = peer_round.header
     committed: uint256 = header & membership.SET
     words: uint256 = peer_round._words(committed)
-    voted: uint256 = peer_round._voters(peer_round._read_tally(header, words), words)
-    opened_at: uint256 = peer_round._opened_at(header)
+    done: uint256 = peer_round._voters(peer_round._read_tally(header, words), words)
+    abstained: uint256 = peer_round._abstainers(header)
     deadlines: uint256[3] = empty(uint256[3])
     if peer_round._round(header) != 0:
-        deadlines = peer_round._deadlines(opened_at)
+        deadlines = peer_round._deadlines(header)
     winners: uint256 = 0
     if header & (peer_round.OPEN | peer_round.VOID) == 0:
         winners = membership.barred >> membership.UPPER
     return State(
         round=peer_round._round(header),
-        phase=peer_round._phase(header, voted),
+        phase=peer_round._phase(header, done),
         model=peer_round.model,
         expected=membership.roll >> membership.UPPER,
         committed=committed,
         sealed=peer_round._sealers(header),
-        voted=voted,
+        voted=done ^ abstained,
         winners=winners,
         equivocators=membership.barred & membership.SET,
-        opened_at=opened_at,
+        opened_at=peer_round._opened_at(header),
         commit_deadline=deadlines[0],
         seal_deadline=deadlines[1],
         ballot_deadline=deadlines[2],
+        abstained=abstained,
     )
 
 
@@ -204,36 +215,61 @@ def tied() -> uint256:
     words: uint256 = peer_round._words(committed)
     tally: uint256[lanes.WORDS] = peer_round._read_tally(header, words)
     candidates: uint256 = committed & ~membership.barred
-    voted: uint256 = peer_round._voters(tally, words)
-    if peer_round._phase(header, voted) != peer_round.SELECT or self._too_few(candidates, voted):
+    done: uint256 = peer_round._voters(tally, words)
+    if peer_round._phase(header, done) != peer_round.SELECT:
         return 0
-    return self._standing(header, candidates, tally, words)[1]
-
-
-@internal
-@view
-def _too_few(candidates: uint256, voted: uint256) -> bool:
-    """
-    @notice Whether a round with these is void.
-    """
-    quorum: uint256 = peer_terms.quorum
-    return lanes._count(candidates) < quorum or lanes._count(voted) < quorum
+    voted: uint256 = done ^ peer_round._abstainers(header)
+    return self._standing(header, candidates, voted, tally, words)[1]
 
 
 @internal
 @view
 def _standing(
-    header: uint256, candidates: uint256, tally: uint256[lanes.WORDS], words: uint256
+    header: uint256,
+    candidates: uint256,
+    voted: uint256,
+    tally: uint256[lanes.WORDS],
+    words: uint256,
 ) -> (uint256, uint256, uint256):
     """
     @notice Who wins for sure, who is tied for the rest of the places, and how many these are.
+            Nobody, if too few took part: a round needs a quorum of candidates, and ballots of a
+            quorum and of more than half of the committed.
     """
+    votes: uint256 = lanes._count(voted)
+    committed: uint256 = lanes._count(header & membership.SET)
+    count: uint256 = lanes._count(candidates)
+    quorum: uint256 = peer_terms.quorum
+    if count < quorum or votes < quorum or unsafe_mul(votes, 2) <= committed:
+        return 0, 0, 0
+    seen: uint256 = candidates & self._seen(header, voted, votes, words)
+    places: uint256 = selection._winner_count(peer_terms.kappa_ppm, count)
+    if lanes._count(seen) <= places:
+        return seen, 0, 0
     size: uint256 = peer_round._size(header)
-    places: uint256 = selection._winner_count(peer_terms.kappa_ppm, lanes._count(candidates))
     sure: uint256 = 0
     tied: uint256 = 0
     # A ballot gives at most 2 m - 2 points to one, and there are fewer than m ballots of others.
     sure, tied = selection._best(
-        candidates, tally, words, places, unsafe_mul(unsafe_mul(size, size), 2)
+        seen, tally, words, places, unsafe_mul(unsafe_mul(size, size), 2)
     )
     return sure, tied, unsafe_sub(places, lanes._count(sure))
+
+
+@internal
+@view
+def _seen(header: uint256, voted: uint256, votes: uint256, words: uint256) -> uint256:
+    """
+    @notice Bit field of those whom more than half of the ballots of others rate; others than
+            members may be in it as well.
+    """
+    unrated: uint256[lanes.WORDS] = peer_round._read_unrated(header, words)
+    seen: uint256 = 0
+    for word: uint256 in range(words, bound=lanes.WORDS):
+        # The flag stays up if the others' ballots are more than twice those without a rating.
+        own: uint256 = lanes._spread(voted >> (word << 4)) >> 15
+        others: uint256 = unsafe_sub(unsafe_mul(votes, lanes.ONES), own)
+        least: uint256 = unsafe_add(unsafe_mul(unrated[word], 2), lanes.ONES)
+        flags: uint256 = unsafe_sub(others | lanes.FLAGS, least) & lanes.FLAGS
+        seen |= lanes._gather(flags) << (word << 4)
+    return seen

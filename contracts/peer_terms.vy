@@ -24,6 +24,9 @@ sealed_ballots: public(immutable(bool))
 # What a member deposits, in wei. 0: the coordinator says who is a member.
 stake: public(immutable(uint256))
 
+# For how long commitments, and ballots, are taken at least: long enough for a transaction of
+# one's own, whoever else is in a hurry. The contract's own; nobody agrees on less.
+LEAST_WINDOW_S: public(constant(uint256)) = 30
 _MAX_WINDOW_S: constant(uint256) = 2**32
 
 
@@ -40,13 +43,13 @@ def __init__(
     """
     @notice Settles the terms. The sender is the coordinator for ever.
     """
-    assert 0 < kappa_ppm_ and kappa_ppm_ < 1_000_000, "peer consensus: kappa_ppm not in 1..999999"
-    assert 0 < quorum_ and quorum_ <= lanes.CAPACITY, "peer consensus: quorum not in 1..128"
-    assert 0 < commit_window_s_, "peer consensus: commit_window_s below 1"
-    assert 0 < ballot_window_s_, "peer consensus: ballot_window_s below 1"
+    assert 0 < kappa_ppm_ and kappa_ppm_ < 1_000_000, "consensus: kappa_ppm not in 1..999999"
+    assert 0 < quorum_ and quorum_ <= lanes.CAPACITY, "consensus: quorum not in 1..128"
+    assert LEAST_WINDOW_S <= commit_window_s_, "consensus: commit_window_s below 30"
+    assert LEAST_WINDOW_S <= ballot_window_s_, "consensus: ballot_window_s below 30"
     # So that no sum of times can overflow, here or in any client.
-    assert commit_window_s_ <= _MAX_WINDOW_S, "peer consensus: commit_window_s above 2**32"
-    assert ballot_window_s_ <= _MAX_WINDOW_S, "peer consensus: ballot_window_s above 2**32"
+    assert commit_window_s_ <= _MAX_WINDOW_S, "consensus: commit_window_s above 2**32"
+    assert ballot_window_s_ <= _MAX_WINDOW_S, "consensus: ballot_window_s above 2**32"
     coordinator = msg.sender
     rules = rules_
     kappa_ppm = kappa_ppm_
@@ -60,4 +63,4 @@ def __init__(
 @internal
 @view
 def _only_coordinator():
-    assert msg.sender == coordinator, "peer consensus: not the coordinator"
+    assert msg.sender == coordinator, "consensus: not the coordinator"

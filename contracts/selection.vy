@@ -2,10 +2,11 @@
 """
 @title Selection
 @license Apache-2.0
-@notice The winners U^O: the best by points, and among equals by digest. PROTOCOL, S4; claim 5.
+@notice The winners U^O: the best by points, and among equals by lot. PROTOCOL, S4; claim 5.
 @dev Nothing is sorted. The points of the last winner are found bit by bit, each time asking
      of all members at once how many reach so far. Digests matter only where equal points
-     stand on both sides of the line. Python: `bcfl.consensus.spec.selection`.
+     stand on both sides of the line: the lot of a delta is sha256(seed, digest), and the
+     seed is of a time when no digest could be changed any more. Python: `bcfl.consensus.spec.selection`.
 """
 
 import lanes
@@ -88,25 +89,28 @@ def _reaching(mark: uint256, tally: uint256[lanes.WORDS], words: uint256) -> uin
 @internal
 @pure
 def _break_tie(
-    tied: uint256, places: uint256, digests: DynArray[Digest, lanes.CAPACITY]
+    tied: uint256, places: uint256, digests: DynArray[Digest, lanes.CAPACITY], seed: bytes32
 ) -> uint256:
     """
-    @notice The `places` members of `tied` with the smallest digests; of equal ones, the lower
+    @notice The `places` members of `tied` with the smallest lots; of equal ones, the lower
             index first.
     @dev Everybody counts who stands before it. Quadratic in how many are tied, mostly two.
     """
-    chosen: uint256 = 0
+    # Those who are tied, and their lots, in the order of `digests`.
+    members: DynArray[uint256, lanes.CAPACITY] = []
+    lots: DynArray[uint256, lanes.CAPACITY] = []
     for one: Digest in digests:
-        if (tied >> one.member) & 1 == 0:
-            continue
+        if (tied >> one.member) & 1 != 0:
+            members.append(one.member)
+            lots.append(convert(sha256(concat(seed, one.digest)), uint256))
+    chosen: uint256 = 0
+    for at: uint256 in range(len(lots), bound=lanes.CAPACITY):
         before: uint256 = 0
-        mine: uint256 = convert(one.digest, uint256)
-        for other: Digest in digests:
-            theirs: uint256 = convert(other.digest, uint256)
-            if theirs > mine or (tied >> other.member) & 1 == 0:
-                continue
-            if theirs < mine or other.member < one.member:
+        for other: uint256 in range(len(lots), bound=lanes.CAPACITY):
+            if lots[other] < lots[at] or (
+                lots[other] == lots[at] and members[other] < members[at]
+            ):
                 before = unsafe_add(before, 1)
         if before < places:
-            chosen |= 1 << one.member
+            chosen |= 1 << members[at]
     return chosen

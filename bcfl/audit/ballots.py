@@ -12,8 +12,8 @@ from bcfl.audit.findings import CHAIN, Finding, reviewer
 from bcfl.audit.history import Round
 from bcfl.consensus.contract.events import Selected, Voided
 from bcfl.consensus.spec.domain import Ballot, bits, members_in
-from bcfl.consensus.spec.scoring import Borda, tally
-from bcfl.consensus.spec.selection import select_winners
+from bcfl.consensus.spec.scoring import Borda, expect_ballot, seen_by_most, tally
+from bcfl.consensus.spec.selection import select_winners, takes_part
 from bcfl.core.errors import ProtocolError
 
 __all__ = ["ballot_fault", "check_ballots", "check_outcome"]
@@ -23,15 +23,11 @@ def ballot_fault(member: int, entries: bytes, round_: Round) -> str | None:
     """Why these entries are no ballot of this member in this round; None if they are one."""
     try:
         ballot = Ballot.decode(round_.chain_round, entries)
+        if ballot.rated >> member & 1:
+            return "a member rates itself"
+        expect_ballot(ballot, round_.commitments.keys() - {member}, round_.size)
     except ProtocolError as error:
         return str(error)
-    rated = {rating.member for rating in ballot.ratings}
-    if member in rated:
-        return "a member rates itself"
-    if strangers := rated - round_.commitments.keys():
-        return f"it rates {sorted(strangers)}, who have not committed"
-    if len(rated) >= round_.size:
-        return f"{len(rated)} entries, with {round_.size} members"
     return None
 
 
@@ -50,37 +46,46 @@ def check_outcome(round_: Round, evidence: Evidence) -> Iterator[Finding]:
         return
     number = round_.chain_round
     candidates = [m for m in sorted(round_.commitments) if not round_.barred >> m & 1]
-    enough = min(len(candidates), len(round_.ballots)) >= terms.quorum
+    committed = len(round_.commitments)
+    enough = takes_part(len(candidates), len(round_.ballots), committed, terms.quorum)
+    ballots = _ballots(round_)
+    seen = seen_by_most(ballots, round_.commitments.keys()) & set(candidates)
     if isinstance(outcome, Voided):
         counts = f"{len(candidates)} candidates and {len(round_.ballots)} ballots"
-        if enough:
+        if enough and seen:
             expected = f"winners, as there are {counts} for a quorum of {terms.quorum}"
             yield Finding("outcome", CHAIN, number, expected, "a void round")
-        told = (bits(round_.commitments), bits(round_.ballots))
-        if (outcome.committed, outcome.voted) != told:
-            expected = f"void with committed, voted = {tuple(map(members_in, told))}"
-            said = (members_in(outcome.committed), members_in(outcome.voted))
-            yield Finding("outcome", CHAIN, number, expected, str(said))
+        told = (bits(round_.commitments), bits(round_.ballots), bits(round_.abstained))
+        said = (outcome.committed, outcome.voted, outcome.abstained)
+        if said != told:
+            expected = f"void with committed, voted, abstained = {tuple(map(members_in, told))}"
+            yield Finding("outcome", CHAIN, number, expected, str(tuple(map(members_in, said))))
         return
-    if not enough:
+    if not (enough and seen):
         yield Finding("outcome", CHAIN, number, f"a quorum of {terms.quorum}, or void", "winners")
         return
     yield from _check_selection(round_, outcome, candidates, evidence)
 
 
+def _ballots(round_: Round) -> dict[int, Ballot]:
+    return {
+        member: Ballot.decode(round_.chain_round, event.entries)
+        for member, event in round_.ballots.items()
+    }
+
+
 def _check_selection(
     round_: Round, outcome: Selected, candidates: list[int], evidence: Evidence
 ) -> Iterator[Finding]:
-    ballots = [
-        Ballot.decode(round_.chain_round, event.entries) for event in round_.ballots.values()
-    ]
-    totals = tally(Borda(), ballots, round_.size)
+    ballots, committed = _ballots(round_), round_.commitments.keys()
+    totals = tally(Borda(), ballots, committed, round_.size)
     scores = {m: totals.get(m, 0) for m in round_.commitments}
     said = {m: points for m, points in enumerate(outcome.scores) if points or m in scores}
     if said != scores:
         yield Finding("scores", CHAIN, round_.chain_round, str(scores), str(said))
     digests = {m: round_.commitments[m].digest for m in candidates}
-    winners = select_winners({m: scores[m] for m in candidates}, digests, evidence.terms.kappa_ppm)
+    seen, kappa_ppm = seen_by_most(ballots, committed), evidence.terms.kappa_ppm
+    winners = select_winners(scores, digests, seen, kappa_ppm, outcome.seed)
     if tuple(sorted(winners)) != round_.winners:
         expected = f"winners {tuple(sorted(winners))}"
         yield Finding("winners", CHAIN, round_.chain_round, expected, str(round_.winners))

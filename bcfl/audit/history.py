@@ -11,6 +11,7 @@ from bcfl.audit.findings import CHAIN, Finding
 from bcfl.audit.phases import Progress, phase_at
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
+    Abstained,
     BallotCast,
     Closed,
     Committed,
@@ -18,12 +19,13 @@ from bcfl.consensus.contract.events import (
     MemberJoined,
     MemberLeft,
     Opened,
+    Refused,
     RoundEvent,
     Sealed,
     Selected,
     Voided,
 )
-from bcfl.consensus.spec.domain import Phase, members_in
+from bcfl.consensus.spec.domain import MAX_MEMBERS, Phase, members_in
 
 __all__ = ["History", "Round", "read_history"]
 
@@ -34,6 +36,8 @@ _PHASES: Final[Mapping[type[Event], tuple[Phase, ...]]] = {
     Committed: (Phase.COMMIT,),
     Sealed: (Phase.SEAL,),
     BallotCast: (Phase.BALLOT,),
+    Abstained: (Phase.BALLOT,),
+    Refused: (Phase.COMMIT, Phase.SEAL, Phase.BALLOT),
     Selected: (Phase.SELECT,),
     Voided: (Phase.SELECT,),
     Closed: (Phase.SELECTED,),
@@ -51,6 +55,7 @@ class Round:
     commitments: dict[int, Committed] = field(default_factory=dict)  #: by member
     seals: dict[int, Sealed] = field(default_factory=dict)
     ballots: dict[int, BallotCast] = field(default_factory=dict)
+    abstained: dict[int, Abstained] = field(default_factory=dict)
     outcome: Selected | Voided | None = None
     barred: int = 0  #: proven equivocators when the outcome was found
     closed: Closed | None = None
@@ -139,12 +144,16 @@ class _Reader:
             case Committed():
                 progress.committed |= self._once(event, event.member, progress.committed)
                 round_.commitments.setdefault(event.member, event)
+                progress.everybody |= not self._history.active & ~progress.committed
             case Sealed():
                 progress.sealed |= self._once(event, event.member, progress.sealed)
                 round_.seals.setdefault(event.member, event)
             case BallotCast():
                 progress.voted |= self._once(event, event.member, progress.voted)
                 round_.ballots.setdefault(event.member, event)
+            case Abstained():
+                progress.voted |= self._once(event, event.member, progress.voted)
+                round_.abstained.setdefault(event.member, event)
             case Selected() | Voided():
                 round_.outcome, round_.barred = event, self._history.barred
                 progress.selected = isinstance(event, Selected)
@@ -157,10 +166,12 @@ class _Reader:
         history, bit = self._history, 1 << event.member
         known = event.address in history.members
         index = history.members.index(event.address) if known else len(history.members)
+        if index == MAX_MEMBERS:  # all seats were given: the first whose member left
+            index = next(i for i in range(129) if not history.active >> i & 1)
+            history.barred &= ~(1 << index)
         if event.member != index or (history.active | history.barred) & bit:
             self._complain(event, f"{event.address} to join as {index}", f"as {event.member}")
-        if not known:
-            history.members.append(event.address)
+        history.members[index : index + 1] = [event.address]
         history.active |= bit
 
     def _leave(self, event: MemberLeft) -> None:
@@ -221,6 +232,7 @@ class _Reader:
             told["committed"] = (tuple(sorted(last.commitments)), members_in(state.committed))
             told["sealed"] = (tuple(sorted(last.seals)), members_in(state.sealed))
             told["voted"] = (tuple(sorted(last.ballots)), members_in(state.voted))
+            told["abstained"] = (tuple(sorted(last.abstained)), members_in(state.abstained))
             told["expected"] = (last.opened.expected, state.expected)
         if last is not None and last.outcome is not None:
             told["winners"] = (last.winners, members_in(state.winners))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bcfl.audit.evidence import Terms
 from bcfl.consensus.spec.domain import Phase
+from bcfl.consensus.spec.rules import LEAST_WINDOW_S
 
 __all__ = ["Progress", "phase_at"]
 
@@ -22,7 +23,8 @@ class Progress:
     expected: int
     committed: int = 0
     sealed: int = 0
-    voted: int = 0
+    voted: int = 0  #: or abstained
+    everybody: bool = False  #: all members have committed, not only those who were expected
     selected: bool = False
     ended: bool = False  #: closed, or void
 
@@ -46,7 +48,9 @@ def phase_at(progress: Progress | None, timestamp: int, terms: Terms) -> Phase:
     if progress.selected:
         return Phase.SELECTED
     for_commitments, for_seals, for_ballots = progress.deadlines(terms)
-    if progress.expected & ~progress.committed and timestamp <= for_commitments:
+    if not progress.expected & ~progress.committed:
+        for_commitments = progress.opened_at + LEAST_WINDOW_S
+    if not progress.everybody and timestamp <= for_commitments:
         return Phase.COMMIT
     voters = progress.committed
     if terms.sealed:

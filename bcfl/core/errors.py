@@ -160,7 +160,7 @@ class ContractReverted(LedgerError):
     Parameters
     ----------
     reason : str
-        The contract's revert reason, such as ``"peer consensus: not a member"``.
+        The contract's revert reason, such as ``"consensus: not the current round"``.
     call : str
         The function that was called.
     """

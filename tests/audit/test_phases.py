@@ -14,8 +14,11 @@ OPEN = Terms(TypedDataDomain(1, "0x"), "0x", b"", 500_000, 2, 10, 20, False, 0)
 SEALED = replace(OPEN, sealed=True)
 
 
+LONG = replace(OPEN, commit_window_s=100, ballot_window_s=100)
+
+
 def progress(committed: int = 0, sealed: int = 0, voted: int = 0) -> Progress:
-    return Progress(100, 0b111, committed, sealed, voted)
+    return Progress(100, 0b111, committed, sealed, voted, everybody=committed == 0b111)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +40,10 @@ def progress(committed: int = 0, sealed: int = 0, voted: int = 0) -> Progress:
         (progress(0b111, 0b001), 131, SEALED, Phase.SELECT),
         (progress(0b111, 0b011, 0b011), 131, SEALED, Phase.SELECT),
         (progress(0b111, 0b111, 0b011), 151, SEALED, Phase.SELECT),
+        # Those who were expected have committed, and somebody else may come within thirty seconds.
+        (replace(progress(0b111), everybody=False), 130, LONG, Phase.COMMIT),
+        (replace(progress(0b111), everybody=False), 131, LONG, Phase.BALLOT),
+        (replace(progress(0b011), everybody=False), 200, LONG, Phase.COMMIT),
         (None, 1, OPEN, Phase.IDLE),
         (replace(progress(0b111), selected=True), 999, OPEN, Phase.SELECTED),
         (replace(progress(0b111), selected=True, ended=True), 999, OPEN, Phase.IDLE),

@@ -165,10 +165,12 @@ def direct(task: GasTask) -> dict[str, int]:
 
 
 def all_tied(task: GasTask) -> dict[str, int]:
-    """The dearest selection there can be: nobody got a point, and digests decide everything."""
+    """The dearest selection there can be: all have the same points, and lots decide."""
     task.open()
     task.commit(range(task.size))
-    task.ballot = lambda member: Ballot(task.round, ())  # type: ignore[method-assign]
+    task.ballot = lambda member: Ballot.from_values(  # type: ignore[method-assign]
+        task.round, {j: 2**31 for j in range(task.size) if j != member}
+    )
     task.vote(range(task.size))
     digests = [(i, task.delta(i)) for i in range(task.size)]
     return {"select, all tied": task.gas(task.functions.select(digests))}

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bcfl.consensus.spec.domain import Ballot, Phase, RoundState, bits
-from bcfl.consensus.spec.scoring import Borda, tally
-from bcfl.consensus.spec.selection import select_winners
+from bcfl.consensus.spec.rules import LEAST_WINDOW_S
+from bcfl.consensus.spec.scoring import Borda, abstains, expect_ballot, seen_by_most, tally
+from bcfl.consensus.spec.selection import select_winners, takes_part
 from bcfl.core.errors import ProtocolError
 
 
@@ -43,6 +44,9 @@ class Model:
     committed: dict[int, bytes] = field(default_factory=dict)
     sealed: dict[int, bytes] = field(default_factory=dict)
     ballots: dict[int, Ballot] = field(default_factory=dict)
+    abstained: set[int] = field(default_factory=set)
+    everybody: bool = False
+    burnt: int = 0
     winners: tuple[int, ...] = ()
     equivocators: set[int] = field(default_factory=set)
     owed: dict[str, int] = field(default_factory=dict)
@@ -51,6 +55,8 @@ class Model:
         window = self.terms.window_s
         commit = self.opened_at + window
         seal = commit + window * self.terms.sealed
+        if self.round and self.expected <= set(self.committed):
+            return self.opened_at + LEAST_WINDOW_S, seal, seal + window
         return commit, seal, seal + window
 
     def phase(self, now: int) -> Phase:
@@ -58,7 +64,7 @@ class Model:
             return Phase.IDLE if self.status == "idle" else Phase.SELECTED
         commit, seal, ballot = self.deadlines()
         committed = set(self.committed)
-        if not self.expected <= committed and now <= commit:
+        if not self.everybody and now <= commit:
             return Phase.COMMIT
         if len(committed) < self.terms.quorum:
             return Phase.SELECT
@@ -67,7 +73,8 @@ class Model:
             voters = set(self.sealed)
             if voters != committed and now <= seal:
                 return Phase.SEAL
-        if len(voters) < self.terms.quorum or now > ballot or voters <= set(self.ballots):
+        done = self.abstained | self.ballots.keys()
+        if len(voters) < self.terms.quorum or now > ballot or voters <= done:
             return Phase.SELECT
         return Phase.BALLOT
 
@@ -85,10 +92,11 @@ class Model:
             bits(self.equivocators),
             self.opened_at,
             *deadlines,
+            bits(self.abstained),
         )
 
     def totals(self) -> dict[int, int]:
-        return tally(Borda(), self.ballots.values(), self.size)
+        return tally(Borda(), self.ballots, set(self.committed), self.size)
 
     # -- rounds -------------------------------------------------------------------------------
 
@@ -99,68 +107,75 @@ class Model:
         self.round, self.status, self.opened_at = self.round + 1, "open", now
         self.size, self.expected, self.winners = len(self.active), expected, ()
         self.committed, self.sealed, self.ballots = {}, {}, {}
+        self.abstained, self.everybody = set(), False
         return True
 
-    def commit(self, now: int, batch: Sequence[tuple[int, bytes, int, bool]]) -> bool:
-        """A relayed batch of (member, digest, timestamp, whether the signature holds)."""
+    def commit(self, now: int, batch: Sequence[tuple[int, bytes, int, bool]]) -> list[int] | None:
+        """A relayed batch of (member, digest, timestamp, whether the signature holds).
+
+        Gives who is refused, in their order; None if the whole call is.
+        """
         if self.phase(now) is not Phase.COMMIT:
-            return False
-        taken = dict(self.committed)
+            return None
+        refused = []
         for member, digest, timestamp, signed in batch:
-            if member not in self.active:
-                return False
-            if member in taken:
+            if member in self.committed:
                 continue
-            if not signed or not self.opened_at <= timestamp <= now:
-                return False
-            taken[member] = digest
-        self.committed = taken
-        return True
+            inside = self.opened_at <= timestamp <= now
+            if member not in self.active or not signed or not inside:
+                refused.append(member)
+                continue
+            self.committed[member] = digest
+            self.everybody = self.active <= set(self.committed)
+        return refused
 
-    def seal(self, now: int, batch: Sequence[tuple[int, bytes, bool]]) -> bool:
+    def seal(self, now: int, batch: Sequence[tuple[int, bytes, bool]]) -> list[int] | None:
         if self.phase(now) is not Phase.SEAL:
-            return False
-        taken = dict(self.sealed)
+            return None
+        refused = []
         for member, seal, signed in batch:
-            if member not in self.committed:
-                return False
-            if member not in taken:
-                if not signed:
-                    return False
-                taken[member] = seal
-        self.sealed = taken
-        return True
+            if member in self.sealed:
+                continue
+            if member not in self.committed or not signed:
+                refused.append(member)
+                continue
+            self.sealed[member] = seal
+        return refused
 
-    def vote(self, now: int, batch: Sequence[tuple[int, bytes, bool]]) -> bool:
+    def vote(self, now: int, batch: Sequence[tuple[int, bytes, bool]]) -> list[int] | None:
         """A batch of (member, entries, whether the signature holds or the seal is kept)."""
         if self.phase(now) is not Phase.BALLOT:
-            return False
-        taken = dict(self.ballots)
+            return None
+        refused = []
         for member, entries, signed in batch:
-            if member not in self.committed:
-                return False
-            if member in taken:
+            if member in self.abstained | self.ballots.keys():
                 continue
+            others = self.committed.keys() - {member}
             try:
                 ballot = Ballot.decode(self.round, entries)
-                Borda().points(ballot, self.size)
+                expect_ballot(ballot, others, self.size)
             except ProtocolError:
-                return False
-            rated = {rating.member for rating in ballot.ratings}
-            if not signed or member in rated or not rated <= set(self.committed):
-                return False
-            taken[member] = ballot
-        self.ballots = taken
-        return True
+                refused.append(member)
+                continue
+            if member not in self.committed or not signed:
+                refused.append(member)
+            elif abstains(ballot, others):
+                self.abstained.add(member)
+            else:
+                self.ballots[member] = ballot
+        return refused
 
-    def select(self, now: int) -> bool:
+    def select(self, now: int, seed: bytes) -> bool:
         if self.phase(now) is not Phase.SELECT:
             return False
         digests = {m: d for m, d in self.committed.items() if m not in self.equivocators}
-        if min(len(digests), len(self.ballots)) < self.terms.quorum:
+        seen = seen_by_most(self.ballots, set(self.committed))
+        counts = len(digests), len(self.ballots), len(self.committed)
+        if not takes_part(*counts, self.terms.quorum) or not seen & digests.keys():
             self.status = "idle"
             return True
-        self.winners = select_winners(self.totals(), digests, self.terms.kappa_ppm)
+        kappa_ppm = self.terms.kappa_ppm
+        self.winners = select_winners(self.totals(), digests, seen, kappa_ppm, seed)
         self.status = "selected"
         return True
 
@@ -178,7 +193,7 @@ class Model:
         self.equivocators.add(member)
         if member in self.active:
             self.active.remove(member)
-            self._owe(self.coordinator)
+            self.burnt += self.terms.stake
         return True
 
     # -- members ------------------------------------------------------------------------------

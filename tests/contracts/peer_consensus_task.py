@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -17,6 +18,7 @@ from eth_account.signers.local import LocalAccount
 from eth_utils.abi import collapse_if_tuple
 from eth_utils.crypto import keccak
 
+from bcfl.consensus.contract.events import Refusal
 from bcfl.consensus.spec.domain import Ballot, Commitment, Phase, RoundState, TypedDataDomain, bits
 from bcfl.contracts import artifact
 from tests.contracts.peer_consensus_keys import (
@@ -35,6 +37,8 @@ WINDOW_S = 100
 START = 1_700_000_000
 COORDINATOR = account(1000).address
 STRANGER = account(2000)
+#: Where what is forfeited goes.
+NOBODY = "0x000000000000000000000000000000000000dEaD"
 
 
 class Reverted(Exception):
@@ -47,6 +51,12 @@ class Log:
 
     name: str
     fields: Mapping[str, Any]
+
+
+@cache
+def block_hash(number: int) -> bytes:
+    """The hash of that block of a task's chain."""
+    return sha256(b"block %d" % number).digest()
 
 
 def digest_of(member: int, round_: int, version: int = 0) -> bytes:
@@ -70,6 +80,7 @@ class Task:
     ) -> None:
         self.env = boa.Env()
         self.env.evm.patch.timestamp = START
+        self.env.evm.patch.block_number = 1
         self.keys = [account(i) for i in range(members)]
         if accounts is None:
             accounts = [] if stake else [key.address for key in self.keys]
@@ -93,10 +104,15 @@ class Task:
         if computation.is_error:
             raise Reverted(_reason(computation.output))
         self.address = str(address)
+        self._committed_in = 0
         self.logs = [self._decoded(entry) for entry in computation.get_raw_log_entries()]
         self.signing = Signing(TypedDataDomain(self.env.evm.patch.chain_id, self.address))
 
     # -- the chain ----------------------------------------------------------------------------
+
+    def seed(self) -> bytes:
+        """The hash of the block of the round's last commitment, while it is recent."""
+        return block_hash(self._committed_in)
 
     @property
     def now(self) -> int:
@@ -107,12 +123,21 @@ class Task:
         """Let time pass."""
         self.env.evm.patch.timestamp += seconds
 
+    def mine(self, blocks: int) -> None:
+        """Let blocks go by; each one's hash follows from its number."""
+        number = self.env.evm.patch.block_number + blocks
+        self.env.evm.patch.block_number = number
+        self.env.evm.patch.prev_hashes = [
+            block_hash(number - depth) for depth in range(1, min(number, 257))
+        ]
+
     def call(
         self, name: str, *arguments: Any, sender: str | LocalAccount = COORDINATOR, value: int = 0
     ) -> Any:
         """Call the contract; the answer, or :class:`Reverted`. Events go to ``logs``."""
         function = self._functions[name]
         types = _types(function["inputs"])
+        self.mine(1)
         selector = keccak(text=_signature(function))[:4]
         computation = self.env.execute_code(
             to_address=self.address,
@@ -123,7 +148,10 @@ class Task:
         )
         if computation.is_error:
             raise Reverted(_reason(computation.output))
-        self.logs += [self._decoded(entry) for entry in computation.get_raw_log_entries()]
+        logs = [self._decoded(entry) for entry in computation.get_raw_log_entries()]
+        if any(log.name == "Committed" for log in logs):
+            self._committed_in = self.env.evm.patch.block_number
+        self.logs += logs
         answer = decode(_types(function["outputs"]), computation.output)
         return answer[0] if len(answer) == 1 else answer
 
@@ -136,6 +164,14 @@ class Task:
                 raise
             return False
         return True
+
+    def refused(self, name: str, *arguments: Any, **options: Any) -> list[tuple[int, Refusal]]:
+        """Call the contract, which must not revert; whom it passed over, and why."""
+        before = len(self.events("Refused"))
+        self.call(name, *arguments, **options)
+        return [
+            (event["member"], Refusal(event["reason"])) for event in self.events("Refused")[before:]
+        ]
 
     def events(self, name: str) -> list[Mapping[str, Any]]:
         """The fields of all events of that name so far."""
@@ -185,9 +221,16 @@ class Task:
         }
         return Commitment(**fields | changes)
 
-    def ballot(self, member: int, values: Mapping[int, int], round_: int | None = None) -> Words:
+    def ballot(
+        self,
+        member: int,
+        values: Mapping[int, int],
+        round_: int | None = None,
+        missing: Iterable[int] = (),
+        invalid: Iterable[int] = (),
+    ) -> Words:
         """That member's signed ballot for the current round."""
-        ballot = Ballot.from_values(round_ or self.state.round, dict(values))
+        ballot = Ballot.from_values(round_ or self.state.round, values, missing, invalid)
         return self.signing.ballot(member, self.keys[member], ballot)
 
     def raw_ballot(self, member: int, entries: bytes) -> Words:

@@ -9,9 +9,13 @@ import selection
 @external
 @pure
 def count(
-    tally: uint256[lanes.WORDS], words: uint256, entries: Bytes[borda.MAX_BYTES], size: uint256
-) -> (uint256[lanes.WORDS], uint256):
-    return borda._counted(tally, words, entries, size)
+    tally: uint256[lanes.WORDS],
+    words: uint256,
+    ballot: Bytes[borda.MAX_BYTES],
+    size: uint256,
+    others: uint256,
+) -> (uint256[lanes.WORDS], borda.Said):
+    return borda._counted(tally, words, ballot, size, others)
 
 
 @external
@@ -23,6 +27,7 @@ def choose(
     kappa_ppm: uint256,
     limit: uint256,
     digests: DynArray[selection.Digest, lanes.CAPACITY],
+    seed: bytes32,
 ) -> uint256:
     places: uint256 = selection._winner_count(kappa_ppm, lanes._count(candidates))
     sure: uint256 = 0
@@ -30,7 +35,7 @@ def choose(
     sure, tied = selection._best(candidates, tally, words, places, limit)
     if tied == 0:
         return sure
-    return sure | selection._break_tie(tied, places - lanes._count(sure), digests)
+    return sure | selection._break_tie(tied, places - lanes._count(sure), digests, seed)
 
 
 @external

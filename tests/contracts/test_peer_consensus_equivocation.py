@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from bcfl.consensus.contract.events import Refusal
 from bcfl.consensus.spec.domain import Phase
 from tests.contracts.peer_consensus_keys import Words
 from tests.contracts.peer_consensus_task import (
     COORDINATOR,
     GENESIS,
+    NOBODY,
     STRANGER,
     WINDOW_S,
     Reverted,
@@ -44,13 +46,13 @@ def test_an_equivocator_is_known_for_good() -> None:
             "digest_b": digest_of(2, 1, 2),
         }
     ]
-    with pytest.raises(Reverted, match="not an active member"):
-        task.commit([2])
+    batch = [task.commitment(i) for i in (0, 2, 1)]
+    assert task.refused("commit", 1, batch) == [(2, Refusal.NOT_A_MEMBER)]
+    assert task.state.committed == 0b0011, "proven just before the batch, it costs nobody else"
     with pytest.raises(Reverted, match="not an active member"):
         task.call("commit_direct", 1, bytes(32), task.now, sender=task.keys[2])
-    task.commit([0, 1, 3])
-    assert task.state.phase is Phase.COMMIT, "it was expected, and the deadline ends the wait"
-    task.travel(WINDOW_S + 1)
+    task.commit([3])
+    assert task.state.phase is Phase.BALLOT, "it was expected, and is waited for no more"
     task.vote_fully()
     task.select()
     task.close()
@@ -94,7 +96,9 @@ def test_equivocators_do_not_count_for_the_quorum() -> None:
     task.vote_fully()
     task.call("prove_equivocation", 0, 1, *pair(task, 0, 1))
     task.select()
-    assert task.events("Voided") == [{"round": 1, "committed": 0b111, "voted": 0b111}]
+    assert task.events("Voided") == [
+        {"round": 1, "committed": 0b111, "voted": 0b111, "abstained": 0}
+    ]
 
 
 def test_if_all_are_equivocators_the_round_is_void() -> None:
@@ -164,20 +168,24 @@ def test_the_same_delta_at_two_times_is_one_word() -> None:
         task.call("prove_equivocation", 0, 1, *twice)
 
 
-def test_the_stake_goes_to_the_coordinator() -> None:
+def test_the_stake_goes_to_nobody() -> None:
     task = staked(3, STAKE)
     task.open()
     task.call("prove_equivocation", 1, 1, *pair(task, 1, 1), sender=STRANGER)
-    assert task.call("withdrawable", COORDINATOR) == STAKE
-    assert task.call("withdrawable", task.keys[1].address) == 0
+    assert task.env.get_balance(NOBODY) == STAKE
+    assert task.env.get_balance(task.address) == 2 * STAKE
+    for somebody in (COORDINATOR, STRANGER.address, task.keys[1].address):
+        assert task.call("withdrawable", somebody) == 0
     task.travel(WINDOW_S + 1)
     task.select()
     with pytest.raises(Reverted, match="membership: not a member"):
         task.call("leave", sender=task.keys[1])
     with pytest.raises(Reverted, match="does not come back"):
         task.call("join", sender=task.keys[1], value=STAKE)
-    task.call("withdraw", sender=COORDINATOR)
-    assert task.env.get_balance(task.address) == 2 * STAKE
+    for key in (task.keys[0], task.keys[2]):
+        task.call("leave", sender=key)
+        task.call("withdraw", sender=key)
+    assert task.env.get_balance(task.address) == 0
 
 
 def test_who_has_left_with_its_stake_loses_only_the_way_back() -> None:
@@ -188,7 +196,7 @@ def test_who_has_left_with_its_stake_loses_only_the_way_back() -> None:
     task.select()
     task.call("leave", sender=task.keys[1])
     task.call("prove_equivocation", 1, 1, *evidence)
-    assert task.call("withdrawable", COORDINATOR) == 0
+    assert task.env.get_balance(NOBODY) == 0
     assert task.call("withdrawable", task.keys[1].address) == STAKE
     with pytest.raises(Reverted, match="does not come back"):
         task.call("join", sender=task.keys[1], value=STAKE)

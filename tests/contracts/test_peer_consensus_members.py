@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bcfl.consensus.contract.events import Refusal
 from bcfl.consensus.spec.domain import Phase
 from tests.contracts.peer_consensus_keys import account
 from tests.contracts.peer_consensus_task import COORDINATOR, WINDOW_S, Reverted, Task, staked
@@ -43,26 +44,92 @@ def test_members_who_cannot_come_or_go(call: str, argument: object, reason: str)
         Task(3).call(call, argument)
 
 
-def test_there_are_128_seats() -> None:
+def test_there_are_128_seats_and_one_that_was_left_is_anothers() -> None:
     task = Task(128)
     with pytest.raises(Reverted, match="membership: there are 128 seats"):
         task.call("add_member", account(128).address)
-    task.call("remove_member", 5)
-    with pytest.raises(Reverted, match="membership: there are 128 seats"):
-        task.call("add_member", account(128).address)
+    for member in (127, 5):
+        task.call("remove_member", member)
+    task.call("add_member", account(128).address)
+    assert task.call("member_of", account(128).address) == 5
+    assert task.call("members")[5] == account(128).address.lower()
+    with pytest.raises(Reverted, match="membership: not a member"):
+        task.call("member_of", account(5).address)
+    # Whoever had it is a stranger now, and comes back to another seat.
     task.call("add_member", account(5).address)
+    assert task.call("member_of", account(5).address) == 127
+    with pytest.raises(Reverted, match="membership: there are 128 seats"):
+        task.call("add_member", account(127).address)
+    assert task.call("active") == 2**128 - 1
+    history = [(e["member"], e["account"]) for e in task.events("MemberJoined")][-2:]
+    assert history == [(5, account(128).address.lower()), (127, account(5).address.lower())]
+
+
+def test_whoever_takes_a_seat_signs_for_it_and_whoever_had_it_does_not() -> None:
+    task = Task(128)
+    task.call("remove_member", 7)
+    task.call("add_member", account(200).address)
+    task.open()
+    assert task.refused("commit", 1, [task.commitment(7)]) == [(7, Refusal.SIGNATURE)]
+    with pytest.raises(Reverted, match="membership: not a member"):
+        task.call("commit_direct", 1, bytes(32), task.now, sender=task.keys[7])
+    task.keys[7] = account(200)
+    task.commit([7])
+    assert task.state.committed == 1 << 7
+
+
+def test_one_recycled_stake_does_not_close_membership_for_ever() -> None:
+    task = staked(2, STAKE)
+    for i in range(300, 430):
+        key = account(i)
+        task.env.set_balance(key.address, 2 * STAKE)
+        task.call("join", sender=key, value=STAKE)
+        task.call("leave", sender=key)
+    honest = account(77)
+    task.env.set_balance(honest.address, 2 * STAKE)
+    task.call("join", sender=honest, value=STAKE)
+    assert task.call("active").bit_count() == 3
+
+
+def test_the_seat_of_an_equivocator_comes_back_and_the_equivocator_does_not() -> None:
+    task = Task(128)
+    task.open()
+    cheat = task.keys[3]
+    pair = [task.signing.evidence(cheat, task.unsigned(3, version)) for version in (1, 2)]
+    task.call("prove_equivocation", 3, 1, *pair)
+    with pytest.raises(Reverted, match="not in phase IDLE"):
+        task.call("add_member", account(500).address)
+    task.travel(WINDOW_S + 1)
+    task.select()
+    with pytest.raises(Reverted, match="an equivocator does not come back"):
+        task.call("add_member", cheat.address)
+    task.call("add_member", account(500).address)
+    assert task.call("member_of", account(500).address) == 3
+    assert task.state.equivocators == 0
+    with pytest.raises(Reverted, match="an equivocator does not come back"):
+        task.call("add_member", cheat.address)
+    with pytest.raises(Reverted, match="not a member"):
+        task.call("member_of", cheat.address)
+    with pytest.raises(Reverted, match="signed by someone else"):
+        task.call("prove_equivocation", 3, 1, *pair)
+    task.open()
+    task.keys[3] = account(500)
+    task.commit([3])
+    assert task.state.committed == 1 << 3
 
 
 def test_128_members_play_a_round() -> None:
     task = Task(128, kappa_ppm=10_000)
     task.open()
     task.commit([*range(100, 128), *range(100)])
-    favourite = {i: {127: 9, 126: 5} for i in range(96, 126)}
-    task.vote(favourite)
+    for some in (range(32), range(32, 64), range(64, 96), range(96, 126)):
+        task.vote({i: {127: 9, 126: 5} for i in some})
     task.travel(2 * WINDOW_S + 1)
     task.select()
-    assert task.scores()[126:] == [30 * 252, 30 * 254]
-    assert task.state.winners == 0b11 << 126
+    assert task.scores()[126:] == [126 * 252, 126 * 254]
+    # The others share the places 3 to 127 on each of 125 ballots.
+    assert task.scores()[:126] == [125 * (256 - 130)] * 126
+    assert task.state.winners == 0b11 << 126, "nobody else was seen by most"
 
 
 def test_who_joins_signs_from_the_next_round_and_who_left_does_not() -> None:
@@ -72,8 +139,7 @@ def test_who_joins_signs_from_the_next_round_and_who_left_does_not() -> None:
     task.call("remove_member", 0)
     task.keys.append(account(3))
     task.open()
-    with pytest.raises(Reverted, match="not an active member"):
-        task.commit([0])
+    assert task.refused("commit", 2, [task.commitment(0)]) == [(0, Refusal.NOT_A_MEMBER)]
     with pytest.raises(Reverted, match="not an active member"):
         task.call("commit_direct", 2, bytes(32), task.now, sender=task.keys[0])
     task.commit([1, 2, 3])

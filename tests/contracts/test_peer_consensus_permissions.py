@@ -50,8 +50,8 @@ KINDS = {
     "allow-list, sealed": lambda: Task(5, sealed=True),
     "stake": lambda: staked(5),
 }
-#: In every task: 0 has committed and sealed, and not voted; 2 has committed and not sealed;
-#: 1 has done all; 3 has committed to nothing; 4 left after the first round and is owed.
+#: In every task: 0 has committed and sealed, and until BALLOT not voted; 2 has committed and not
+#: sealed; 1 has done all; 3 has committed to nothing; 4 left after the first round and is owed.
 CALLERS = {"coordinator": COORDINATOR, "stranger": STRANGER}
 
 
@@ -89,6 +89,8 @@ def enter(phase: Phase, make: Callable[[], Task]) -> Task:
         task.vote({1: row(1)})
     if phase is Phase.BALLOT:
         return task
+    # Two of three: more than half, so that there is something to select.
+    task.call("cast_ballots", 2, [pairs[0][1] if sealed else task.ballot(0, row(0))])
     task.travel(WINDOW_S)
     if phase is Phase.SELECT:
         return task

@@ -17,13 +17,14 @@ from vyper.compiler.input_bundle import FilesystemInputBundle
 from vyper.compiler.settings import OptimizationLevel, Settings
 
 from bcfl.consensus.spec.domain import MAX_MEMBERS, Ballot, bits, members_in
-from bcfl.consensus.spec.scoring import Borda, tally
+from bcfl.consensus.spec.scoring import Borda, seen_by_most, tally
 from bcfl.consensus.spec.selection import select_winners
 from bcfl.contracts.build import EVM_VERSION, HERE
 from tests.contracts.peer_consensus_keys import unpacked
-from tests.contracts.peer_consensus_task import Task
+from tests.contracts.peer_consensus_task import Task, block_hash
 
 LIMIT = 2 * 127 * 127
+SEED = keccak(text="a block")
 
 #: Few different values make ties, all 32 bits make none; the ends are where comparing slips.
 VALUES = st.one_of(
@@ -56,18 +57,23 @@ class Harness:
             raise AssertionError(f"reverted: {computation.output!r}")
         return decode(out.split(), computation.output)
 
-    def count(self, tally: Sequence[int], words: int, ballot: Ballot, size: int) -> Any:
-        """``borda._counted``."""
-        types = ["uint256[8]", "uint256", "bytes", "uint256"]
-        return self.call(
-            "count", types, [tally, words, ballot.encode(), size], "uint256[8] uint256"
-        )
+    def count(
+        self, tally: Sequence[int], words: int, ballot: Ballot, size: int, others: set[int]
+    ) -> tuple[list[int], int, int]:
+        """``borda._counted``: the sums, who is rated and who missing; it refuses nothing."""
+        types = ["uint256[8]", "uint256", "bytes", "uint256", "uint256"]
+        arguments = [tally, words, ballot.encode(), size, bits(others)]
+        out = "uint256[8] (uint256,uint256,uint256)"
+        sums, (reason, rated, missing) = self.call("count", types, arguments, out)
+        assert reason == 0
+        return list(sums), rated, missing
 
     def choose(
         self, totals: dict[int, int], digests: dict[int, bytes], kappa_ppm: int, limit: int
     ) -> tuple[int, ...]:
         """``selection`` from end to end."""
         types = ["uint256", "uint256[8]", "uint256", "uint256", "uint256", "(uint256,bytes32)[]"]
+        types += ["bytes32"]
         arguments = [
             bits(digests),
             packed(totals),
@@ -75,6 +81,7 @@ class Harness:
             kappa_ppm,
             limit,
             list(digests.items()),
+            SEED,
         ]
         return members_in(self.call("choose", types, arguments, "uint256")[0])
 
@@ -95,30 +102,33 @@ def packed(totals: dict[int, int], flags: int = 0) -> list[int]:
 
 
 @st.composite
-def ballots(draw: st.DrawFn) -> tuple[int, int, Ballot]:
-    """How many members there are, how many of their words are in use, and a ballot."""
+def ballots(draw: st.DrawFn) -> tuple[int, int, Ballot, set[int]]:
+    """How many members there are, how many of their words are in use, a ballot, the others."""
     size = draw(st.integers(1, MAX_MEMBERS))
     # Members who left have their indices still, so that there may be more indices than members.
     indices = draw(st.integers(size, MAX_MEMBERS))
-    # Rejected and missing members do not appear: any number of entries up to m - 1 is good.
-    count = draw(st.integers(0, size - 1))
-    rated = draw(st.permutations(range(indices)))[:count]
-    values = draw(st.lists(VALUES, min_size=count, max_size=count))
-    return size, -(-indices // 16), Ballot.from_values(1, dict(zip(rated, values, strict=True)))
+    some = draw(st.permutations(range(indices)))[: draw(st.integers(0, size - 1))]
+    # What is said of each of the others: a value, missing, invalid, or nothing.
+    kinds = draw(st.sampled_from(["r", "rm", "ri", "rmi-", "mi-", "-"]))
+    said = draw(st.lists(st.sampled_from(kinds), min_size=len(some), max_size=len(some)))
+    of = {kind: [j for j, word in zip(some, said, strict=True) if word == kind] for kind in "rmi"}
+    values = draw(st.lists(VALUES, min_size=len(of["r"]), max_size=len(of["r"])))
+    row = dict(zip(of["r"], values, strict=True))
+    return size, -(-indices // 16), Ballot.from_values(1, row, of["m"], of["i"]), set(some)
 
 
 @given(case=ballots(), before=st.integers(0, LIMIT), flags=st.integers(0, 2**128 - 1))
 def test_one_ballot_gives_the_points_of_the_reference(
-    harness: Harness, case: tuple[int, int, Ballot], before: int, flags: int
+    harness: Harness, case: tuple[int, int, Ballot, set[int]], before: int, flags: int
 ) -> None:
-    size, words, ballot = case
+    size, words, ballot, others = case
     flags &= 2 ** (16 * words) - 1
     start = dict.fromkeys(range(16 * words), before)
-    sums, rated = harness.count(packed(start, flags), words, ballot, size)
-    points = Borda().points(ballot, size)
+    sums, rated, missing = harness.count(packed(start, flags), words, ballot, size, others)
+    points = Borda().points(ballot, others, size)
     expected = {member: before + points.get(member, 0) for member in start}
-    assert list(sums) == packed(expected, flags)
-    assert members_in(rated) == tuple(sorted(points))
+    assert sums == packed(expected, flags)
+    assert (rated, missing) == (ballot.rated, ballot.missing)
 
 
 @pytest.mark.parametrize("size", [1, 2, 6, 7, 8, 16, 17, 31, 32, 33, 127, 128])
@@ -127,8 +137,9 @@ def test_full_ballots_of_every_length_around_the_words(
     harness: Harness, size: int, distinct: int
 ) -> None:
     ballot = Ballot.from_values(1, {j: 37 * j % distinct for j in range(size - 1)})
-    sums, rated = harness.count([0] * 8, -(-size // 16), ballot, size)
-    assert list(sums) == packed(Borda().points(ballot, size))
+    others = set(range(size - 1))
+    sums, rated, _ = harness.count([0] * 8, -(-size // 16), ballot, size, others)
+    assert sums == packed(Borda().points(ballot, others, size))
     assert rated == 2 ** (size - 1) - 1
 
 
@@ -154,7 +165,7 @@ def test_the_winners_are_those_of_the_reference(
     harness: Harness, case: tuple[dict[int, int], dict[int, bytes], int]
 ) -> None:
     totals, digests, kappa_ppm = case
-    expected = select_winners(totals, digests, kappa_ppm)
+    expected = select_winners(totals, digests, digests.keys(), kappa_ppm, SEED)
     assert harness.choose(totals, digests, kappa_ppm, 2 * 128 * 128) == expected
     highest = max(totals[member] for member in digests)
     assert harness.choose(totals, digests, kappa_ppm, highest) == expected
@@ -194,13 +205,20 @@ def test_a_whole_round_ends_as_the_reference_says(
     task.travel(101)
     task.vote(rows)
     task.travel(101)
-    digests = dict(task.digests())
+    digests, seed = dict(task.digests()), task.seed()
     task.select()
-    totals = tally(Borda(), [Ballot.from_values(1, row) for row in rows.values()], members)
+    ballots = {i: Ballot.from_values(1, row) for i, row in rows.items()}
+    totals = tally(Borda(), ballots, set(committed), members)
     assert task.scores() == [totals.get(i, 0) for i in range(members)]
+    seen = seen_by_most(ballots, set(committed))
+    winners = select_winners(totals, digests, seen, kappa_ppm, seed)
+    if not winners or 2 * len(ballots) <= len(committed):
+        assert len(task.events("Voided")) == 1
+        return
     event = task.events("Selected")[0]
     assert unpacked(event["scores"], members) == task.scores()
-    assert members_in(event["winners"]) == select_winners(totals, digests, kappa_ppm)
+    assert members_in(event["winners"]) == winners
+    assert event["seed"] == seed
 
 
 def tied_round() -> Task:
@@ -208,7 +226,7 @@ def tied_round() -> Task:
     task = Task(5, kappa_ppm=400_000)
     task.open()
     task.commit([3, 1, 4, 0, 2])
-    task.vote({i: {} for i in range(5)})
+    task.vote({i: {j: 7 for j in range(5) if j != i} for i in range(5)})
     return task
 
 
@@ -227,7 +245,7 @@ def test_where_digests_decide_all_of_them_are_asked_for() -> None:
         with pytest.raises(Exception, match="not all digests of the round, in order"):
             task.call("select", wrong)
     task.call("select", digests)
-    expected = select_winners({}, dict(digests), 400_000)
+    expected = select_winners({}, dict(digests), set(range(5)), 400_000, task.seed())
     assert members_in(task.state.winners) == expected
 
 
@@ -238,10 +256,56 @@ def test_digests_of_the_round_before_do_not_decide_this_one() -> None:
     task.close()
     task.open()
     task.commit([3, 1, 4, 0, 2])
-    task.vote({i: {} for i in range(5)})
+    task.vote({i: {j: 7 for j in range(5) if j != i} for i in range(5)})
     with pytest.raises(Exception, match="not all digests of the round, in order"):
         task.call("select", old)
     task.select()
+
+
+def test_lots_are_drawn_with_the_hash_of_the_last_commitments_block() -> None:
+    task = tied_round()
+    seed = task.seed()
+    # Nobody gets another by committing nothing, by voting late, or by selecting late.
+    with pytest.raises(Exception, match="not in this phase"):
+        task.call("commit", 1, [])
+    task.mine(200)
+    task.select()
+    assert task.events("Selected")[0]["seed"] == seed
+
+
+def test_an_empty_batch_asks_for_no_other_seed() -> None:
+    task = Task(5, kappa_ppm=400_000)
+    task.open()
+    task.commit([3, 1, 4, 0])
+    seed = task.seed()
+    task.call("commit", 1, [])
+    task.call("commit", 1, [task.commitment(3), task.commitment(1, version=3)])
+    task.travel(101)
+    task.vote({i: {j: 7 for j in (0, 1, 3, 4) if j != i} for i in (0, 1, 3, 4)})
+    task.select()
+    assert task.events("Selected")[0]["seed"] == seed
+
+
+@pytest.mark.parametrize("blocks", [256, 257, 1000])
+def test_of_a_round_long_past_a_later_block_every_256_decides(blocks: int) -> None:
+    task = tied_round()
+    first = task.env.evm.patch.block_number
+    while task.seed() != block_hash(first):
+        first -= 1
+    task.mine(blocks)
+    task.select()
+    behind = task.env.evm.patch.block_number - 1 - first
+    seed = task.events("Selected")[0]["seed"]
+    assert seed in {block_hash(first + 256 * k) for k in range(behind // 256 + 2)}
+
+
+def test_in_the_block_of_the_last_commitment_nothing_is_selected() -> None:
+    task = tied_round()
+    digests = task.digests()
+    task.mine(task._committed_in - task.env.evm.patch.block_number - 1)
+    with pytest.raises(Exception, match="wait for a block"):
+        task.call("select", digests)
+    task.call("select", digests)
 
 
 def test_a_tie_among_128_is_broken_within_a_block() -> None:
@@ -250,5 +314,6 @@ def test_a_tie_among_128_is_broken_within_a_block() -> None:
     harness = Harness()
     harness.env.enable_gas_profiling()
     before = harness.env.get_gas_used()
-    assert harness.choose({}, digests, 500_000, 0) == select_winners({}, digests, 500_000)
+    expected = select_winners({}, digests, set(members), 500_000, SEED)
+    assert harness.choose({}, digests, 500_000, 0) == expected
     assert harness.env.get_gas_used() - before < 10_000_000

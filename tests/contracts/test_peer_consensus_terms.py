@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bcfl.consensus.contract.events import Refusal
 from bcfl.consensus.spec.domain import Phase
+from bcfl.consensus.spec.rules import LEAST_WINDOW_S
 from tests.contracts.peer_consensus_keys import account
 from tests.contracts.peer_consensus_task import (
     COORDINATOR,
@@ -13,21 +15,21 @@ from tests.contracts.peer_consensus_task import (
     WINDOW_S,
     Reverted,
     Task,
-    digest_of,
 )
 
 
 def test_a_new_task_says_what_it_was_given() -> None:
-    task = Task(3, kappa_ppm=250_000, quorum=2, windows=(10, 20))
+    task = Task(3, kappa_ppm=250_000, quorum=2, windows=(30, 40))
     assert task.call("coordinator").lower() == COORDINATOR.lower()
     assert task.call("rules") == RULES
     assert task.call("kappa_ppm") == 250_000
     assert task.call("quorum") == 2
-    assert task.call("commit_window_s") == 10
-    assert task.call("ballot_window_s") == 20
+    assert task.call("commit_window_s") == 30
+    assert task.call("ballot_window_s") == 40
     assert task.call("sealed_ballots") is False
     assert task.call("stake") == 0
     assert task.call("BALLOT_BATCH") == 32
+    assert task.call("LEAST_WINDOW_S") == LEAST_WINDOW_S
     state = task.state
     assert (state.round, state.phase, state.model) == (0, Phase.IDLE, GENESIS)
     assert (state.opened_at, state.commit_deadline, state.ballot_deadline) == (0, 0, 0)
@@ -40,10 +42,10 @@ def test_a_new_task_says_what_it_was_given() -> None:
         ({"kappa_ppm": 1_000_000}, "kappa_ppm not in 1..999999"),
         ({"quorum": 0}, "quorum not in 1..128"),
         ({"quorum": 129}, "quorum not in 1..128"),
-        ({"windows": (0, 1)}, "commit_window_s below 1"),
-        ({"windows": (1, 0)}, "ballot_window_s below 1"),
-        ({"windows": (2**32 + 1, 1)}, "commit_window_s above 2**32"),
-        ({"windows": (1, 2**32 + 1)}, "ballot_window_s above 2**32"),
+        ({"windows": (29, 30)}, "commit_window_s below 30"),
+        ({"windows": (30, 29)}, "ballot_window_s below 30"),
+        ({"windows": (2**32 + 1, 30)}, "commit_window_s above 2**32"),
+        ({"windows": (30, 2**32 + 1)}, "ballot_window_s above 2**32"),
         ({"members": 1}, "fewer than 2 members"),
         ({"members": 2, "stake": 1, "accounts": [account(0).address] * 2}, "members join by"),
         ({"accounts": [account(0).address] * 2}, "membership: a member already"),
@@ -65,6 +67,7 @@ def test_deadlines_end_the_phases_and_count_as_within() -> None:
     with pytest.raises(Reverted, match="not in this phase"):
         task.commit([1])
     task.travel(WINDOW_S - 1)
+    assert task.state.phase is Phase.BALLOT
     task.vote({0: {}})
     assert task.state.phase.name == "SELECT"
 
@@ -83,17 +86,19 @@ def test_a_timestamp_lies_between_the_opening_and_now(direct: bool) -> None:
     task.open()
     task.travel(10)
 
-    def commit(timestamp: int) -> None:
-        if direct:
-            task.call("commit_direct", 1, digest_of(0, 1), timestamp, sender=task.keys[0])
-        else:
-            task.call("commit", 1, [task.commitment(0, timestamp=timestamp)])
-
-    with pytest.raises(Reverted, match="signed before the round"):
-        commit(task.state.opened_at - 1)
-    with pytest.raises(Reverted, match="signed in the future"):
-        commit(task.now + 1)
-    commit(task.state.opened_at)
+    early, late = task.state.opened_at - 1, task.now + 1
+    if direct:
+        for timestamp, words in (
+            (early, "signed before the round"),
+            (late, "signed in the future"),
+        ):
+            with pytest.raises(Reverted, match=words):
+                task.call("commit_direct", 1, bytes(32), timestamp, sender=task.keys[0])
+        task.call("commit_direct", 1, bytes(32), task.now, sender=task.keys[0])
+    else:
+        batch = [task.commitment(0, timestamp=at) for at in (early, late, early + 1)]
+        assert task.refused("commit", 1, batch) == [(0, Refusal.TOO_EARLY), (0, Refusal.TOO_LATE)]
+    assert task.state.committed == 0b01
 
 
 def test_the_phase_changes_by_the_clock_alone() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 from bcfl.chain.event import Event
 
 __all__ = [
+    "Abstained",
     "BallotCast",
     "Closed",
     "Committed",
@@ -14,6 +16,8 @@ __all__ = [
     "MemberJoined",
     "MemberLeft",
     "Opened",
+    "Refusal",
+    "Refused",
     "RoundEvent",
     "Sealed",
     "Selected",
@@ -38,7 +42,7 @@ class MemberJoined(Event):
 
 @dataclass(frozen=True, slots=True)
 class MemberLeft(Event):
-    """An address is a member no more; its index stays its own."""
+    """An address is a member no more; somebody else may be given its index later."""
 
     member: int
     address: str
@@ -81,11 +85,47 @@ class BallotCast(RoundEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class Abstained(RoundEvent):
+    """A reviewer missed more than a quarter of the others' deltas, and did not vote."""
+
+    member: int
+    missing: int  #: bit field
+
+
+class Refusal(IntEnum):
+    """Why something in a batch did not count; ``contracts/refusals.vy`` has the same numbers."""
+
+    NOT_A_MEMBER = 1
+    NOT_COMMITTED = 2
+    SIGNATURE = 3
+    TOO_EARLY = 4  #: signed before the round was opened
+    TOO_LATE = 5  #: signed in the future
+    NOT_SEALED = 6
+    SALT = 7  #: does not end in the member's index
+    NOT_THE_SEALED = 8
+    LENGTH = 9  #: not 5 bytes an entry
+    TOO_MANY = 10  #: entries
+    ORDER = 11  #: values ascend
+    TWICE = 12  #: somebody is rated twice
+    STRANGER = 13  #: somebody is rated who has not committed, or the author
+    UNRATED = 14  #: the sets of the missing and of the invalid are not what they may be
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(RoundEvent):
+    """The contract passed something over that was sent in a member's name, by whomever."""
+
+    member: int  #: as it was sent: of 256 bits
+    reason: int  #: ``Refusal``
+
+
+@dataclass(frozen=True, slots=True)
 class Selected(RoundEvent):
     """The contract has chosen."""
 
     winners: int  #: bit field
     scores: tuple[int, ...]  #: doubled Borda totals by member index
+    seed: bytes = bytes(32)  #: a block's hash; decides between equals
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +133,8 @@ class Voided(RoundEvent):
     """Too few took part: the round counts for nothing."""
 
     committed: int  #: bit field
-    voted: int  #: bit field
+    voted: int  #: bit field: whose ballots count
+    abstained: int = 0  #: bit field
 
 
 @dataclass(frozen=True, slots=True)

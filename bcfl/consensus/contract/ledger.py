@@ -15,7 +15,7 @@ from bcfl.chain.connection import Connection
 from bcfl.chain.contract import Contract, Log
 from bcfl.chain.event import Event, Transaction
 from bcfl.consensus.contract.events import Committed
-from bcfl.consensus.contract.words import EVENTS, compact, event_of, evidence, one_round, proof
+from bcfl.consensus.contract.words import EVENTS, event_of, evidence, one_round, proof, relayed
 from bcfl.consensus.spec.domain import (
     Phase,
     RoundState,
@@ -175,7 +175,7 @@ class Ledger:
             self._wait_until(timestamp)
 
     def members(self) -> tuple[str, ...]:
-        """Every address ever registered, by member index."""
+        """Who has each index, or had it last; ``words.seats`` says who had it in a past round."""
         return tuple(self._read("members"))
 
     def active(self) -> int:
@@ -215,9 +215,12 @@ class Ledger:
         return self._write("open_round", base, expected)
 
     def commit(self, commitments: Sequence[SignedCommitment]) -> Transaction:
-        """Relay: one transaction for all; who has committed already is passed over."""
+        """Relay: one transaction for all; who has committed already is passed over.
+
+        So is what is wrong, with the event ``Refused``.
+        """
         rows = [
-            (one.member, one.commitment.timestamp, one.commitment.digest, *compact(one.signature))
+            (one.member, one.commitment.timestamp, one.commitment.digest, *relayed(one.signature))
             for one in commitments
         ]
         return self._write("commit", one_round(x.commitment.round for x in commitments), rows)
@@ -228,8 +231,11 @@ class Ledger:
         return self._write("commit_direct", said.round, said.digest, said.timestamp)
 
     def seal(self, seals: Sequence[SignedSeal]) -> Transaction:
-        """Relay: one transaction for all; who has sealed already is passed over."""
-        rows = [(one.member, one.seal, *compact(one.signature)) for one in seals]
+        """Relay: one transaction for all; who has sealed already is passed over.
+
+        So is what is wrong, with the event ``Refused``.
+        """
+        rows = [(one.member, one.seal, *relayed(one.signature)) for one in seals]
         return self._write("seal", one_round(one.round for one in seals), rows)
 
     def seal_direct(self, seal: SignedSeal) -> Transaction:
@@ -239,7 +245,8 @@ class Ledger:
     def cast_ballots(self, ballots: Sequence[SignedBallot]) -> Transaction:
         """Relay: a transaction for every 32; the last one is returned.
 
-        Broken off in between, it can be called again: who has voted already is passed over.
+        Broken off in between, it can be called again: who has voted already is passed over. So
+        is what is wrong, with the event ``Refused``.
         """
         round_ = one_round(one.ballot.round for one in ballots)
         rows = [(one.member, *proof(one), one.ballot.encode()) for one in ballots]

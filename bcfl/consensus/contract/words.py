@@ -10,6 +10,7 @@ from eth_utils.crypto import keccak
 from bcfl.chain.contract import Log
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
+    Abstained,
     BallotCast,
     Closed,
     Committed,
@@ -17,6 +18,7 @@ from bcfl.consensus.contract.events import (
     MemberJoined,
     MemberLeft,
     Opened,
+    Refused,
     Sealed,
     Selected,
     Voided,
@@ -24,7 +26,17 @@ from bcfl.consensus.contract.events import (
 from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment
 from bcfl.core.errors import LedgerError
 
-__all__ = ["EVENTS", "compact", "event_of", "evidence", "one_round", "proof", "seal_of"]
+__all__ = [
+    "EVENTS",
+    "compact",
+    "event_of",
+    "evidence",
+    "one_round",
+    "proof",
+    "relayed",
+    "seal_of",
+    "seats",
+]
 
 _LANES: Final = 16
 _LANE_BITS: Final = 16
@@ -40,6 +52,7 @@ _FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
 _KINDS: Final[Mapping[str, Callable[..., Event]]] = {
     kind.__name__: kind
     for kind in (
+        Abstained,
         BallotCast,
         Closed,
         Committed,
@@ -47,6 +60,7 @@ _KINDS: Final[Mapping[str, Callable[..., Event]]] = {
         MemberJoined,
         MemberLeft,
         Opened,
+        Refused,
         Sealed,
         Selected,
         Voided,
@@ -88,11 +102,31 @@ def compact(signature: bytes) -> tuple[int, int]:
     return int.from_bytes(r, "big"), (v - 27) << 255 | int.from_bytes(s, "big")
 
 
+def relayed(signature: bytes) -> tuple[int, int]:
+    """As :func:`compact`; for what no contract takes, words that it passes over.
+
+    One bad signature is to cost the others of a batch nothing: the contract says ``Refused``.
+    """
+    try:
+        return compact(signature)
+    except LedgerError:
+        return 0, 0
+
+
 def proof(ballot: SignedBallot) -> tuple[int, int]:
     """What proves a ballot: its signature; where ballots are sealed, the salt of the seal."""
     if ballot.salt:
         return int.from_bytes(ballot.salt, "big"), 0
-    return compact(ballot.signature)
+    return relayed(ballot.signature)
+
+
+def seats(events: Iterable[Event]) -> dict[int, str]:
+    """Who had which index after these events: member to address.
+
+    An index is given to another only after its member left, or was proven a cheat: replayed up
+    to a round's ``Opened``, the events say who its members were.
+    """
+    return {event.member: event.address for event in events if isinstance(event, MemberJoined)}
 
 
 def evidence(one: SignedCommitment) -> tuple[bytes, bytes, int, int, int]:

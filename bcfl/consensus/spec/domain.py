@@ -6,7 +6,7 @@ PROTOCOL, System A; claims 1 to 5 of US11954592B2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -32,6 +32,8 @@ __all__ = [
 MAX_MEMBERS = 128
 DIGEST_BYTES = 32
 SIGNATURE_BYTES = 65
+#: Of a ballot: who is missing, and who is invalid.
+_SETS_BYTES = 32
 
 
 class Phase(IntEnum):
@@ -98,46 +100,81 @@ class Rating:
 class Ballot:
     """Row i of M in descending order: the values and, with them, their order (claim 5).
 
-    Members whose delta was rejected, or never came, do not appear, and get no points.
+    A ballot accounts for everyone who committed but its author: whom it does not rate it says
+    to be missing or invalid. Who is in neither set was left out for no reason given.
     """
 
     round: int
     ratings: tuple[Rating, ...]
+    missing: int = 0  #: bit field: the delta was not delivered, nor to be found
+    invalid: int = 0  #: bit field: the bytes do not fit the commitment, or do not decode
 
     def __post_init__(self) -> None:
         _expect_range("round", self.round, 1, 2**64)
+        for name in ("missing", "invalid"):
+            _expect_range(name, getattr(self, name), 0, 2**MAX_MEMBERS)
         rated = [rating.member for rating in self.ratings]
         if len(set(rated)) != len(rated):
             raise ProtocolError(f"a ballot rates each member once; found {rated}")
         values = [rating.value for rating in self.ratings]
         if any(a < b for a, b in pairwise(values)):
             raise ProtocolError(f"a ballot's values stand in descending order; found {values}")
+        both = self.missing & self.invalid | (self.missing | self.invalid) & bits(rated)
+        if both:
+            raise ProtocolError(
+                "a ballot says one thing of each: rated, missing or invalid; "
+                f"found several of {members_in(both)}"
+            )
 
     @classmethod
-    def from_values(cls, round: int, values: dict[int, int]) -> Ballot:
+    def from_values(
+        cls,
+        round: int,
+        values: Mapping[int, int],
+        missing: Iterable[int] = (),
+        invalid: Iterable[int] = (),
+    ) -> Ballot:
         """Sort ``values`` (member to value); among equal values the lower index stands first."""
         order = sorted(values.items(), key=lambda item: (-item[1], item[0]))
-        return cls(round, tuple(Rating(member, value) for member, value in order))
+        ratings = tuple(Rating(member, value) for member, value in order)
+        return cls(round, ratings, bits(missing), bits(invalid))
+
+    @property
+    def rated(self) -> int:
+        """Bit field of those who have a value."""
+        return bits(rating.member for rating in self.ratings)
 
     def encode(self) -> bytes:
-        """5 bytes a rating, best first: member (1), value (4, big-endian, as the EVM reads)."""
-        return b"".join(
+        """The entries, best first, and behind them the sets, if anybody is in one.
+
+        5 bytes an entry: member (1), value (4, big-endian, as the EVM reads). Then 16 bytes
+        for the missing, 16 for the invalid, big-endian; left out where both are empty.
+        """
+        entries = b"".join(
             rating.member.to_bytes(1, "big") + rating.value.to_bytes(4, "big")
             for rating in self.ratings
         )
+        sets = self.missing << MAX_MEMBERS | self.invalid
+        return entries + (sets.to_bytes(_SETS_BYTES, "big") if sets else b"")
 
     @classmethod
     def decode(cls, round: int, entries: bytes) -> Ballot:
         """Invert :meth:`encode`; raises ProtocolError for what no ballot encodes to."""
+        sets = 0
+        if len(entries) % 5 == _SETS_BYTES % 5 and len(entries) >= _SETS_BYTES:
+            sets = int.from_bytes(entries[-_SETS_BYTES:], "big")
+            if not sets:
+                raise ProtocolError("a ballot leaves its sets out where they are empty")
+            entries = entries[:-_SETS_BYTES]
         if len(entries) % 5:
-            raise ProtocolError(f"a ballot has 5 bytes a rating; found {len(entries)} bytes")
-        return cls(
-            round,
-            tuple(
-                Rating(entries[at], int.from_bytes(entries[at + 1 : at + 5], "big"))
-                for at in range(0, len(entries), 5)
-            ),
+            raise ProtocolError(
+                f"a ballot has 5 bytes a rating, and 32 of sets or none; found {len(entries)} bytes"
+            )
+        ratings = tuple(
+            Rating(entries[at], int.from_bytes(entries[at + 1 : at + 5], "big"))
+            for at in range(0, len(entries), 5)
         )
+        return cls(round, ratings, sets >> MAX_MEMBERS, sets & (2**MAX_MEMBERS - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +220,14 @@ class RoundState:
     expected: int  #: whom the coordinator announced at opening
     committed: int
     sealed: int
-    voted: int
+    voted: int  #: whose ballots count; who abstained is not in it
     winners: int
     equivocators: int
     opened_at: int  #: seconds, chain time
-    commit_deadline: int
-    seal_deadline: int  #: equals commit_deadline where ballots are open
+    commit_deadline: int  #: earlier than announced once all who were expected have committed
+    seal_deadline: int  #: the announced commit_deadline where ballots are open
     ballot_deadline: int
+    abstained: int = 0  #: who missed too much of the round to vote
 
 
 def members_in(bit_field: int) -> tuple[int, ...]:

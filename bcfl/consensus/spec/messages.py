@@ -8,12 +8,14 @@ PROTOCOL, System A, S2 (claim 3).
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from bcfl.consensus.spec.domain import Ballot, Commitment, TypedDataDomain
 
 __all__ = [
     "ballot_message",
+    "ballot_receipt_message",
     "commitment_message",
     "join_message",
     "receipt_message",
@@ -44,7 +46,7 @@ def commitment_message(domain: TypedDataDomain, commitment: Commitment) -> dict[
 
 
 def ballot_message(domain: TypedDataDomain, ballot: Ballot) -> dict[str, Any]:
-    """``Ballot(uint64 round,bytes entries)``; entries as ``Ballot.encode`` gives them."""
+    """``Ballot(uint64 round,bytes entries)``; the bytes, sets included, of ``Ballot.encode``."""
     return _message(
         domain,
         "Ballot",
@@ -73,6 +75,28 @@ def receipt_message(
         "Receipt",
         [("uint64", "round"), ("uint8", "member"), ("bytes32", "digest")],
         {"round": round, "member": member, "digest": digest},
+    )
+
+
+def ballot_receipt_message(
+    domain: TypedDataDomain, round: int, member: int, signed: bytes
+) -> dict[str, Any]:
+    """``BallotReceipt(uint64 round,uint8 member,bytes32 ballot)``: the coordinator has a ballot.
+
+    Signed by the coordinator and kept by the member: together with a chain on which the ballot
+    is missing, it proves that the server did not relay it.
+
+    Parameters
+    ----------
+    signed : bytes
+        What the member signed: ``Ballot.encode``; where ballots are sealed, the seal. Its
+        SHA-256 is what the receipt names.
+    """
+    return _message(
+        domain,
+        "BallotReceipt",
+        [("uint64", "round"), ("uint8", "member"), ("bytes32", "ballot")],
+        {"round": round, "member": member, "ballot": hashlib.sha256(signed).digest()},
     )
 
 

@@ -6,6 +6,7 @@ accuracy, or any metric by name, can be chosen.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from bcfl.core.errors import MetricError
@@ -14,6 +15,8 @@ __all__ = ["choose_quality"]
 
 _SMALLER_IS_BETTER = ("loss", "error", "perplexity", "mse", "mae", "nll")
 _SAYS_ACCURACY = ("accuracy", "acc")
+#: ``eval_acc``, ``valAcc``, ``acc@5``; not ``acceleration``.
+_ACC = re.compile(r"(?<![A-Za-z])(?i:acc)(?![A-Za-z])|(?<=[a-z])Acc(?![a-z])")
 
 
 def choose_quality(
@@ -30,7 +33,7 @@ def choose_quality(
         ``-`` says that smaller is better, ``+`` that larger is. Without either, smaller is
         better where the name says loss or error, unless it begins with ``neg_``, as
         scikit-learn's do. None takes one whose name says loss, else one whose name says
-        accuracy.
+        accuracy. A whole name goes before those that it is a part of.
 
     Raises
     ------
@@ -63,4 +66,11 @@ def _smaller_is_better(name: str, wanted: str) -> bool:
 
 
 def _saying(scalars: Mapping[str, float], words: Sequence[str]) -> list[str]:
-    return [name for name in scalars if any(word in name.lower() for word in words)]
+    """The names that are one of ``words``; if there are none, those that hold one."""
+    if exact := [name for name in scalars if name.lower() in words]:
+        return exact
+    return [name for name in scalars if any(_holds(name, word) for word in words)]
+
+
+def _holds(name: str, word: str) -> bool:
+    return bool(_ACC.search(name)) if word == "acc" else word in name.lower()

@@ -9,28 +9,30 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from itertools import groupby
 from typing import final
 
-from bcfl.consensus.spec.domain import Ballot
+from bcfl.consensus.spec.domain import Ballot, bits, members_in
 from bcfl.core.errors import ProtocolError
 
-__all__ = ["Borda", "ScoringRule", "tally"]
+__all__ = ["Borda", "ScoringRule", "abstains", "expect_ballot", "seen_by_most", "tally"]
 
 
 class ScoringRule(ABC):
     """How a ballot becomes points. Another rule is another subclass, and a Vyper module."""
 
     @abstractmethod
-    def points(self, ballot: Ballot, size: int) -> dict[int, int]:
-        """The points that ``ballot`` gives, by member index; whoever it does not rate gets none.
+    def points(self, ballot: Ballot, others: Set[int], size: int) -> dict[int, int]:
+        """The points that ``ballot`` gives, by member index.
 
         Parameters
         ----------
         ballot : Ballot
             Best first, as :class:`~bcfl.consensus.spec.domain.Ballot` makes sure.
+        others : set of int
+            Who committed, without the ballot's author.
         size : int
             m, the number of active members when the round was opened.
 
@@ -42,7 +44,7 @@ class ScoringRule(ABC):
         Raises
         ------
         ProtocolError
-            The ballot rates more than the m − 1 others.
+            The ballot speaks of somebody who is none of the others; see ``expect_ballot``.
         """
 
 
@@ -55,36 +57,71 @@ class Borda(ScoringRule):
     mean of their positions' points, so that a tie at the positions a..b is worth
     2m − (a + b). The alternatives: the best position for all, with which a lazy reviewer
     could hand out points for nothing, or the order of the indices, which favours whoever
-    joined first. A delta that is rejected or missing is not in the ballot, and gets none.
+    joined first.
+
+    **[reading]** Whom the ballot does not rate, for whatever reason, shares its last places, as
+    if tied there. The alternative, no points at all, makes leaving somebody off worth more
+    than ranking them last.
     """
 
-    def points(self, ballot: Ballot, size: int) -> dict[int, int]:
+    def points(self, ballot: Ballot, others: Set[int], size: int) -> dict[int, int]:
         """See :meth:`ScoringRule.points`."""
-        if len(ballot.ratings) >= size:
-            raise ProtocolError(
-                f"expected at most {size - 1} ratings, one of each other member; "
-                f"found {len(ballot.ratings)}"
-            )
+        expect_ballot(ballot, others, size)
         points: dict[int, int] = {}
         for _, group in groupby(ballot.ratings, key=lambda rating: rating.value):
             tied = [rating.member for rating in group]
             first, last = len(points) + 1, len(points) + len(tied)
             points |= dict.fromkeys(tied, 2 * size - (first + last))
-        return points
+        last_places = len(points) + 1 + len(others)
+        return points | dict.fromkeys(others - points.keys(), 2 * size - last_places)
 
 
-def tally(rule: ScoringRule, ballots: Iterable[Ballot], size: int) -> dict[int, int]:
-    """S(j) = Σ_i s(j; u_i), by member index; members whom nobody rates are left out.
+def expect_ballot(ballot: Ballot, others: Set[int], size: int) -> None:
+    """Raise ProtocolError unless the ballot speaks only of ``others``, of whom m − 1 at most."""
+    count = len(ballot.ratings)
+    if count >= size:
+        raise ProtocolError(f"expected at most {size - 1} ratings; found {count}")
+    if strangers := (ballot.rated | ballot.missing | ballot.invalid) & ~bits(others):
+        raise ProtocolError(
+            f"a ballot speaks of the others who committed; found {members_in(strangers)}"
+        )
+
+
+def abstains(ballot: Ballot, others: Set[int]) -> bool:
+    """Whether its author missed more than a quarter of the others, and so does not vote."""
+    return ballot.missing.bit_count() > len(others) // 4
+
+
+def tally(
+    rule: ScoringRule, ballots: Mapping[int, Ballot], committed: Set[int], size: int
+) -> dict[int, int]:
+    """S(j) = Σ_i s(j; u_i), by member index; those of whom no ballot speaks are left out.
 
     Parameters
     ----------
     rule : ScoringRule
-    ballots : iterable of Ballot
-        All that the contract took in one round, in any order.
+    ballots : mapping of member index to Ballot
+        All that count in one round, by author.
+    committed : set of int
+        Who committed.
     size : int
         m, the number of active members when the round was opened.
     """
     totals: Counter[int] = Counter()
-    for ballot in ballots:
-        totals.update(rule.points(ballot, size))
+    for author, ballot in ballots.items():
+        totals.update(rule.points(ballot, committed - {author}, size))
     return dict(totals)
+
+
+def seen_by_most(ballots: Mapping[int, Ballot], committed: Set[int]) -> frozenset[int]:
+    """Whom more than half of the ballots of others rate; nobody else can win.
+
+    Parameters
+    ----------
+    ballots : mapping of member index to Ballot
+        All that count in one round, by author.
+    committed : set of int
+        Who committed.
+    """
+    ratings = Counter(j for ballot in ballots.values() for j in members_in(ballot.rated))
+    return frozenset(j for j in committed if 2 * ratings[j] > len(ballots.keys() - {j}))

@@ -5,11 +5,12 @@ PROTOCOL, System A, S4; claim 5, US claim 7. The reference of ``contracts/select
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Set
 
 from bcfl.core.errors import ProtocolError
 
-__all__ = ["select_winners", "winner_count"]
+__all__ = ["select_winners", "takes_part", "winner_count"]
 
 _PARTS_PER_MILLION = 1_000_000
 
@@ -37,14 +38,37 @@ def winner_count(kappa_ppm: int, committed: int) -> int:
     return share if share < committed else max(committed - 1, 1)
 
 
-def select_winners(
-    totals: Mapping[int, int], digests: Mapping[int, bytes], kappa_ppm: int
-) -> tuple[int, ...]:
-    """The ⌈κ·c⌉ best members: by points, descending; among equal ones the smaller digest first.
+def takes_part(candidates: int, ballots: int, committed: int, quorum: int) -> bool:
+    """Whether so many are enough for a round to count.
 
-    **[reading]** The source says nothing of equal totals. A digest cannot be chosen to win ties
-    without another delta, and nobody, the server included, decides them. Two members with
-    equal points who committed to the same bytes: the lower index first.
+    Parameters
+    ----------
+    candidates : int
+        How many committed and were not caught cheating.
+    ballots : int
+        How many ballots count.
+    committed : int
+        How many committed.
+    quorum : int
+        The rules'.
+    """
+    return min(candidates, ballots) >= quorum and 2 * ballots > committed
+
+
+def select_winners(
+    totals: Mapping[int, int],
+    digests: Mapping[int, bytes],
+    seen: Set[int],
+    kappa_ppm: int,
+    seed: bytes,
+) -> tuple[int, ...]:
+    """The ⌈κ·c⌉ best of those who were seen: by points, descending; equal ones by lot.
+
+    **[reading]** The source says nothing of equal totals. The lot is SHA-256 of the seed and
+    the digest, the smaller first: the digest alone could be searched for, as its author may
+    change the delta a little until it wins ties, but the seed is the hash of a block that did
+    not exist when commitments were made. Two members with equal points who committed to the
+    same bytes: the lower index first.
 
     Parameters
     ----------
@@ -52,9 +76,14 @@ def select_winners(
         Points; whoever is missing has none.
     digests : mapping of member index to bytes
         What each candidate committed to, 32 bytes. Leave equivocators out: who is not in here
-        cannot win.
+        cannot win. c is how many they are.
+    seen : set of int
+        Whom more than half of the others' ballots rate: see ``seen_by_most``. Where they are
+        fewer than ⌈κ·c⌉, fewer win, and where there are none, nobody: the round is void.
     kappa_ppm : int
         κ in parts per million.
+    seed : bytes
+        32 bytes, as the contract's event says.
 
     Returns
     -------
@@ -62,5 +91,6 @@ def select_winners(
         Member indices, ascending.
     """
     count = winner_count(kappa_ppm, len(digests))
-    best_first = sorted(digests, key=lambda j: (-totals.get(j, 0), digests[j], j))
+    lots = {j: hashlib.sha256(seed + digest).digest() for j, digest in digests.items()}
+    best_first = sorted(lots.keys() & seen, key=lambda j: (-totals.get(j, 0), lots[j], j))
     return tuple(sorted(best_first[:count]))

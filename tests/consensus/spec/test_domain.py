@@ -33,12 +33,18 @@ values = st.dictionaries(members, st.integers(0, 2**32 - 1) | st.integers(0, 3))
 # --- Ballots -----------------------------------------------------------------------------
 
 
-@given(values, st.integers(1, 2**64 - 1))
-def test_decoding_a_ballot_inverts_encoding(row: dict[int, int], round_: int) -> None:
-    ballot = Ballot.from_values(round_, row)
-    assert len(ballot.encode()) == 5 * len(row)
+@given(values, st.sets(members), st.sets(members), st.integers(1, 2**64 - 1))
+def test_decoding_a_ballot_inverts_encoding(
+    row: dict[int, int], missing: set[int], invalid: set[int], round_: int
+) -> None:
+    missing -= row.keys()
+    invalid -= row.keys() | missing
+    ballot = Ballot.from_values(round_, row, missing, invalid)
+    assert len(ballot.encode()) == 5 * len(row) + 32 * bool(missing or invalid)
     assert Ballot.decode(round_, ballot.encode()) == ballot
     assert {rating.member: rating.value for rating in ballot.ratings} == row
+    assert ballot.rated == bits(row)
+    assert (ballot.missing, ballot.invalid) == (bits(missing), bits(invalid))
 
 
 @given(values, st.randoms(use_true_random=False))
@@ -52,7 +58,7 @@ def test_a_ballot_stands_in_descending_order_whatever_the_order_of_the_values(
     assert Ballot.from_values(1, dict(shuffled)) == ballot
 
 
-@given(st.binary(max_size=40))
+@given(st.binary(max_size=80))
 def test_any_bytes_are_a_ballot_s_or_refused(entries: bytes) -> None:
     try:
         ballot = Ballot.decode(1, entries)
@@ -63,8 +69,22 @@ def test_any_bytes_are_a_ballot_s_or_refused(entries: bytes) -> None:
 
 @pytest.mark.parametrize("length", [1, 4, 6, 9])
 def test_a_ballot_that_breaks_off_is_refused(length: int) -> None:
-    with pytest.raises(ProtocolError, match=f"5 bytes a rating; found {length} bytes"):
+    with pytest.raises(ProtocolError, match=f"5 bytes a rating.*; found {length} bytes"):
         Ballot.decode(1, bytes(length))
+
+
+def test_empty_sets_are_left_out() -> None:
+    with pytest.raises(ProtocolError, match="leaves its sets out where they are empty"):
+        Ballot.decode(1, Ballot.from_values(1, {3: 4}).encode() + bytes(32))
+
+
+@pytest.mark.parametrize(
+    ("missing", "invalid", "both"), [({1}, (), 1), ((), {2}, 2), ({1, 3}, {3}, 3)]
+)
+def test_a_ballot_says_one_thing_of_each(missing: Any, invalid: Any, both: int) -> None:
+    row = {1: 5, 2: 4} if both != 3 else {}
+    with pytest.raises(ProtocolError, match=rf"found several of \({both},\)"):
+        Ballot.from_values(1, row, missing, invalid)
 
 
 def test_a_ballot_out_of_order_is_refused() -> None:
@@ -80,6 +100,12 @@ def test_a_ballot_that_rates_a_member_twice_is_refused() -> None:
 def test_the_golden_ballot() -> None:
     ballot = Ballot.from_values(7, {0: 5, 127: 2**32 - 1, 3: 2**31, 2: 2**31, 9: 0})
     assert ballot.encode().hex() == GOLDEN.read_text().strip()
+
+
+def test_the_golden_ballot_with_sets() -> None:
+    ballot = Ballot.from_values(7, {0: 5, 3: 2**31}, missing=[1, 127], invalid=[2])
+    golden = GOLDEN.with_name("ballot_with_sets.hex")
+    assert ballot.encode().hex() == golden.read_text().strip()
 
 
 # --- Ranges ------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from eth_utils.crypto import keccak
 from bcfl.consensus.spec.domain import Ballot, Commitment, TypedDataDomain
 from bcfl.consensus.spec.messages import (
     ballot_message,
+    ballot_receipt_message,
     commitment_message,
     join_message,
     receipt_message,
@@ -25,7 +27,7 @@ GOLDEN = Path(__file__).parent / "golden" / "typed_data.json"
 
 DOMAIN = TypedDataDomain(31337, "0x5FbDB2315678afecb367f032d93F642f64180aa3")
 COMMITMENT = Commitment(7, b"\x01" * 32, b"\x02" * 32, 1_700_000_000)
-BALLOT = Ballot.from_values(7, {0: 5, 3: 2**31})
+BALLOT = Ballot.from_values(7, {0: 5, 3: 2**31}, missing=[1], invalid=[127])
 WORD = b"\x03" * 32
 
 MESSAGES: dict[str, dict[str, Any]] = {
@@ -33,6 +35,7 @@ MESSAGES: dict[str, dict[str, Any]] = {
     "ballot": ballot_message(DOMAIN, BALLOT),
     "seal": seal_message(DOMAIN, 7, WORD),
     "receipt": receipt_message(DOMAIN, 7, 3, WORD),
+    "ballot_receipt": ballot_receipt_message(DOMAIN, 7, 3, BALLOT.encode()),
     "join": join_message(31337, WORD),
 }
 
@@ -73,6 +76,10 @@ BY_HAND = {
     + word(7)
     + word(3)
     + WORD,
+    "ballot_receipt": keccak(text="BallotReceipt(uint64 round,uint8 member,bytes32 ballot)")
+    + word(7)
+    + word(3)
+    + sha256(BALLOT.encode()).digest(),
     "join": keccak(text="Join(bytes32 challenge)") + WORD,
 }
 
