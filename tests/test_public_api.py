@@ -107,7 +107,9 @@ PAGES = {"bcfl.cluster", "bcfl.conf", "bcfl.contracts", "bcfl.strategies"}
 
 
 @pytest.mark.parametrize(
-    ("source", "least"), [(readme, 6), (notebooks, 18), (configuration, 12)], ids=lambda x: str(x)
+    ("source", "least"),
+    [(readme, 6), (notebooks, 18), (configuration, 12)],
+    ids=["README", "notebooks", "configuration"],
 )
 def test_only_public_names_are_used(source: object, least: int) -> None:
     assert callable(source)
