@@ -13,6 +13,7 @@
 ``provider``,          web3's way to a node: over HTTP, bounded and repeated, or
 ``json_rpc``           by a ``Web3`` of the user's own
 ``node``               what a node is asked, and what it may answer
+``wire``               JSON-RPC's hexadecimal
 ``event``              what a contract says
 =====================  ============================================================
 """

@@ -188,7 +188,7 @@ class Connection:
             Nobody knows whether it will be mined.
         """
         data = contract.encode(function, arguments)
-        return _mined(self._send(contract.address, data, value, function))
+        return self._send(contract.address, data, value, function).transaction
 
     def deploy(self, artifact: Artifact, *arguments: Any) -> tuple[str, Transaction]:
         """Deploy a compiled contract; return its address and the transaction."""
@@ -197,11 +197,11 @@ class Connection:
         receipt = self._send(None, data, 0, "deploy")
         if receipt.contract is None:
             raise ReplyMalformed("the receipt of a deployment names no contract")
-        return receipt.contract, _mined(receipt)
+        return receipt.contract, receipt.transaction
 
     def transfer(self, address: str, wei: int) -> Transaction:
         """Send ether."""
-        return _mined(self._send(checksummed(address), b"", wei, "transfer"))
+        return self._send(checksummed(address), b"", wei, "transfer").transaction
 
     def receipt(self, transaction: str) -> Receipt:
         """The receipt of a mined and successful transaction, looked up by its number.
@@ -263,7 +263,3 @@ class Connection:
         for block in {log.block for log in logs} - times.keys():
             times[block] = self._node.head(block).timestamp
         return [contract.decode(log, times[log.block]) for log in logs]
-
-
-def _mined(receipt: Receipt) -> Transaction:
-    return Transaction(receipt.number, receipt.block, receipt.gas)

@@ -8,13 +8,13 @@ node has said, at the first attempt, that it never took the first one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
-from bcfl.chain.node import Receipt, transaction_number
+from bcfl.chain.node import Node, Receipt, transaction_number
 from bcfl.core.errors import (
     AccountError,
     ContractReverted,
@@ -49,22 +49,12 @@ class NonceTakenError(Exception):
     """The node never took this transaction: another one has its nonce. Sign a new one."""
 
 
-class Mempool(Protocol):
-    """What the delivery of a transaction needs of a node."""
-
-    def send(self, raw: bytes) -> None: ...
-
-    def find_receipt(self, number: str) -> Receipt | None: ...
-
-    def knows(self, number: str) -> bool: ...
-
-
 class Delivery:
     """Carries signed transactions to a node and waits for what becomes of them.
 
     Parameters
     ----------
-    node : Mempool
+    node : Node
         Where to.
     retry_s : float
         For how long a transaction that nobody acknowledges is sent again.
@@ -76,7 +66,7 @@ class Delivery:
 
     def __init__(
         self,
-        node: Mempool,
+        node: Node,
         *,
         retry_s: float,
         mining_s: float,
@@ -102,10 +92,9 @@ class Delivery:
             It did not say within ``retry_s``; the transaction may or may not be mined.
         """
         number = transaction_number(raw)
-        give_up = self._clock() + self._retry_s
-        pause, uncertain = _FIRST_PAUSE_S, False
+        uncertain = False
         failure: Exception | None = None
-        while True:
+        for _ in self._tries(self._retry_s):
             try:
                 if self._send(raw, call) or self._node.knows(number):
                     return
@@ -114,10 +103,6 @@ class Delivery:
                 failure = None
             except (NodeUnreachable, ReplyMalformed) as error:
                 uncertain, failure = True, error
-            if self._clock() + pause > give_up:
-                break
-            self._sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
         if isinstance(failure, NodeUnreachable):
             raise NodeUnreachable(
                 f"{failure} Transaction {number} ({call}) may or may not be mined."
@@ -137,18 +122,25 @@ class Delivery:
             The node went away and stayed away.
         """
         number = transaction_number(raw)
-        give_up = self._clock() + self._mining_s
-        pause, used_up = _FIRST_PAUSE_S, 0
-        while (receipt := self._node.find_receipt(number)) is None:
+        used_up = 0
+        for _ in self._tries(self._mining_s):
+            if (receipt := self._node.find_receipt(number)) is not None:
+                return receipt
             if not self._node.knows(number):
                 used_up += not self._send(raw, call)
             if used_up >= _USED_UP:
                 raise _lost(number, call, "its nonce was used by another one", self._mining_s)
+        raise _lost(number, call, "it was not mined", self._mining_s)
+
+    def _tries(self, budget_s: float) -> Iterator[None]:
+        """One step a try, with longer and longer pauses between them."""
+        give_up, pause = self._clock() + budget_s, _FIRST_PAUSE_S
+        while True:
+            yield
             if self._clock() + pause > give_up:
-                raise _lost(number, call, "it was not mined", self._mining_s)
+                return
             self._sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
-        return receipt
 
     def _send(self, raw: bytes, call: str) -> bool:
         """One attempt: True if the node has it, False if it says that the nonce is gone."""

@@ -12,6 +12,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -19,13 +20,13 @@ from urllib.parse import urlsplit
 import requests
 import tenacity
 import urllib3
+from pydantic import StrictInt, StrictStr, TypeAdapter
 from requests.adapters import HTTPAdapter
 
-from bcfl.chain.provider import NodeProvider
+from bcfl.chain.provider import NodeProvider, refusal
 from bcfl.core.errors import (
     ConfigurationError,
     LedgerError,
-    NodeRefused,
     NodeUnreachable,
     ReplyMalformed,
 )
@@ -42,6 +43,7 @@ _PASSING_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LIMIT_EXCEEDED: Final = -32005
 #: One attempt: only who signed the transaction knows what a second one is.
 _SEND: Final = "eth_sendRawTransaction"
+_NOTHING: Final = object()
 
 
 class ReplyTooLong(ReplyMalformed):
@@ -54,6 +56,23 @@ class _PassingError(Exception):
     def __init__(self, error: LedgerError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class _Error:
+    code: StrictInt
+    message: StrictStr
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    id: Any = None
+    result: Any = _NOTHING
+    error: _Error | None = None
+
+
+_REPLY: Final = TypeAdapter(_Reply)
 
 
 class JsonRpc(NodeProvider):
@@ -174,9 +193,15 @@ class JsonRpc(NodeProvider):
             raise _PassingError(self._unreachable(_cause(error))) from error
         if status in _PASSING_STATUS:
             raise _PassingError(self._unreachable(f"HTTP status {status}"))
-        if status != 200 and not _is_error_reply(reply):
+        try:
+            decoded = _REPLY.validate_python(parse_json(reply))
+        except ValueError as failure:
+            if status == 200:
+                raise _malformed(method, "is none") from failure
+            decoded = _Reply()
+        if status != 200 and decoded.error is None:  # some nodes send an error with status 400
             raise self._unreachable(f"HTTP status {status}: no JSON-RPC is served there")
-        return _result(reply, number, method)
+        return _result(decoded, number, method)
 
     def _read(self, response: requests.Response, method: str, deadline: float) -> bytes:
         reply = bytearray()
@@ -221,44 +246,18 @@ def _cause(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _is_error_reply(reply: bytes) -> bool:
-    """Whether a reply is a JSON-RPC error, which some nodes send with a status of 400."""
-    try:
-        decoded = parse_json(reply)
-    except ValueError:
-        return False
-    return isinstance(decoded, dict) and isinstance(decoded.get("error"), dict)
-
-
-def _result(reply: bytes, number: int, method: str) -> Any:
-    try:
-        decoded = parse_json(reply)
-    except ValueError as failure:
-        raise _malformed(method, "is no JSON") from failure
-    if not isinstance(decoded, dict):
-        raise _malformed(method, "is no JSON object")
-    if (error := decoded.get("error")) is not None:
-        raise _refusal(method, error)
-    if decoded.get("id") != number:
-        raise _malformed(method, f"answers request {decoded.get('id')!r:.40}, not {number}")
-    if "result" not in decoded:
+def _result(decoded: _Reply, number: int, method: str) -> Any:
+    if decoded.error is not None:
+        refused = refusal(method, asdict(decoded.error))
+        raise _PassingError(refused) if refused.code == _LIMIT_EXCEEDED else refused
+    if decoded.id != number:
+        raise _malformed(method, f"answers request {decoded.id!r:.40}, not {number}")
+    if decoded.result is _NOTHING:
         raise _malformed(method, "has neither result nor error")
-    return decoded["result"]
+    return decoded.result
 
 
 def _malformed(method: str, what: str) -> _PassingError:
     return _PassingError(
         ReplyMalformed(f"{method}: expected a JSON-RPC reply; what the node sent {what}")
     )
-
-
-def _refusal(method: str, error: Any) -> Exception:
-    if not isinstance(error, dict):
-        return _malformed(method, "has an error that is no object")
-    code, message, data = error.get("code"), error.get("message"), error.get("data")
-    if isinstance(code, bool) or not isinstance(code, int) or not isinstance(message, str):
-        return _malformed(method, "has an error without code and message")
-    if isinstance(data, dict):  # some nodes wrap the revert data
-        data = data.get("data")
-    refusal = NodeRefused(method, code, message, data if isinstance(data, str) else "")
-    return _PassingError(refusal) if code == _LIMIT_EXCEEDED else refusal

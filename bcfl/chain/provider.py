@@ -13,7 +13,7 @@ from web3.providers import BaseProvider
 
 from bcfl.core.errors import LedgerError, NodeRefused, NodeUnreachable, ReplyMalformed
 
-__all__ = ["NodeProvider", "UserProvider"]
+__all__ = ["NodeProvider", "UserProvider", "refusal"]
 
 _REVERTED: Final = 3  # the code that geth gives a revert
 
@@ -61,7 +61,10 @@ class UserProvider(NodeProvider):
         except LedgerError:
             raise
         except Web3RPCError as error:
-            raise _refusal(method, error) from error
+            said: Any = (error.rpc_response or {}).get("error")
+            if not isinstance(said, dict):
+                said = {"message": said or error.message}
+            raise refusal(method, said) from error
         except ContractLogicError as error:
             data = error.data if isinstance(error.data, str) else ""
             raise NodeRefused(method, _REVERTED, str(error.message), data) from error
@@ -75,18 +78,15 @@ class UserProvider(NodeProvider):
             ) from error
 
 
-def _refusal(method: str, error: Web3RPCError) -> NodeRefused:
-    said: Any = (error.rpc_response or {}).get("error")
-    if not isinstance(said, dict):
-        return NodeRefused(method, 0, str(said or error.message))
-    data = said.get("data")
-    if isinstance(data, dict):  # some nodes wrap the revert data
+def refusal(method: str, said: Mapping[str, Any]) -> NodeRefused:
+    """The error object of a JSON-RPC reply; some nodes wrap the revert data once more."""
+    code, data = said.get("code"), said.get("data")
+    if isinstance(data, dict):
         data = data.get("data")
-    code, words = said.get("code"), said.get("message", error.message)
     return NodeRefused(
         method,
         code if isinstance(code, int) else 0,
-        str(words),
+        str(said.get("message", "")),
         data if isinstance(data, str) else "",
     )
 

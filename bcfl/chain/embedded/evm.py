@@ -26,7 +26,7 @@ from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
 from bcfl.core.errors import LedgerError
 
-__all__ = ["Evm", "ExecutionError", "Genesis", "InvalidTransactionError"]
+__all__ = ["Evm", "Genesis", "Mined", "RpcError"]
 
 #: 2026-01-01T00:00:00Z
 GENESIS_TIMESTAMP: Final = 1_767_225_600
@@ -36,16 +36,22 @@ GAS_LIMIT: Final = 60_000_000
 _TYPES: Final = (0, 1, 2)
 
 
-class InvalidTransactionError(LedgerError):
-    """No block may hold this transaction; the chain is as it was."""
+class RpcError(LedgerError):
+    """No block may hold this transaction, or a call failed; the chain is as it was.
 
+    Parameters
+    ----------
+    words : str
+        What is wrong, in geth's words where it has any.
+    code : int
+        JSON-RPC's: 3 where a contract reverted.
+    data : str, optional
+        What it reverted with, hexadecimal.
+    """
 
-class ExecutionError(LedgerError):
-    """A call or an estimate failed; ``data`` is what the contract reverted with."""
-
-    def __init__(self, reverted: bool, data: bytes, what: str) -> None:
-        super().__init__(what)
-        self.reverted = reverted
+    def __init__(self, words: str, code: int = -32000, data: str | None = None) -> None:
+        super().__init__(words)
+        self.code = code
         self.data = data
 
 
@@ -111,13 +117,11 @@ class Evm:
 
         Raises
         ------
-        InvalidTransactionError
+        RpcError
             The bytes are no transaction, or none that may be mined now.
         """
         if timestamp is not None and timestamp <= self.head.timestamp:
-            raise InvalidTransactionError(
-                f"time {timestamp} has passed: it is {self.head.timestamp}"
-            )
+            raise RpcError(f"time {timestamp} has passed: it is {self.head.timestamp}")
         self._prepare(self.head.timestamp + 1 if timestamp is None else timestamp)
         prepared = self._chain.header
         try:
@@ -140,13 +144,13 @@ class Evm:
             transaction.validate()
             transaction.check_signature_validity()
         except (ValidationError, RLPException, ValueError, TypeError, IndexError) as error:
-            raise InvalidTransactionError(f"not a signed transaction: {error}") from error
+            raise RpcError(f"not a signed transaction: {error}") from error
         except Exception as error:  # py-evm has an exception of its own for an unknown type
-            raise InvalidTransactionError(f"not a transaction: {type(error).__name__}") from error
+            raise RpcError(f"not a transaction: {type(error).__name__}") from error
         if kind not in _TYPES:
-            raise InvalidTransactionError(f"transaction types {_TYPES} are taken; found {kind}")
+            raise RpcError(f"transaction types {_TYPES} are taken; found {kind}")
         if transaction.chain_id != self.chain_id:
-            raise InvalidTransactionError(
+            raise RpcError(
                 f"invalid chain id: expected {self.chain_id}, found {transaction.chain_id}"
             )
         return transaction
@@ -174,7 +178,7 @@ class Evm:
         while limit < most:
             try:
                 self._execute(header, sender, to, value, data, limit)
-            except ExecutionError:
+            except RpcError:
                 limit *= 2
             else:
                 return int(limit)
@@ -201,7 +205,9 @@ class Evm:
         try:
             computation = vm.state.apply_transaction(transaction)
         except ValidationError as error:
-            raise ExecutionError(False, b"", _in_geths_words(str(error))) from error
+            words = str(error)
+            poor = "insufficient funds: " if "balance" in words.lower() else ""
+            raise RpcError(poor + words) from error
         if computation.is_error:
             raise _failure(computation.error)
         return computation
@@ -212,19 +218,17 @@ class Evm:
         expected = state.get_nonce(transaction.sender)
         if transaction.nonce != expected:
             low = "low" if transaction.nonce < expected else "high"
-            raise InvalidTransactionError(
-                f"nonce too {low}: next {expected}, tx {transaction.nonce}"
-            )
+            raise RpcError(f"nonce too {low}: next {expected}, tx {transaction.nonce}")
         price = getattr(transaction, "max_fee_per_gas", None) or transaction.gas_price
         balance = state.get_balance(transaction.sender)
         if balance < (need := transaction.gas * price + transaction.value):
-            raise InvalidTransactionError(
+            raise RpcError(
                 f"insufficient funds for gas * price + value: have {balance}, want {need}"
             )
         try:
             self._chain.apply_transaction(transaction)
         except ValidationError as error:
-            raise InvalidTransactionError(str(error)) from error
+            raise RpcError(str(error)) from error
         return transaction
 
     def _header(self, number: int) -> Any:
@@ -238,10 +242,13 @@ class Evm:
 
 
 def _mined(block: Any, transaction: Any, receipts: Any, vm: Any) -> Mined:
+    sealed = serialize_block(block, False, False)
+    sealed["miner"] = sealed.pop("coinbase")  # two names that JSON-RPC has kept
     if transaction is None:
         sent, receipt = None, None
     else:
         sent = serialize_transaction(block, transaction, 0, False)
+        sent["input"] = sent.pop("data")
         receipt = serialize_transaction_receipt(block, receipts, transaction, 0, False, vm)
         receipt["logs_bloom"] = receipts[0].bloom.to_bytes(256, "big")
         del receipt["state_root"]  # py-evm's word for the status
@@ -251,18 +258,14 @@ def _mined(block: Any, transaction: Any, receipts: Any, vm: Any) -> Mined:
         block.number,
         block.header.timestamp,
         bytes(block.hash),
-        serialize_block(block, False, False),
+        sealed,
         sent,
         receipt,
     )
 
 
-def _failure(error: Any) -> ExecutionError:
-    if isinstance(error, Revert):
-        data = error.args[0] if error.args and isinstance(error.args[0], bytes) else b""
-        return ExecutionError(True, data, "execution reverted")
-    return ExecutionError(False, b"", f"{type(error).__name__}: {error}")
-
-
-def _in_geths_words(message: str) -> str:
-    return f"insufficient funds: {message}" if "balance" in message.lower() else message
+def _failure(error: Any) -> RpcError:
+    if not isinstance(error, Revert):
+        return RpcError(f"{type(error).__name__}: {error}")
+    data = error.args[0] if error.args and isinstance(error.args[0], bytes) else b""
+    return RpcError("execution reverted", 3, "0x" + data.hex())

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from bcfl.chain.embedded.evm import Evm, Genesis, InvalidTransactionError, Mined
+from bcfl.chain.embedded.evm import Evm, Genesis, Mined, RpcError
 from bcfl.core.errors import AuditError, JournalDamaged
 from bcfl.files import Journal
 
@@ -104,7 +104,7 @@ def _replay_line(evm: Evm, entry: dict[str, Any], path: Path, line: int) -> None
         mined = evm.mine(raw, int(timestamp))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise JournalDamaged(f"{path}, line {line}: not a block: {error!r}") from error
-    except InvalidTransactionError as error:
+    except RpcError as error:
         raise JournalDamaged(f"{path}, line {line}: the chain refuses it: {error}") from error
     _expect_hash(path, line, mined, claimed)
 

@@ -8,30 +8,59 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from eth_utils.crypto import keccak
+from pydantic import AliasChoices, ConfigDict, Field, ValidationError, validate_call
+from pydantic.alias_generators import to_camel
 
-from bcfl.chain.embedded.evm import Evm, ExecutionError, Mined
-from bcfl.chain.embedded.wire import read_bytes, read_quantity, to_json, transaction_to_json
+from bcfl.chain.embedded.evm import Evm, Mined, RpcError
+from bcfl.chain.wire import Bytes20, Bytes32, Data, Quantity, Wei
 from bcfl.core.errors import LedgerError
 from bcfl.core.strict_json import parse_json
 
 __all__ = ["EmbeddedRpc", "refusal"]
 
 _GWEI: Final = 10**9
-_NOBODY: Final = 20 * b"\0"
 _MOST_AT_ONCE: Final = 1000
-_NEWEST: Final = ("latest", "pending", "safe", "finalized")
-
 _PARSE_ERROR, _INVALID_REQUEST, _NO_METHOD, _INVALID_PARAMS = -32700, -32600, -32601, -32602
-_INTERNAL, _REFUSED, _REVERTED = -32603, -32000, 3
+_INTERNAL, _REFUSED = -32603, -32000
+_KEYS_NEEDED: Final = ("eth_sendTransaction", "eth_sign", "eth_signTransaction", "eth_accounts")
+
+_Block: TypeAlias = Quantity | Literal["latest", "pending", "safe", "finalized", "earliest"]
 
 
-class _RpcError(Exception):
-    def __init__(self, code: int, message: str, data: str | None = None) -> None:
-        super().__init__(message)
-        self.body = {"code": code, "message": message} | ({} if data is None else {"data": data})
+@dataclass(frozen=True)
+class _Call:
+    """What ``eth_call`` executes; fees and gas do not matter to it."""
+
+    sender: Annotated[Bytes20, Field(validation_alias="from")] = 20 * b"\0"
+    to: Bytes20 | None = None
+    value: Wei = 0
+    data: Annotated[Data, Field(validation_alias=AliasChoices("input", "data"))] = b""
+
+    def parts(self) -> tuple[bytes, bytes, int, bytes]:
+        return self.sender, self.to or b"", self.value, self.data
+
+
+@dataclass(frozen=True)
+class _Query:
+    """Which logs; a topic may be one, one of several, or any."""
+
+    __pydantic_config__ = ConfigDict(alias_generator=to_camel)
+    from_block: _Block = "latest"
+    to_block: _Block = "latest"
+    address: Bytes20 | list[Bytes20] | None = None
+    topics: Sequence[Bytes32 | list[Bytes32] | None] = ()
+
+    def wants(self, log: Mapping[str, Any]) -> bool:
+        topics: Sequence[bytes] = log["topics"]
+        wanted = [self.address, *self.topics]
+        return len(topics) >= len(self.topics) and all(
+            not one or value == one or value in one
+            for value, one in zip((log["address"], *topics), wanted, strict=False)
+        )
 
 
 class EmbeddedRpc:
@@ -57,40 +86,35 @@ class EmbeddedRpc:
         try:
             request = parse_json(body)
         except ValueError:
-            return _encoded(_reply(None, _RpcError(_PARSE_ERROR, "not JSON")))
-        if isinstance(request, list):
-            if not 0 < len(request) <= _MOST_AT_ONCE:
-                return _encoded(
-                    _reply(None, _RpcError(_INVALID_REQUEST, "empty batch, or too long"))
-                )
-            return _encoded([self._one(each) for each in request])
-        return _encoded(self._one(request))
+            return refusal("not JSON", _PARSE_ERROR)
+        if not isinstance(request, list):
+            return _encoded(self._one(request))
+        if not 0 < len(request) <= _MOST_AT_ONCE:
+            return refusal("empty batch, or too long", _INVALID_REQUEST)
+        return _encoded([self._one(each) for each in request])
 
     def _one(self, request: Any) -> dict[str, Any]:
         if not isinstance(request, dict) or not isinstance(request.get("method"), str):
-            return _reply(None, _RpcError(_INVALID_REQUEST, "not a JSON-RPC request"))
-        number, parameters = request.get("id"), request.get("params", [])
-        method = _METHODS.get(request["method"])
-        if method is None:
-            return _reply(number, _RpcError(_NO_METHOD, _unknown(request["method"])))
+            return _failed(None, _INVALID_REQUEST, "not a JSON-RPC request")
+        number, name, parameters = request.get("id"), request["method"], request.get("params", [])
+        if name in _KEYS_NEEDED:
+            words = f"{name}: this node holds no keys; sign, then use eth_sendRawTransaction"
+            return _failed(number, _NO_METHOD, words)
+        if (method := _METHODS.get(name)) is None:
+            return _failed(number, _NO_METHOD, f"the method {name:.60} does not exist here")
         if not isinstance(parameters, list):
-            return _reply(number, _RpcError(_INVALID_PARAMS, "params is a list"))
+            return _failed(number, _INVALID_PARAMS, "params is a list")
         self._index()
         try:
-            return _reply(number, method(self, *parameters))
-        except _RpcError as error:
-            return _reply(number, error)
-        except ExecutionError as error:
-            data = "0x" + error.data.hex() if error.reverted else None
-            return _reply(
-                number, _RpcError(_REVERTED if error.reverted else _REFUSED, str(error), data)
-            )
+            return {"jsonrpc": "2.0", "id": number, "result": method(self, *parameters)}
+        except RpcError as error:
+            return _failed(number, error.code, str(error), error.data)
         except LedgerError as error:
-            return _reply(number, _RpcError(_REFUSED, str(error)))
-        except (TypeError, ValueError, AttributeError, LookupError) as error:
-            return _reply(number, _RpcError(_INVALID_PARAMS, f"invalid params: {error}"))
+            return _failed(number, _REFUSED, str(error))
+        except ValidationError as error:
+            return _failed(number, _INVALID_PARAMS, f"invalid params: {error}")
         except Exception as error:  # noqa: BLE001 — whatever py-evm trips over, there is a reply
-            return _reply(number, _RpcError(_INTERNAL, f"{type(error).__name__}: {error}"))
+            return _failed(number, _INTERNAL, f"{type(error).__name__}: {error}")
 
     def _index(self) -> None:
         for mined in self._evm.blocks[self._indexed :]:
@@ -99,159 +123,132 @@ class EmbeddedRpc:
                 self._by_transaction[mined.transaction["hash"]] = mined
         self._indexed = len(self._evm.blocks)
 
-    def _number(self, block: Any = "latest") -> int:
+    def _number(self, block: int | str) -> int:
         newest = self._evm.head.number
-        if block in _NEWEST:
-            return newest
-        number = 0 if block == "earliest" else read_quantity(block)
-        if number > newest:
-            raise _RpcError(_REFUSED, f"block {number} not found: the newest is {newest}")
-        return number
+        if isinstance(block, str):
+            return 0 if block == "earliest" else newest
+        if block > newest:
+            raise RpcError(f"block {block} not found: the newest is {newest}")
+        return block
+
+    def _state(self, block: int | str) -> Any:
+        return self._evm.state(self._number(block))
 
     # One method each, named as in JSON-RPC.
 
-    def _chain_id(self) -> str:
+    def eth_chainId(self) -> str:
         return hex(self._evm.chain_id)
 
-    def _block_number(self) -> str:
+    def eth_blockNumber(self) -> str:
         return hex(self._evm.head.number)
 
-    def _get_balance(self, address: str, block: Any = "latest") -> str:
-        return hex(self._evm.state(self._number(block)).get_balance(read_bytes(address, 20)))
+    def eth_getBalance(self, address: Bytes20, block: _Block = "latest") -> str:
+        return hex(self._state(block).get_balance(address))
 
-    def _get_code(self, address: str, block: Any = "latest") -> str:
-        code: bytes = self._evm.state(self._number(block)).get_code(read_bytes(address, 20))
-        return "0x" + code.hex()
+    def eth_getCode(self, address: Bytes20, block: _Block = "latest") -> str:
+        return "0x" + bytes(self._state(block).get_code(address)).hex()
 
-    def _get_transaction_count(self, address: str, block: Any = "latest") -> str:
-        return hex(self._evm.state(self._number(block)).get_nonce(read_bytes(address, 20)))
+    def eth_getTransactionCount(self, address: Bytes20, block: _Block = "latest") -> str:
+        return hex(self._state(block).get_nonce(address))
 
-    def _get_storage_at(self, address: str, slot: str, block: Any = "latest") -> str:
-        state = self._evm.state(self._number(block))
-        value: int = state.get_storage(read_bytes(address, 20), read_quantity(slot))
-        return "0x" + value.to_bytes(32, "big").hex()
+    def eth_getStorageAt(self, address: Bytes20, slot: Wei, block: _Block = "latest") -> str:
+        return f"0x{self._state(block).get_storage(address, slot):064x}"
 
-    def _get_block_by_number(self, block: Any, full: bool = False) -> Any:
-        if block not in (*_NEWEST, "earliest") and read_quantity(block) > self._evm.head.number:
+    def eth_getBlockByNumber(self, block: _Block, full: bool = False) -> Any:
+        if isinstance(block, int) and block > self._evm.head.number:
             return None
-        return self._block(self._evm.blocks[self._number(block)], full)
+        return _block(self._evm.blocks[self._number(block)], full)
 
-    def _get_block_by_hash(self, block_hash: str, full: bool = False) -> Any:
-        mined = self._by_hash.get(read_bytes(block_hash, 32))
-        return None if mined is None else self._block(mined, full)
+    def eth_getBlockByHash(self, block_hash: Bytes32, full: bool = False) -> Any:
+        return _block(self._by_hash.get(block_hash), full)
 
-    def _get_transaction_by_hash(self, number: str) -> Any:
-        mined = self._by_transaction.get(read_bytes(number, 32))
-        if mined is None or mined.transaction is None:
-            return None
-        return transaction_to_json(mined.transaction)
+    def eth_getTransactionByHash(self, number: Bytes32) -> Any:
+        mined = self._by_transaction.get(number)
+        return None if mined is None else _to_json(mined.transaction)
 
-    def _get_transaction_receipt(self, number: str) -> Any:
-        mined = self._by_transaction.get(read_bytes(number, 32))
-        return None if mined is None else to_json(mined.receipt)
+    def eth_getTransactionReceipt(self, number: Bytes32) -> Any:
+        mined = self._by_transaction.get(number)
+        return None if mined is None else _to_json(mined.receipt)
 
-    def _get_logs(self, query: Mapping[str, Any]) -> list[Any]:
-        first = self._number(query.get("fromBlock", "latest"))
-        last = self._number(query.get("toBlock", "latest"))
-        wanted = query.get("address")
-        addresses = [read_bytes(each, 20) for each in _listed(wanted)]
-        topics = [
-            [read_bytes(each, 32) for each in _listed(alternatives)]
-            for alternatives in query.get("topics") or ()
-        ]
+    def eth_getLogs(self, query: _Query) -> list[Any]:
+        first, last = self._number(query.from_block), self._number(query.to_block)
         return [
-            to_json(log)
+            _to_json(log)
             for mined in self._evm.blocks[first : last + 1]
             if mined.receipt is not None
             for log in mined.receipt["logs"]
-            if not addresses or log["address"] in addresses
-            if _matches(log["topics"], topics)
+            if query.wants(log)
         ]
 
-    def _call(self, fields: Mapping[str, Any], block: Any = "latest") -> str:
-        return "0x" + self._evm.call(self._number(block), *_call(fields)).hex()
+    def eth_call(self, fields: _Call, block: _Block = "latest") -> str:
+        return "0x" + self._evm.call(self._number(block), *fields.parts()).hex()
 
-    def _estimate_gas(self, fields: Mapping[str, Any], block: Any = "latest") -> str:
-        return hex(self._evm.estimate(*_call(fields)))
+    def eth_estimateGas(self, fields: _Call, block: _Block = "latest") -> str:
+        return hex(self._evm.estimate(*fields.parts()))
 
-    def _send_raw_transaction(self, raw: str) -> str:
-        signed = read_bytes(raw)
+    def eth_gasPrice(self) -> str:
+        return hex(self._evm.head.block["base_fee_per_gas"] + _GWEI)
+
+    def eth_maxPriorityFeePerGas(self) -> str:
+        return hex(_GWEI)
+
+    def eth_sendRawTransaction(self, signed: Data) -> str:
         number = keccak(signed)
         if number in self._by_transaction:
-            raise _RpcError(_REFUSED, "already known")
+            raise RpcError("already known")
         self._submit(signed)
         return "0x" + number.hex()
 
-    def _block(self, mined: Mined, full: bool) -> Any:
-        block = to_json(mined.block)
-        if full and mined.transaction is not None:
-            block["transactions"] = [transaction_to_json(mined.transaction)]
-        return block
+    def eth_syncing(self) -> bool:
+        return False
+
+    def net_version(self) -> str:
+        return str(self._evm.chain_id)
+
+    def web3_clientVersion(self) -> str:
+        return "bcfl-embedded"
 
 
-_METHODS: Final[Mapping[str, Callable[..., Any]]] = {
-    "eth_blockNumber": EmbeddedRpc._block_number,
-    "eth_call": EmbeddedRpc._call,
-    "eth_chainId": EmbeddedRpc._chain_id,
-    "eth_estimateGas": EmbeddedRpc._estimate_gas,
-    "eth_gasPrice": lambda rpc: hex(rpc._evm.head.block["base_fee_per_gas"] + _GWEI),
-    "eth_getBalance": EmbeddedRpc._get_balance,
-    "eth_getBlockByHash": EmbeddedRpc._get_block_by_hash,
-    "eth_getBlockByNumber": EmbeddedRpc._get_block_by_number,
-    "eth_getCode": EmbeddedRpc._get_code,
-    "eth_getLogs": EmbeddedRpc._get_logs,
-    "eth_getStorageAt": EmbeddedRpc._get_storage_at,
-    "eth_getTransactionByHash": EmbeddedRpc._get_transaction_by_hash,
-    "eth_getTransactionCount": EmbeddedRpc._get_transaction_count,
-    "eth_getTransactionReceipt": EmbeddedRpc._get_transaction_receipt,
-    "eth_maxPriorityFeePerGas": lambda rpc: hex(_GWEI),
-    "eth_sendRawTransaction": EmbeddedRpc._send_raw_transaction,
-    "eth_syncing": lambda rpc: False,
-    "net_version": lambda rpc: str(rpc._evm.chain_id),
-    "web3_clientVersion": lambda rpc: "bcfl-embedded",
+_METHODS: Final = {
+    name: validate_call(method)
+    for name, method in vars(EmbeddedRpc).items()
+    if name.startswith(("eth_", "net_", "web3_"))
 }
 
 
-def _unknown(method: str) -> str:
-    if method in ("eth_sendTransaction", "eth_sign", "eth_signTransaction", "eth_accounts"):
-        return f"{method}: this node holds no keys; sign, then use eth_sendRawTransaction"
-    return f"the method {method:.60} does not exist here"
+def _block(mined: Mined | None, full: bool) -> Any:
+    if mined is None:
+        return None
+    whole = {"transactions": [mined.transaction]} if full and mined.transaction else {}
+    return _to_json({**mined.block, **whole})
 
 
-def _call(fields: Mapping[str, Any]) -> tuple[bytes, bytes, int, bytes]:
-    sender, to = fields.get("from"), fields.get("to")
-    return (
-        _NOBODY if sender is None else read_bytes(sender, 20),
-        b"" if to is None else read_bytes(to, 20),
-        read_quantity(fields.get("value", "0x0")),
-        read_bytes(fields.get("input", fields.get("data", "0x"))),
-    )
+def _to_json(value: Any) -> Any:
+    """eth-tester's form (snake case, bytes, integers) in JSON-RPC's (camel case, 0x…)."""
+    if isinstance(value, Mapping):
+        # a deployment goes to nobody: b"" there, null here
+        return {
+            to_camel(name): None if (name, x) == ("to", b"") else _to_json(x)
+            for name, x in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_to_json(x) for x in value]
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return hex(value)
+    return value
 
 
-def _listed(value: Any) -> Sequence[Any]:
-    if value is None:
-        return ()
-    return value if isinstance(value, list) else (value,)
-
-
-def _matches(topics: Sequence[bytes], wanted: Sequence[Sequence[bytes]]) -> bool:
-    if len(topics) < len(wanted):
-        return False
-    return all(
-        not alternatives or topic in alternatives
-        for topic, alternatives in zip(topics, wanted, strict=False)
-    )
-
-
-def _reply(number: Any, result: Any) -> dict[str, Any]:
-    outcome = {"error": result.body} if isinstance(result, _RpcError) else {"result": result}
-    return {"jsonrpc": "2.0", "id": number, **outcome}
+def _failed(number: Any, code: int, words: str, data: str | None = None) -> dict[str, Any]:
+    error = {"code": code, "message": words} | ({} if data is None else {"data": data})
+    return {"jsonrpc": "2.0", "id": number, "error": error}
 
 
 def _encoded(reply: Any) -> bytes:
     return json.dumps(reply, separators=(",", ":")).encode()
 
 
-def refusal(message: str) -> bytes:
-    """The reply of a chain that may not answer anything any more."""
-    return _encoded(_reply(None, _RpcError(_REFUSED, message)))
+def refusal(message: str, code: int = _REFUSED) -> bytes:
+    """The reply of a chain that may not answer, or to what is no request."""
+    return _encoded(_failed(None, code, message))

@@ -127,7 +127,7 @@ def test_nonsense_gets_an_error_and_the_server_lives(chain: EmbeddedChain, body:
 def test_a_request_without_end_is_not_read(chain: EmbeddedChain):
     for length in ("99999999999", "-1", "x"):
         headers = {"Content-Length": length}
-        assert requests.post(chain.url, headers=headers, timeout=10).status_code == 413
+        assert requests.post(chain.url, headers=headers, timeout=10).status_code in (400, 413)
 
 
 def test_a_batch_is_answered_in_order(chain: EmbeddedChain):

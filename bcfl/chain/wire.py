@@ -1,0 +1,50 @@
+"""JSON-RPC's hexadecimal as types: pydantic reads them, and refuses what only looks like them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, TypeAlias
+
+from eth_utils.address import to_checksum_address
+from pydantic import BeforeValidator, Field
+
+__all__ = ["Address", "Bytes20", "Bytes32", "Data", "Flag", "Quantity", "TransactionNumber", "Wei"]
+
+_QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
+_DATA: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
+
+
+def _quantity(value: Any) -> int:
+    if isinstance(value, str) and _QUANTITY.fullmatch(value):
+        return int(value, 16)
+    raise ValueError("expected a number, 0x and hexadecimal digits")
+
+
+def _data(value: Any) -> bytes:
+    if isinstance(value, str) and _DATA.fullmatch(value):
+        return bytes.fromhex(value[2:])
+    raise ValueError("expected bytes, 0x and pairs of hexadecimal digits")
+
+
+def _sized(value: Any, size_bytes: int) -> bytes:
+    if len(data := _data(value)) == size_bytes:
+        return data
+    raise ValueError(f"expected {size_bytes} bytes, found {len(data)}")
+
+
+#: An amount of ether, up to 256 bits.
+Wei: TypeAlias = Annotated[int, BeforeValidator(_quantity)]
+Quantity: TypeAlias = Annotated[int, Field(lt=2**64), BeforeValidator(_quantity)]
+#: 0x0 or 0x1.
+Flag: TypeAlias = Annotated[bool, BeforeValidator(_quantity)]
+Data: TypeAlias = Annotated[bytes, BeforeValidator(_data)]
+Bytes20: TypeAlias = Annotated[bytes, BeforeValidator(lambda value: _sized(value, 20))]
+Bytes32: TypeAlias = Annotated[bytes, BeforeValidator(lambda value: _sized(value, 32))]
+#: 0x…, lower case.
+TransactionNumber: TypeAlias = Annotated[
+    str, BeforeValidator(lambda value: "0x" + _sized(value, 32).hex())
+]
+#: Checksummed.
+Address: TypeAlias = Annotated[
+    str, BeforeValidator(lambda value: to_checksum_address(_sized(value, 20)))
+]
