@@ -15,13 +15,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import requests
 import tenacity
 import urllib3
 from pydantic import StrictInt, StrictStr, TypeAdapter
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import LocationParseError
+from urllib3.util import Url, parse_url
 
 from bcfl.chain.provider import NodeProvider, refusal
 from bcfl.core.errors import (
@@ -118,7 +119,7 @@ class JsonRpc(NodeProvider):
         self._ids = itertools.count(1)
         self._session = requests.Session()
         # a proxy has no business between two processes of one machine
-        self._session.trust_env = host not in ("127.0.0.1", "localhost", "::1")
+        self._session.trust_env = host not in ("127.0.0.1", "localhost", "[::1]")
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # compressed replies could be bombs, and their length says nothing
         self._session.headers.update(
@@ -226,15 +227,14 @@ class JsonRpc(NodeProvider):
 
 def _host(url: str) -> str:
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or parts.scheme not in ("http", "https"):
+        parts = parse_url(url)
+    except LocationParseError:
+        parts = Url()
+    if not parts.host or parts.scheme not in ("http", "https"):
         raise ConfigurationError(
             f"expected a node's URL such as http://127.0.0.1:8545; found {url!r}"
         )
-    return host
+    return parts.host
 
 
 def _cause(error: BaseException) -> str:

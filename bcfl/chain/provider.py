@@ -11,6 +11,7 @@ from web3 import Web3
 from web3.exceptions import ContractLogicError, ProviderConnectionError, Web3RPCError
 from web3.providers import BaseProvider
 
+from bcfl.chain.wire import to_json
 from bcfl.core.errors import LedgerError, NodeRefused, NodeUnreachable, ReplyMalformed
 
 __all__ = ["NodeProvider", "UserProvider", "refusal"]
@@ -57,7 +58,7 @@ class UserProvider(NodeProvider):
         NodeRefused, NodeUnreachable, ReplyMalformed
         """
         try:
-            return _as_json(self._web3.manager.request_blocking(method, params))  # type: ignore[arg-type]
+            return to_json(self._web3.manager.request_blocking(method, params))  # type: ignore[arg-type]
         except LedgerError:
             raise
         except Web3RPCError as error:
@@ -89,16 +90,3 @@ def refusal(method: str, said: Mapping[str, Any]) -> NodeRefused:
         str(said.get("message", "")),
         data if isinstance(data, str) else "",
     )
-
-
-def _as_json(value: Any) -> Any:
-    """What a middleware has read, as the node wrote it."""
-    if isinstance(value, Mapping):
-        return {str(name): _as_json(x) for name, x in value.items()}
-    if isinstance(value, list | tuple):
-        return [_as_json(x) for x in value]
-    if isinstance(value, bytes):
-        return "0x" + value.hex()
-    if isinstance(value, int) and not isinstance(value, bool):
-        return hex(value)
-    return value

@@ -1,14 +1,26 @@
-"""JSON-RPC's hexadecimal as types: pydantic reads them, and refuses what only looks like them."""
+"""JSON-RPC's hexadecimal: as types, so that pydantic reads it strictly, and written."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeAlias
 
 from eth_utils.address import to_checksum_address
 from pydantic import BeforeValidator, Field
+from pydantic.alias_generators import to_camel
 
-__all__ = ["Address", "Bytes20", "Bytes32", "Data", "Flag", "Quantity", "TransactionNumber", "Wei"]
+__all__ = [
+    "Address",
+    "Bytes20",
+    "Bytes32",
+    "Data",
+    "Flag",
+    "Quantity",
+    "TransactionNumber",
+    "Wei",
+    "to_json",
+]
 
 _QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _DATA: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
@@ -48,3 +60,20 @@ TransactionNumber: TypeAlias = Annotated[
 Address: TypeAlias = Annotated[
     str, BeforeValidator(lambda value: to_checksum_address(_sized(value, 20)))
 ]
+
+
+def to_json(value: Any) -> Any:
+    """What eth-tester or a middleware has (bytes, integers, snake case), as a node writes it."""
+    if isinstance(value, Mapping):
+        # a deployment goes to nobody: b"" there, null here
+        return {
+            to_camel(str(name)): None if (name, x) == ("to", b"") else to_json(x)
+            for name, x in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [to_json(x) for x in value]
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return hex(value)
+    return value

@@ -14,15 +14,25 @@ from typing import Any, NoReturn
 from eth_account import Account as EthAccount
 from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
+from eth_keys.datatypes import PublicKey, Signature
 from eth_keys.exceptions import BadSignature
 from eth_utils.address import is_address, is_checksum_address, to_checksum_address
+from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
 from bcfl.core.errors import AccountError, ProtocolError
 from bcfl.keys.envelope import derive, open_slot
 from bcfl.keys.sealing import open_sealed, open_share, public_key_of
 
-__all__ = ["DEVELOPMENT_CHAINS", "Account", "checksummed", "derive_account", "recover", "signed_by"]
+__all__ = [
+    "DEVELOPMENT_CHAINS",
+    "Account",
+    "checksummed",
+    "derive_account",
+    "recover",
+    "recover_public_key",
+    "signed_by",
+]
 
 #: Chain ids on which nothing is worth anything: the embedded chain's, and anvil's default.
 DEVELOPMENT_CHAINS = (131277322940537, 31337)
@@ -206,8 +216,8 @@ def checksummed(address: str) -> str:
     raise AccountError(f"expected an address, 0x and 40 hexadecimal digits; found {address!r:.80}")
 
 
-def recover(message: dict[str, Any], signature: bytes) -> str:
-    """The checksummed address whose key signed an EIP-712 ``full_message``.
+def recover_public_key(message: dict[str, Any], signature: bytes) -> bytes:
+    """The public key (64 bytes) whose owner signed an EIP-712 ``full_message``.
 
     Raises
     ------
@@ -218,19 +228,22 @@ def recover(message: dict[str, Any], signature: bytes) -> str:
     """
     if len(signature) != 65:
         raise ProtocolError(f"a signature is 65 bytes long; found {len(signature)}")
-    r, s, v = (
-        int.from_bytes(signature[:32], "big"),
-        int.from_bytes(signature[32:64], "big"),
-        signature[64],
-    )
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
+    v = signature[64]
     if v not in (27, 28) or not 0 < r < _ORDER or not 0 < s <= _ORDER // 2:
         raise ProtocolError("not a canonical signature: v is 27 or 28, r in range, s low")
+    words = encode_typed_data(full_message=message)
+    signed = keccak(b"\x19" + words.version + words.header + words.body)
     try:
-        address = EthAccount.recover_message(encode_typed_data(full_message=message), vrs=(v, r, s))
+        return Signature(vrs=(v - 27, r, s)).recover_public_key_from_msg_hash(signed).to_bytes()
     except (BadSignature, ValidationError, ValueError) as error:
         # about half of all r are no curve point; the backends disagree on how they say so
         raise ProtocolError("nobody's signature: r is not on the curve") from error
-    return to_checksum_address(address)
+
+
+def recover(message: dict[str, Any], signature: bytes) -> str:
+    """The checksummed address of whose key signed; raises as :func:`recover_public_key`."""
+    return PublicKey(recover_public_key(message, signature)).to_checksum_address()
 
 
 def signed_by(message: dict[str, Any], signature: bytes, address: str) -> bool:

@@ -9,35 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from eth_account.messages import encode_typed_data
-from eth_keys.datatypes import PublicKey, Signature
-from eth_utils.crypto import keccak
+from eth_keys.datatypes import PublicKey
 
 from bcfl.core.errors import AuditError, SealError
 from bcfl.core.strict_json import parse_json
 from bcfl.files import write_atomically
-from bcfl.keys.accounts import recover
 from bcfl.keys.envelope import compressed_key
 
-__all__ = ["PublicKeys", "address_of", "recover_public_key"]
-
-
-def recover_public_key(message: dict[str, Any], signature: bytes) -> bytes:
-    """The public key (64 bytes) whose owner signed an EIP-712 ``full_message``.
-
-    Raises
-    ------
-    ProtocolError
-        It is no canonical signature; see ``bcfl.keys.accounts.recover``.
-    """
-    recover(message, signature)  # refuses all but the one form of a signature
-    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
-    words = encode_typed_data(full_message=message)
-    signed = keccak(b"\x19" + words.version + words.header + words.body)
-    proof = Signature(vrs=(signature[64] - 27, r, s))
-    return bytes(proof.recover_public_key_from_msg_hash(signed).to_bytes())
+__all__ = ["PublicKeys", "address_of"]
 
 
 def address_of(public_key: bytes) -> str:

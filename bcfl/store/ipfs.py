@@ -30,12 +30,13 @@ from bcfl.core.errors import (
 )
 from bcfl.store.cid import UNIXFS_V1_2025, Cid, Layout, cid_of
 from bcfl.store.kubo import KuboRpc
-from bcfl.store.local import check_digest
-from bcfl.store.locators import Hints, LocatorIndex
+from bcfl.store.local import check_digest, expect_digest
+from bcfl.store.locators import LocatorIndex
 
 __all__ = ["IpfsStore"]
 
 _LOG = logging.getLogger(__name__)
+_LIAR = "whoever named that CID, or served it, is wrong"
 _LOOKUP_S = 5.0  # what ``has`` gives a node to search the network
 
 
@@ -84,7 +85,6 @@ class IpfsStore:
         self._layout = layout
         self._budget_s = budget_s
         self._pin = pin
-        self._hints = Hints()
 
     def __repr__(self) -> str:
         return f"IpfsStore({self._rpc.url!r})"
@@ -141,14 +141,14 @@ class IpfsStore:
             share_s = (deadline - time.monotonic()) / (len(candidates) - tried)
             try:
                 blob = self._rpc.cat(cid, max_bytes, max(share_s, 0.001))
-                _expect(digest, blob, cid)
+                expect_digest(digest, blob, cid, _LIAR)
             except BlobMissing:
                 continue
             except StoreUnreachable as error:  # a hint, say to a folder, may be all that failed
                 unreachable = error
                 continue
             except CodecError as error:
-                self._hints.drop(digest, cid)
+                self._index.drop(digest, cid)
                 refused = refused or error
                 continue
             self._keep(digest, cid, max(deadline - time.monotonic(), 1.0))
@@ -205,19 +205,16 @@ class IpfsStore:
             raise CodecError(
                 f"expected a CID of the blob {digest.hex()}; found {locator}, which is another's"
             )
-        if cid.blob_digest is None and self._index.get(digest) != locator:
-            self._hints.add(digest, locator)
+        if cid.blob_digest is None:
+            self._index.hint(digest, locator)
 
     def _candidates(self, digest: bytes) -> list[str]:
         """CIDs to try: the proven one, the hints from the newest, the one-block CID."""
-        check_digest(digest)
-        proven = self._index.get(digest)
-        found = (proven, *self._hints.of(digest), str(Cid.of_digest(digest)))
-        return [cid for cid in dict.fromkeys(found) if cid]
+        return [*self._index.known(digest), str(Cid.of_digest(digest))]
 
     def _keep(self, digest: bytes, cid: str, budget_s: float) -> None:
         """The bytes under ``cid`` were right: remember it, and let the node keep them."""
-        self._hints.drop(digest)
+        self._index.drop(digest)
         if Cid.parse(cid).blob_digest is None:
             self._index.put(digest, cid)
         if self._pin:
@@ -225,12 +222,3 @@ class IpfsStore:
                 self._rpc.pin(cid, budget_s)
             except BlobError as error:  # the caller's bytes are good, pinned or not
                 _LOG.warning("%s was fetched, but is not pinned: %s", cid, error)
-
-
-def _expect(digest: bytes, blob: bytes, cid: str) -> None:
-    found = hashlib.sha256(blob).digest()
-    if found != digest:
-        raise CodecError(
-            f"expected bytes that hash to {digest.hex()}; {cid} gave {len(blob)} bytes that hash "
-            f"to {found.hex()}: whoever named that CID, or served it, is wrong"
-        )

@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, LocationParseError
+from urllib3.util import Url, parse_url
 
 from bcfl.core.errors import BlobMissing, CodecError, ConfigurationError, StoreUnreachable, expect
 from bcfl.store.cid import Layout
@@ -70,23 +70,19 @@ class KuboRpc:
         self, url: str, budget_s: float, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            parts, host, port = urlsplit(""), None, None
-        if parts.scheme not in ("http", "https") or not host:
+            parts = parse_url(url)
+        except LocationParseError:
+            parts = Url()
+        if parts.scheme not in ("http", "https") or not parts.host:
             raise ConfigurationError(
                 "expected the URL of an IPFS node's RPC, such as http://127.0.0.1:5001; found "
                 f"{url.rpartition('@')[2]!r}"
             )
         expect(budget_s > 0, "budget_s", "more than 0 seconds", budget_s)
-        path = parts.path.rstrip("/").removesuffix("/api/v0")
-        bare = f"[{host}]" if ":" in host else host
-        self.url = f"{parts.scheme}://{bare}{f':{port}' if port else ''}{path}"
+        path = (parts.path or "").rstrip("/").removesuffix("/api/v0")
+        self._url = Url(parts.scheme, parts.auth, parts.host, parts.port, path).url
+        self.url = Url(parts.scheme, None, parts.host, parts.port, path).url
         self.budget_s = budget_s
-        self._auth = (
-            (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-        )
         self._sleep = sleep
 
     def __repr__(self) -> str:
@@ -203,10 +199,9 @@ class KuboRpc:
         left_s = max(deadline - time.monotonic(), 0.001)
         try:
             with requests.post(
-                f"{self.url}/api/v0/{command}",
+                f"{self._url}/api/v0/{command}",
                 params={**params, "timeout": f"{int(left_s * 1000) + 1}ms"},
                 files=part,
-                auth=self._auth,
                 headers={"Accept-Encoding": "identity"},
                 timeout=(left_s, left_s + _GRACE_S),
                 allow_redirects=False,

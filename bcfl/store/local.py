@@ -19,7 +19,7 @@ from pathlib import Path
 from bcfl.core.errors import BlobMissing, CodecError, ConfigurationError, StoreUnreachable
 from bcfl.files import TEMPORARY, write_atomically
 
-__all__ = ["LocalStore", "check_digest", "open_without_waiting"]
+__all__ = ["LocalStore", "check_digest", "expect_digest", "open_without_waiting"]
 
 _STALE_S = 24 * 3600
 
@@ -107,13 +107,8 @@ class LocalStore:
             ) from None
         except OSError as error:
             raise _unreachable(path, error) from error
-        found = hashlib.sha256(blob).digest()
-        if found != digest:
-            raise CodecError(
-                f"expected bytes that hash to {digest.hex()} in {path}; found {len(blob)} bytes "
-                f"that hash to {found.hex()}: the file is damaged; putting the blob again mends it"
-            )
-        return blob
+        fault = "the file is damaged; putting the blob again mends it"
+        return expect_digest(digest, blob, str(path), fault)
 
     def has(self, digest: bytes) -> bool:
         """Whether a file of that name is there; only ``get`` reads and re-hashes it."""
@@ -129,6 +124,16 @@ def check_digest(digest: bytes) -> None:
     """Raise CodecError unless ``digest`` has the 32 bytes of a SHA-256."""
     if len(digest) != 32:
         raise CodecError(f"a digest is 32 bytes long; found {len(digest)}")
+
+
+def expect_digest(digest: bytes, blob: bytes, where: str, fault: str) -> bytes:
+    """``blob`` again; CodecError, which says whose fault it is, if it hashes to something else."""
+    if (found := hashlib.sha256(blob).digest()) != digest:
+        raise CodecError(
+            f"expected bytes that hash to {digest.hex()}; found {len(blob)} bytes in {where} that "
+            f"hash to {found.hex()}: {fault}"
+        )
+    return blob
 
 
 def _read(path: Path, max_bytes: int) -> bytes:

@@ -8,7 +8,7 @@ from bcfl.core.errors import CodecError, StoreUnreachable
 from bcfl.files import write_atomically
 from bcfl.store.local import check_digest, open_without_waiting
 
-__all__ = ["MAX_LOCATOR_CHARS", "Hints", "LocatorIndex"]
+__all__ = ["MAX_LOCATOR_CHARS", "LocatorIndex"]
 
 MAX_LOCATOR_CHARS = 256
 _MAX_HINTS = 8  # for one digest
@@ -18,7 +18,7 @@ _MAX_HINTED_DIGESTS = 4096
 class LocatorIndex:
     """Digest to locator, one small file each, so that several processes may share a folder.
 
-    Only locators that led to the right bytes belong in here; hints of others do not.
+    Only locators that led to the right bytes are put there; hints of others stay in memory.
 
     Parameters
     ----------
@@ -29,6 +29,7 @@ class LocatorIndex:
     def __init__(self, folder: str | Path | None) -> None:
         self._folder = None if folder is None else Path(folder).absolute()
         self._memory: dict[bytes, str] = {}
+        self._hints: dict[bytes, tuple[str, ...]] = {}
 
     def get(self, digest: bytes) -> str | None:
         """The locator of ``digest``, or None.
@@ -61,13 +62,14 @@ class LocatorIndex:
         return found.decode("ascii")
 
     def put(self, digest: bytes, locator: str) -> None:
-        """Remember ``locator``, on the disk where there is a folder.
+        """Remember ``locator``, on the disk where there is a folder, and no hints any more.
 
         Raises
         ------
         StoreUnreachable
             If the folder cannot be written.
         """
+        self.drop(digest)
         if self.get(digest) == locator:
             return
         if self._folder is None:
@@ -86,27 +88,24 @@ class LocatorIndex:
     def _path(folder: Path, digest: bytes) -> Path:
         return folder / digest.hex()[:2] / digest.hex()
 
+    def known(self, digest: bytes) -> list[str]:
+        """Where to look: the proven locator, then the hints, the newest first."""
+        proven = self.get(digest)
+        found = (proven, *self._hints.get(digest, ()))
+        return [locator for locator in dict.fromkeys(found) if locator]
 
-class Hints:
-    """Locators that somebody's message named and that have led nowhere yet, in memory.
+    def hint(self, digest: bytes, locator: str) -> None:
+        """Put what somebody's message named, and what has led nowhere yet, before other hints.
 
-    A flood of wrong hints costs the oldest ones, never memory.
-    """
-
-    def __init__(self) -> None:
-        self._hints: dict[bytes, tuple[str, ...]] = {}
-
-    def add(self, digest: bytes, locator: str) -> None:
-        """Put ``locator`` before all others."""
+        Kept in memory. A flood of wrong hints costs the oldest ones, never memory.
+        """
         check_digest(digest)
+        if self.get(digest) == locator:
+            return
         others = self.drop(digest, locator)
         self._hints[digest] = (locator, *others[: _MAX_HINTS - 1])
         if len(self._hints) > _MAX_HINTED_DIGESTS:
             del self._hints[next(iter(self._hints))]
-
-    def of(self, digest: bytes) -> tuple[str, ...]:
-        """The hints for ``digest``, the newest first."""
-        return self._hints.get(digest, ())
 
     def drop(self, digest: bytes, locator: str | None = None) -> tuple[str, ...]:
         """Forget one hint for ``digest``, or all of them; return those that are left."""

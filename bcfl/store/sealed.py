@@ -18,8 +18,8 @@ from bcfl.keys.envelope import compressed_key
 from bcfl.keys.sealing import MAX_OVERHEAD_BYTES, seal_for
 from bcfl.keys.signer import Reader
 from bcfl.store.blob_store import BlobStore, LocatingStore
-from bcfl.store.local import check_digest
-from bcfl.store.locators import MAX_LOCATOR_CHARS, Hints, LocatorIndex
+from bcfl.store.local import check_digest, expect_digest
+from bcfl.store.locators import MAX_LOCATOR_CHARS, LocatorIndex
 
 __all__ = ["SEALED_INDEX", "SealedStore"]
 
@@ -55,7 +55,6 @@ class SealedStore:
         self._reader = reader
         self._recipients = recipients
         self._index = LocatorIndex(index)
-        self._hints = Hints()
 
     def __repr__(self) -> str:
         return f"SealedStore({self.inner!r})"
@@ -108,7 +107,7 @@ class SealedStore:
     def has(self, digest: bytes) -> bool:
         """Whether the inner store has the sealed blob; only ``get`` opens it."""
         check_digest(digest)
-        return any(self.inner.has(self._point(one)) for one in self._locators(digest))
+        return any(self.inner.has(self._point(one)) for one in self._index.known(digest))
 
     def locator(self, digest: bytes) -> str:
         """Digest of the sealed blob, and the inner store's locator of that, if it has one."""
@@ -125,7 +124,7 @@ class SealedStore:
         check_digest(digest)
         if locator:
             self._point(locator)
-            self._hints.add(digest, locator)
+            self._index.hint(digest, locator)
 
     def _fetch(self, digest: bytes, max_bytes: int) -> tuple[bytes, bytes]:
         """The plain blob, and the sealed one."""
@@ -134,33 +133,23 @@ class SealedStore:
             f"expected to know where the blob {digest.hex()} lies sealed; found no locator of it; "
             "it comes with the message that brings the digest"
         )
-        for locator in self._locators(digest):
+        for locator in self._index.known(digest):
             try:
                 blob, sealed = self._open(digest, locator, max_bytes)
             except (BlobError, CodecError) as error:
                 failure = error
                 continue
-            self._hints.drop(digest)
             self._index.put(digest, locator)
             return blob, sealed
         raise failure
-
-    def _locators(self, digest: bytes) -> list[str]:
-        known = (self._index.get(digest), *self._hints.of(digest))
-        return [locator for locator in dict.fromkeys(known) if locator]
 
     def _open(self, digest: bytes, locator: str, max_bytes: int) -> tuple[bytes, bytes]:
         sealed = self.inner.get(self._point(locator), max_bytes + MAX_OVERHEAD_BYTES)
         blob = self._reader.unseal(sealed)
         if len(blob) > max_bytes:
             raise CodecError(f"expected at most {max_bytes} bytes; found {len(blob)}, sealed")
-        found = hashlib.sha256(blob).digest()
-        if found != digest:
-            raise CodecError(
-                f"expected the blob {digest.hex()} sealed at {locator}; found {found.hex()}: "
-                "whoever sent that locator is wrong"
-            )
-        return blob, sealed
+        fault = "whoever sent that locator is wrong"
+        return expect_digest(digest, blob, f"what is sealed at {locator}", fault), sealed
 
     def _compose(self, sealed_digest: bytes) -> str:
         inner = self.inner

@@ -8,8 +8,8 @@ import pytest
 
 from bcfl.consensus.spec.messages import join_message
 from bcfl.core.errors import AuditError, ProtocolError, SealError
-from bcfl.keys.accounts import Account
-from bcfl.keys.public_keys import PublicKeys, address_of, recover_public_key
+from bcfl.keys.accounts import Account, recover_public_key
+from bcfl.keys.public_keys import PublicKeys, address_of
 
 ANA, BEN = Account(b"\1" * 32), Account(b"\2" * 32)
 WORDS = join_message(1, b"challenge".ljust(32))

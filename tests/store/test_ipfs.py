@@ -464,7 +464,7 @@ def test_a_flood_of_hints_is_forgotten_but_for_the_newest(store: IpfsStore) -> N
     assert len(store._candidates(LONG_DIGEST)) == 9
     for n in range(5000):
         store.learn(n.to_bytes(32, "big"), newest)
-    assert len(store._hints._hints) == 4096
+    assert len(store._index._hints) == 4096
 
 
 # --- a node that errs, breaks down, or lies -------------------------------------------------------

@@ -12,7 +12,7 @@ from bcfl.keys.accounts import Account
 from bcfl.keys.sealing import public_key_of, seal_for
 from bcfl.store.blob_store import BlobStore, LocatingStore
 from bcfl.store.local import LocalStore
-from bcfl.store.locators import Hints, LocatorIndex
+from bcfl.store.locators import LocatorIndex
 from bcfl.store.sealed import SealedStore
 
 ANA, BEN, EVE = (bytes([n]) * 32 for n in (1, 2, 3))
@@ -125,7 +125,7 @@ def test_wrong_locators_do_not_hide_the_right_one(folder: LocalStore) -> None:
 def test_another_blob_sealed_to_us_is_refused(folder: LocalStore) -> None:
     ben = store_of(BEN, folder)
     ben.learn(DIGEST, folder.put(seal_for(b"another blob", MEMBERS)).hex())
-    with pytest.raises(CodecError, match=f"expected the blob {DIGEST.hex()}"):
+    with pytest.raises(CodecError, match=f"expected bytes that hash to {DIGEST.hex()}"):
         ben.get(DIGEST, 100)
 
 
@@ -203,10 +203,13 @@ def test_an_index_that_cannot_be_used_says_so(tmp_path: Path) -> None:
 
 
 def test_hints_stand_newest_first_and_are_dropped_one_by_one_or_all() -> None:
-    hints = Hints()
+    index = LocatorIndex(None)
     for locator in ("a", "b", "a", "c"):
-        hints.add(DIGEST, locator)
-    assert hints.of(DIGEST) == ("c", "a", "b")
-    assert hints.drop(DIGEST, "a") == ("c", "b")
-    assert hints.drop(DIGEST) == ()
-    assert hints.of(DIGEST) == ()
+        index.hint(DIGEST, locator)
+    assert index.known(DIGEST) == ["c", "a", "b"]
+    assert index.drop(DIGEST, "a") == ("c", "b")
+    index.put(DIGEST, "d")
+    assert index.known(DIGEST) == ["d"]
+    index.hint(DIGEST, "d")
+    index.hint(DIGEST, "e")
+    assert index.known(DIGEST) == ["d", "e"]

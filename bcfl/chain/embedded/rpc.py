@@ -16,7 +16,7 @@ from pydantic import AliasChoices, ConfigDict, Field, ValidationError, validate_
 from pydantic.alias_generators import to_camel
 
 from bcfl.chain.embedded.evm import Evm, Mined, RpcError
-from bcfl.chain.wire import Bytes20, Bytes32, Data, Quantity, Wei
+from bcfl.chain.wire import Bytes20, Bytes32, Data, Quantity, Wei, to_json
 from bcfl.core.errors import LedgerError
 from bcfl.core.strict_json import parse_json
 
@@ -78,7 +78,6 @@ class EmbeddedRpc:
         self._evm = evm
         self._submit = submit
         self._indexed = 0
-        self._by_hash: dict[bytes, Mined] = {}
         self._by_transaction: dict[bytes, Mined] = {}
 
     def answer(self, body: bytes) -> bytes:
@@ -118,7 +117,6 @@ class EmbeddedRpc:
 
     def _index(self) -> None:
         for mined in self._evm.blocks[self._indexed :]:
-            self._by_hash[mined.hash] = mined
             if mined.transaction is not None:
                 self._by_transaction[mined.transaction["hash"]] = mined
         self._indexed = len(self._evm.blocks)
@@ -151,29 +149,25 @@ class EmbeddedRpc:
     def eth_getTransactionCount(self, address: Bytes20, block: _Block = "latest") -> str:
         return hex(self._state(block).get_nonce(address))
 
-    def eth_getStorageAt(self, address: Bytes20, slot: Wei, block: _Block = "latest") -> str:
-        return f"0x{self._state(block).get_storage(address, slot):064x}"
-
     def eth_getBlockByNumber(self, block: _Block, full: bool = False) -> Any:
         if isinstance(block, int) and block > self._evm.head.number:
             return None
-        return _block(self._evm.blocks[self._number(block)], full)
-
-    def eth_getBlockByHash(self, block_hash: Bytes32, full: bool = False) -> Any:
-        return _block(self._by_hash.get(block_hash), full)
+        mined = self._evm.blocks[self._number(block)]
+        whole = {"transactions": [mined.transaction]} if full and mined.transaction else {}
+        return to_json({**mined.block, **whole})
 
     def eth_getTransactionByHash(self, number: Bytes32) -> Any:
         mined = self._by_transaction.get(number)
-        return None if mined is None else _to_json(mined.transaction)
+        return None if mined is None else to_json(mined.transaction)
 
     def eth_getTransactionReceipt(self, number: Bytes32) -> Any:
         mined = self._by_transaction.get(number)
-        return None if mined is None else _to_json(mined.receipt)
+        return None if mined is None else to_json(mined.receipt)
 
     def eth_getLogs(self, query: _Query) -> list[Any]:
         first, last = self._number(query.from_block), self._number(query.to_block)
         return [
-            _to_json(log)
+            to_json(log)
             for mined in self._evm.blocks[first : last + 1]
             if mined.receipt is not None
             for log in mined.receipt["logs"]
@@ -199,9 +193,6 @@ class EmbeddedRpc:
         self._submit(signed)
         return "0x" + number.hex()
 
-    def eth_syncing(self) -> bool:
-        return False
-
     def net_version(self) -> str:
         return str(self._evm.chain_id)
 
@@ -214,30 +205,6 @@ _METHODS: Final = {
     for name, method in vars(EmbeddedRpc).items()
     if name.startswith(("eth_", "net_", "web3_"))
 }
-
-
-def _block(mined: Mined | None, full: bool) -> Any:
-    if mined is None:
-        return None
-    whole = {"transactions": [mined.transaction]} if full and mined.transaction else {}
-    return _to_json({**mined.block, **whole})
-
-
-def _to_json(value: Any) -> Any:
-    """eth-tester's form (snake case, bytes, integers) in JSON-RPC's (camel case, 0x…)."""
-    if isinstance(value, Mapping):
-        # a deployment goes to nobody: b"" there, null here
-        return {
-            to_camel(name): None if (name, x) == ("to", b"") else _to_json(x)
-            for name, x in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_to_json(x) for x in value]
-    if isinstance(value, bytes):
-        return "0x" + value.hex()
-    if isinstance(value, int) and not isinstance(value, bool):
-        return hex(value)
-    return value
 
 
 def _failed(number: Any, code: int, words: str, data: str | None = None) -> dict[str, Any]:

@@ -31,8 +31,8 @@ from bcfl.consensus.records import (
 )
 from bcfl.consensus.spec.messages import join_message
 from bcfl.flower.waiting import read_replies
-from bcfl.keys.accounts import DEVELOPMENT_CHAINS, signed_by
-from bcfl.keys.public_keys import PublicKeys, recover_public_key
+from bcfl.keys.accounts import DEVELOPMENT_CHAINS, recover_public_key, signed_by
+from bcfl.keys.public_keys import PublicKeys
 
 __all__ = ["Conversation"]
 
