@@ -32,12 +32,14 @@ from bcfl.core.errors import (
     ReplyMalformed,
     TransactionUnknown,
 )
-from bcfl.keys.accounts import checksummed
+from bcfl.keys.accounts import DEVELOPMENT_CHAINS, checksummed
 from bcfl.keys.signer import Wallet
 
 __all__ = ["Connection", "Contract", "Log"]
 
 _WORD_BYTES: Final = 32
+#: A block without a successor is replaced now and then; one with two hardly ever.
+_CONFIRMATIONS: Final = 2
 _HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
@@ -56,7 +58,10 @@ class Connection:
     timeout_s, retry_s, max_reply_bytes, sleep, clock
         As in ``JsonRpc``.
     mining_s : float
-        How long a sent transaction may take to be mined.
+        How long a sent transaction may take to be mined, and confirmed.
+    confirmations : int, optional
+        How many blocks must stand on a block before its transactions and events count. Left
+        out: 0 on development chains, 2 on others.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class Connection:
         timeout_s: float = 10.0,
         retry_s: float = 30.0,
         mining_s: float = 180.0,
+        confirmations: int | None = None,
         max_reply_bytes: int = 32 * 1024 * 1024,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -74,6 +80,7 @@ class Connection:
         #: where the node is, in words for messages
         self.url = url if isinstance(url, str) else f"the {type(url.provider).__name__} given"
         self.signer = signer
+        self._confirmations = confirmations
         self._rpc: NodeProvider
         if isinstance(url, str):
             self._rpc = JsonRpc(
@@ -104,6 +111,13 @@ class Connection:
     def chain_id(self) -> int:
         """EIP-155 chain id."""
         return self._node.chain_id()
+
+    @cached_property
+    def confirmations(self) -> int:
+        """How many blocks must stand on another before it counts."""
+        if self._confirmations is not None:
+            return self._confirmations
+        return 0 if self.chain_id in DEVELOPMENT_CHAINS else _CONFIRMATIONS
 
     def now(self) -> int:
         """The newest block's timestamp, seconds."""
@@ -209,7 +223,8 @@ class Connection:
         Raises
         ------
         TransactionUnknown
-            It is no transaction number, the chain has no such transaction, or it reverted.
+            It is no transaction number, the chain has no such transaction, it reverted, or
+            too few blocks stand on its own.
         """
         if not _HASH.fullmatch(transaction):
             raise TransactionUnknown(
@@ -220,6 +235,11 @@ class Connection:
             raise TransactionUnknown(f"the chain has no transaction {transaction}")
         if not receipt.succeeded:
             raise TransactionUnknown(f"transaction {transaction} was mined, but it reverted")
+        if not self._node.confirmed(receipt, self.confirmations):
+            raise TransactionUnknown(
+                f"transaction {transaction} is not confirmed: expected {self.confirmations} blocks "
+                "on top of its own (chain.confirmations); ask again later"
+            )
         return receipt
 
     def events(
@@ -234,7 +254,9 @@ class Connection:
         from_block : int
             The first block to look at.
         """
-        logs = self._node.logs_since(from_block, contract.address, contract.topics(names))
+        logs = self._node.logs_since(
+            from_block, contract.address, contract.topics(names), self.confirmations
+        )
         return self._decode(contract, logs)
 
     def events_of(self, contract: Contract, transaction: str) -> list[Log]:
@@ -255,7 +277,7 @@ class Connection:
     def _send(self, to: str | None, data: bytes, value: int, call: str) -> Receipt:
         if self.signer is None:
             raise AccountError(f"{call}: this connection only reads; give it a signer")
-        sender = Sender(self._node, self._delivery, self.signer, self.chain_id)
+        sender = Sender(self._node, self._delivery, self.signer, self.chain_id, self.confirmations)
         return sender.send(to, bytes(data), value, call)
 
     def _decode(self, contract: Contract, logs: Sequence[RawLog]) -> list[Log]:

@@ -111,26 +111,30 @@ class Delivery:
             number, call, "the node did not say that it took it", self._retry_s
         ) from failure
 
-    def settle(self, raw: bytes, call: str) -> Receipt:
-        """Wait for the receipt; what the node has dropped is sent again, unchanged.
+    def settle(self, raw: bytes, call: str, depth: int = 0) -> Receipt:
+        """Wait for the receipt, and until ``depth`` blocks stand on its block.
+
+        What the node has dropped, with its block or without, is sent again, unchanged.
 
         Raises
         ------
         TransactionLost
-            It was not mined within ``mining_s``, or another one with its nonce was.
+            That did not happen within ``mining_s``, or another one with its nonce was mined.
         NodeUnreachable
             The node went away and stayed away.
         """
         number = transaction_number(raw)
         used_up = 0
         for _ in self._tries(self._mining_s):
-            if (receipt := self._node.find_receipt(number)) is not None:
+            receipt = self._node.find_receipt(number)
+            if receipt is not None and self._node.confirmed(receipt, depth):
                 return receipt
-            if not self._node.knows(number):
+            if receipt is None and not self._node.knows(number):
                 used_up += not self._send(raw, call)
             if used_up >= _USED_UP:
                 raise _lost(number, call, "its nonce was used by another one", self._mining_s)
-        raise _lost(number, call, "it was not mined", self._mining_s)
+        below = f" beneath {depth} others (chain.confirmations)" if depth else ""
+        raise _lost(number, call, f"it was not mined{below}", self._mining_s)
 
     def _tries(self, budget_s: float) -> Iterator[None]:
         """One step a try, with longer and longer pauses between them."""

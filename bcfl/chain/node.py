@@ -37,6 +37,7 @@ class Head:
     timestamp: Quantity  #: seconds
     gas_limit: Annotated[Quantity, Field(validation_alias="gasLimit")]
     base_fee: Annotated[Wei, Field(validation_alias="baseFeePerGas")] = 0  #: wei per gas
+    hash: Bytes32 | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Receipt:
     #: address of the contract that it created
     contract: Annotated[Address | None, Field(None, validation_alias="contractAddress")]
     logs: tuple[RawLog, ...]
+    block_hash: Annotated[Bytes32 | None, Field(validation_alias="blockHash")] = None
 
     @property
     def transaction(self) -> Transaction:
@@ -135,14 +137,28 @@ class Node:
             )
         return receipt
 
-    def logs_since(self, first: int, address: str, topics: Sequence[bytes]) -> list[RawLog]:
+    def confirmed(self, receipt: Receipt, depth: int) -> bool:
+        """Whether ``depth`` blocks stand on the receipt's block, and that one on the chain."""
+        if depth == 0:
+            return True
+        if self.head().number < receipt.block + depth:
+            return False
+        return receipt.block_hash is not None and (
+            self.head(receipt.block).hash == receipt.block_hash
+        )
+
+    def logs_since(
+        self, first: int, address: str, topics: Sequence[bytes], depth: int = 0
+    ) -> list[RawLog]:
         """All that ``address`` logged under these first topics from block ``first`` on, in order.
+
+        Up to the block on which ``depth`` others stand.
 
         In as few queries as the node allows: hosted ones limit the blocks, or the events, of
         each, so that one that is refused is asked again for half the blocks.
         """
         found: list[RawLog] = []
-        end = self.head().number + 1
+        end = self.head().number + 1 - depth
         while first < end:
             span = min(self._longest_span or end, end - first)
             try:

@@ -11,7 +11,7 @@ from web3 import Web3
 
 from bcfl.chain.chain import Chain, wait_for_time
 from bcfl.chain.connection import Connection
-from bcfl.core.errors import ConfigurationError
+from bcfl.core.errors import ConfigurationError, expect
 from bcfl.keys.accounts import Account
 from bcfl.keys.signer import Wallet
 
@@ -33,6 +33,8 @@ class NodeChain(Chain):
         a WebSocket provider of the user's own, which then bounds and repeats requests itself.
     account : Account
         Who deploys, and pays.
+    confirmations : int, optional
+        As ``Connection``'s.
     sleep, clock : callable
         Seconds to wait, and the seconds since 1970; exchanged in tests.
 
@@ -47,11 +49,15 @@ class NodeChain(Chain):
         url: str | Web3,
         account: Account,
         *,
+        confirmations: int | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._node = url
         self._coordinator = account
+        self._confirmations = confirmations
+        if confirmations is not None:
+            expect(confirmations >= 0, "chain.confirmations", "at least 0", confirmations)
         self._sleep = sleep
         self._clock = clock
 
@@ -85,14 +91,14 @@ class NodeChain(Chain):
 
     def connect(self, signer: Wallet | None = None, **options: Any) -> Connection:
         """As ``Chain.connect``."""
-        return Connection(self._node, signer, **options)
+        return Connection(self._node, signer, **({"confirmations": self._confirmations} | options))
 
     def wait_until(self, timestamp: int) -> None:
         """Wait in real time; see ``Chain.wait_until``.
 
         Where no block comes by itself, the coordinator sends itself nothing, for 21,000 gas.
         """
-        with self.connect(self._coordinator) as connection:
+        with self.connect(self._coordinator, confirmations=0) as connection:
             wait_for_time(
                 connection.now,
                 timestamp,
@@ -114,7 +120,7 @@ class RpcChain(NodeChain):
         The coordinator's encrypted key.
     password : str, optional
         Left out: from the environment, see ``Account.from_key_file``.
-    sleep, clock : callable
+    confirmations, sleep, clock
         As ``NodeChain``'s.
 
     Raises
@@ -131,11 +137,12 @@ class RpcChain(NodeChain):
         key_file: Path,
         password: str | None = None,
         *,
+        confirmations: int | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
         account = Account.from_key_file(key_file, password)
-        super().__init__(url, account, sleep=sleep, clock=clock)
+        super().__init__(url, account, confirmations=confirmations, sleep=sleep, clock=clock)
 
 
 def _discard(_: object) -> None:

@@ -29,11 +29,14 @@ _registry_lock = threading.Lock()
 class Sender:
     """Sends what one account signs to one node. Safe to share between threads."""
 
-    def __init__(self, node: Node, delivery: Delivery, wallet: Wallet, chain_id: int) -> None:
+    def __init__(
+        self, node: Node, delivery: Delivery, wallet: Wallet, chain_id: int, depth: int
+    ) -> None:
         self._node = node
         self._delivery = delivery
         self._wallet = wallet
         self._chain_id = chain_id
+        self._depth = depth
 
     def send(self, to: str | None, data: bytes, value: int, call: str) -> Receipt:
         """Sign, send and await one transaction.
@@ -55,7 +58,7 @@ class Sender:
         """
         fields = self._priced(to, data, value, call)
         raw = self._submit(fields, call)
-        receipt = self._delivery.settle(raw, call)
+        receipt = self._delivery.settle(raw, call, self._depth)
         if not receipt.succeeded:
             raise ContractReverted(self._why(to, data, value, receipt, fields["gas"]), call)
         return receipt

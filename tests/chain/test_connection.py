@@ -269,6 +269,64 @@ def test_a_receipt_that_never_comes_is_a_lost_transaction(
     assert connection.call(contract, "count") == 1
 
 
+def test_only_what_is_confirmed_counts(chain: EmbeddedChain, contract: Contract):
+    blocks: list[int] = []
+
+    def meanwhile() -> None:
+        blocks.append(chain.now())
+        chain.travel(chain.now() + 12)
+
+    time = FakeTime(meanwhile)
+    with chain.connect(
+        chain.coordinator, confirmations=3, sleep=time.sleep, clock=time.clock
+    ) as careful:
+        sent = careful.transact(contract, "note", b"deep")
+        assert len(blocks) == 3
+        assert careful.block_number() == sent.block + 3
+        assert [log.transaction for log in careful.events(contract)] == [sent.hash]
+        with chain.connect(chain.coordinator) as hasty:
+            assert hasty.confirmations == 0
+            fresh = hasty.transact(contract, "note", b"fresh")
+            assert len(hasty.events(contract)) == 2
+        assert len(careful.events(contract)) == 1
+        with pytest.raises(TransactionUnknown, match="expected 3 blocks on top"):
+            careful.receipt(fresh.hash)
+        for _ in range(3):
+            meanwhile()
+        assert careful.receipt(fresh.hash).succeeded
+        assert len(careful.events(contract)) == 2
+
+
+def test_a_receipt_of_a_block_that_was_replaced_does_not_count(
+    chain: EmbeddedChain, contract: Contract
+):
+    replaced = 2
+
+    def reorganised(method: str, body: bytes, reply: bytes) -> bytes | None:
+        nonlocal replaced
+        if method == "eth_getTransactionReceipt" and reply and replaced:
+            replaced -= 1
+            answer = json.loads(reply)
+            answer["result"]["blockHash"] = "0x" + "11" * 32
+            chain.travel(chain.now() + 12)
+            return json.dumps(answer).encode()
+        return None
+
+    with between(chain, reorganised, confirmations=1) as other:
+        sent = other.transact(contract, "note", b"x")
+        assert replaced == 0
+        assert other.receipt(sent.hash).block == sent.block
+
+
+def test_other_chains_than_those_for_development_need_two_confirmations(chain: EmbeddedChain):
+    def mainnet(method: str, body: bytes, reply: bytes) -> bytes | None:
+        said = {"id": json.loads(body)["id"], "result": "0x1"}
+        return json.dumps(said).encode() if method == "eth_chainId" else None
+
+    with between(chain, mainnet) as other:
+        assert other.confirmations == 2
+
+
 def test_a_node_that_restarts_is_waited_for(contract: Contract):
     own = EmbeddedChain(seed=6)
     own.start()

@@ -35,6 +35,7 @@ class Mempool:
         self.received: list[bytes] = []
         self.pending = False
         self.mined = False
+        self.blocks_on_top = 0
 
     def send(self, raw: bytes) -> None:
         self.received.append(raw)
@@ -49,6 +50,9 @@ class Mempool:
     def find_receipt(self, number: str) -> Receipt | None:
         assert number == NUMBER
         return Receipt(NUMBER, 7, 21_000, True, None, ()) if self.mined else None
+
+    def confirmed(self, receipt: Receipt, depth: int) -> bool:
+        return self.blocks_on_top >= depth
 
     def knows(self, number: str) -> bool:
         return self.pending or self.mined
@@ -157,6 +161,42 @@ def test_a_receipt_that_comes_late_is_believed():
     sent = delivery(pool, meanwhile)
     sent.submit(RAW, "note")
     assert sent.settle(RAW, "note").succeeded
+
+
+def test_a_transaction_whose_block_is_dropped_is_sent_again():
+    pool = Mempool("mined", "mined")
+
+    def meanwhile() -> None:
+        pool.blocks_on_top += 1
+        if len(pool.received) == 1 and pool.blocks_on_top == 2:
+            pool.mined = pool.pending = False  # another block took its place
+            pool.blocks_on_top = 0
+
+    sent = delivery(pool, meanwhile)
+    sent.submit(RAW, "note")
+    assert sent.settle(RAW, "note", depth=3).number == NUMBER
+    assert (pool.received, pool.blocks_on_top) == ([RAW] * 2, 3)
+
+
+def test_what_is_dropped_with_its_block_and_replaced_is_lost():
+    pool = Mempool("mined", *[refused("nonce too low")] * 100)
+
+    def meanwhile() -> None:
+        pool.mined = pool.pending = False
+
+    sent = delivery(pool, meanwhile)
+    sent.submit(RAW, "note")
+    with pytest.raises(TransactionLost, match="nonce was used by another one"):
+        sent.settle(RAW, "note", depth=2)
+
+
+def test_what_is_never_confirmed_names_the_option():
+    pool = Mempool("mined")
+    sent = delivery(pool)
+    sent.submit(RAW, "note")
+    with pytest.raises(TransactionLost, match=r"beneath 2 others \(chain.confirmations\)"):
+        sent.settle(RAW, "note", depth=2)
+    assert pool.received == [RAW]
 
 
 @pytest.mark.parametrize(
