@@ -46,11 +46,21 @@ def run(context: typer.Context) -> None:
 @app.command()
 def resume(
     run_dir: Annotated[Path, typer.Argument(help="The folder of a run that was cut off.")],
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A class, file or URL of your own that the folder names: my.module.Class"
+        ),
+    ] = None,
 ) -> None:
-    """Go on with a run whose server died; what the chain says is where it stands."""
+    """Go on with a run whose server died; what the chain says is where it stands.
+
+    The folder may be somebody else's: it calls no class that bcfl's own configuration does not
+    name, and reaches for no file outside of it, but those that --allow names.
+    """
     from bcfl.experiment.resume import resume_run  # noqa: PLC0415
 
-    raise typer.Exit(resume_run(run_dir))
+    raise typer.Exit(resume_run(run_dir, allow or ()))
 
 
 @app.command()

@@ -17,6 +17,7 @@
 ``run_folder``
 ``redaction``       what is not kept: secrets
 ``resume``          going on with a run that was cut off
+``trust``           what a configuration of somebody else's may ask for
 ``sweep``           the summary of a sweep
 ``terminal``        the table that grows
 ==================  ===============================================================

@@ -19,6 +19,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from bcfl.core.errors import ConfigurationError
+from bcfl.experiment.trust import expect_shipped_targets
+from bcfl.flower.identity import DEVELOPMENT_KEY
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -27,6 +29,7 @@ __all__ = ["client_app", "overrides_from", "server_app"]
 
 #: Run-config keys that say something else than the knob of ``bcfl run`` by that name.
 _OF_FLOWER = ("clients", "overrides", "run-dir")
+_ALLOW = "bcfl-allow"  # of the node config: classes that a run config may name
 _NAMES = ("strategy", "dataset", "attack")  # what a result is called by
 
 client_app = ClientApp()
@@ -69,33 +72,53 @@ def main(grid: Grid, context: Context) -> None:
 @client_app.train()
 def train(message: Message, context: Context) -> Message:
     """The experiment's client, with the mods that the run config asks for."""
-    return _member(_of(context))(message, context)
+    return _member(_of(context), _allowed(context))(message, context)
 
 
 @client_app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """As :func:`train`."""
-    return _member(_of(context))(message, context)
+    return _member(_of(context), _allowed(context))(message, context)
 
 
 def _of(context: Context) -> tuple[str, ...]:
     if "num-partitions" not in context.node_config:
         raise ConfigurationError(
             "this node has no share of the data: start it with --node-config "
-            "'partition-id=0 num-partitions=4'"
+            f"'partition-id=0 num-partitions=4 {DEVELOPMENT_KEY}=true', or, with a key of its own, "
+            "with bcfl-signer in place of the last"
         )
     clients = int(str(context.node_config["num-partitions"]))
     return overrides_from(dict(context.run_config), clients)
 
 
-@lru_cache(maxsize=1)
-def _member(overrides: tuple[str, ...]) -> ClientApp:
-    """The app, and the shares of the data that it reads; once a process."""
-    from bcfl.experiment.run import member_app  # noqa: PLC0415 - see main
+def _allowed(context: Context) -> tuple[str, ...]:
+    return tuple(str(context.node_config.get(_ALLOW, "")).split())
 
+
+@lru_cache(maxsize=1)
+def _member(overrides: tuple[str, ...], allowed: tuple[str, ...]) -> ClientApp:
+    """The app, and the shares of the data that it reads; once a process.
+
+    Whoever starts a run writes its run config: that calls nothing here but what conf/ does, and
+    what the node's owner allows, and looks nothing up.
+    """
+    from omegaconf import OmegaConf  # noqa: PLC0415 - see main
+
+    from bcfl.experiment.run import member_app  # noqa: PLC0415
+
+    for override in overrides:
+        if "${" in override:
+            raise ConfigurationError(
+                f"run config: expected values; found {override!r}, which was not looked up"
+            )
     folder = tempfile.TemporaryDirectory(prefix="bcfl-shares-")
     atexit.register(folder.cleanup)
     config, _ = _compose(overrides, Path(folder.name))
+    values = OmegaConf.to_container(config)
+    assert isinstance(values, dict)
+    how = f"the node's owner allows a class by --node-config '{_ALLOW}=\"my.module.Class\"'"
+    expect_shipped_targets(values, allowed, how)
     return member_app(config, Path(folder.name))
 
 

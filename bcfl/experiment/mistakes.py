@@ -6,9 +6,10 @@ import re
 from difflib import get_close_matches
 from importlib.resources import files
 
-from omegaconf import DictConfig, OmegaConf
+import yaml  # type: ignore[import-untyped]
 
 from bcfl.core.errors import BcflError
+from bcfl.experiment.trust import shipped_options
 
 __all__ = ["explain"]
 
@@ -36,17 +37,8 @@ def _suggestion(name: str) -> str:
 
 def _knobs() -> list[str]:
     """Every knob there is, as it is written on the command line."""
-    conf = files("bcfl.conf")
-    names = _keys(conf.joinpath("config.yaml").read_text())
-    for group in (folder for folder in conf.iterdir() if folder.is_dir()):
-        options = [file for file in group.iterdir() if file.name.endswith(".yaml")]
-        names += [group.name] if options else []
-        for option in options:
-            names += [f"{group.name}.{name}" for name in _keys(option.read_text())]
-    return sorted(set(names))
-
-
-def _keys(text: str) -> list[str]:
-    values = OmegaConf.create(text)
-    assert isinstance(values, DictConfig)
-    return [str(name) for name in values if name != "defaults"]
+    config = yaml.safe_load(files("bcfl.conf").joinpath("config.yaml").read_text())
+    names = {name for name in config if name != "defaults"}
+    for group, option in shipped_options():
+        names |= {group, *(f"{group}.{name}" for name in option if name != "defaults")}
+    return sorted(names)

@@ -15,22 +15,27 @@ Peer consensus keeps its task (chain, blobs, signatures, checkpoints) beside the
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import yaml  # type: ignore[import-untyped]
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic_core import to_json, to_jsonable_python
 
 from bcfl.core.errors import ConfigurationError
 from bcfl.core.model import Arrays
 from bcfl.experiment.redaction import without_secrets
+from bcfl.experiment.trust import add_scenario, expect_harmless
 from bcfl.files import Journal, save_arrays, write_atomically
 
 __all__ = ["RunFolder"]
 
 _HERE = "${run_dir}"
 _PLACEHOLDER = "<run_dir>"
+_NAMES = {"strategy", "dataset"}  # choices that every run has
 
 
 class RunFolder:
@@ -75,23 +80,37 @@ class RunFolder:
         text = OmegaConf.to_yaml(OmegaConf.create(without_secrets(resolved)))
         self._write("config.yaml", text.replace(_PLACEHOLDER, _HERE).encode())
 
-    def read_config(self) -> tuple[DictConfig, dict[str, Any]]:
+    def read_config(self, allowed: Collection[str] = ()) -> tuple[DictConfig, dict[str, Any]]:
         """The run's configuration, with ``run_dir`` where it is now, and its choices.
+
+        Parameters
+        ----------
+        allowed : collection of str
+            What the folder may ask for beyond what :func:`expect_harmless` lets pass.
 
         Raises
         ------
         ConfigurationError
-            There is none.
+            There is none, it is not as :meth:`write_config` leaves it, or it asks for more.
         """
         path = self.path / "config.yaml"
         if not path.exists():
             raise ConfigurationError(f"expected a run's folder; {path} is missing")
-        config = OmegaConf.load(path)
-        assert isinstance(config, DictConfig)
-        config.run_dir = str(self.path)
-        choices = OmegaConf.to_container(config.pop("choices"))
-        assert isinstance(choices, dict)
-        return config, {str(name): value for name, value in choices.items()}
+        try:
+            config = OmegaConf.load(path)
+            values = OmegaConf.to_container(config)
+        except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ConfigurationError(f"{path}: not a configuration: {reason}") from error
+        named = values.pop("choices", None) if isinstance(values, dict) else None
+        if not isinstance(values, dict) or not isinstance(named, dict) or _NAMES - named.keys():
+            raise ConfigurationError(
+                f"{path}: expected what `bcfl run` wrote; found something else"
+            )
+        expect_harmless(values, self.path, allowed)
+        add_scenario(values.get("strategy"))
+        read = OmegaConf.create({**values, "run_dir": str(self.path)})
+        return read, {str(name): value for name, value in named.items()}
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write ``result.json``. Numbers that are none (NaN, infinity) become null."""

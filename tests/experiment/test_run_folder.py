@@ -35,10 +35,10 @@ def test_a_configuration_moves_with_its_folder(tmp_path: Path) -> None:
     config = OmegaConf.create(
         {"run_dir": str(tmp_path / "here"), "a": ["${run_dir}/b"], "seed": 3, "n": "${seed}"}
     )
-    RunFolder(tmp_path / "here").write_config(config, {"strategy": "fedavg"})
+    RunFolder(tmp_path / "here").write_config(config, {"strategy": "fedavg", "dataset": "digits"})
     (tmp_path / "here").rename(tmp_path / "there")
     read, choices = RunFolder(tmp_path / "there").read_config()
-    assert choices == {"strategy": "fedavg"}
+    assert choices == {"strategy": "fedavg", "dataset": "digits"}
     assert "choices" not in read
     assert read.a == [str(tmp_path / "there" / "b")]
     assert read.n == 3
