@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bcfl.cli.key import key
 from bcfl.cli.market import market
 from bcfl.cli.signer import signer
 from bcfl.cli.stake import stake
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.add_typer(market, name="market")
 app.add_typer(stake, name="stake")
 app.command()(signer)
+app.command()(key)
 
 
 @app.callback()
@@ -80,22 +82,6 @@ def audit(
     from bcfl.audit.command import audit_command  # noqa: PLC0415
 
     raise typer.Exit(audit_command(run_dir, rpc, receipt or (), report, ipfs, key_file))
-
-
-@app.command()
-def key(
-    path: Annotated[Path, typer.Argument(help="Where the new file goes.")],
-    password: Annotated[
-        str,
-        typer.Option(
-            envvar="BCFL_KEY_PASSWORD", prompt=True, hide_input=True, confirmation_prompt=True
-        ),
-    ],
-) -> None:
-    """Make an account in an encrypted key file; print its address, which may need ether."""
-    from bcfl.cli.key import make_key_file  # noqa: PLC0415
-
-    raise typer.Exit(make_key_file(path, password))
 
 
 def main() -> None:

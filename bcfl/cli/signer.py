@@ -9,12 +9,9 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-
-if TYPE_CHECKING:
-    from bcfl.consensus.signer.allowance import Allowance
 
 __all__ = ["signer"]
 
@@ -57,49 +54,35 @@ def signer(
     The key file's password: BCFL_KEY_PASSWORD, BCFL_KEY_PASSWORD_FILE, or asked for.
     """
     from bcfl.consensus.signer.allowance import Allowance  # noqa: PLC0415 - web3: a second
+    from bcfl.consensus.signer.member_signer import MemberSigner  # noqa: PLC0415
+    from bcfl.consensus.signer.record import SigningRecord, record_path  # noqa: PLC0415
+    from bcfl.consensus.signer.service import SignerService  # noqa: PLC0415
+    from bcfl.consensus.signer.task import connect  # noqa: PLC0415
     from bcfl.core.errors import BcflError  # noqa: PLC0415
+    from bcfl.keys.accounts import Account  # noqa: PLC0415
+    from bcfl.keys.signer_wire import parse_endpoint  # noqa: PLC0415
 
     _keep_memory_private()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         allowance = Allowance(max_stake_wei, allow_direct, max_gas_wei, max_total_gas_wei)
-        where = listen or f"{key.absolute()}.sock"
-        _serve(key, chain_id, contract, rpc, where, socket_group, allowance)
+        endpoint = parse_endpoint(listen or f"{key.absolute()}.sock")
+        account = Account.from_key_file(key, _asked_password())
+        with (
+            SigningRecord(record_path(key), account.address) as record,
+            connect(rpc, chain_id) as node,
+            SignerService(
+                MemberSigner(account, node, contract, record, allowance), endpoint, socket_group
+            ) as service,
+        ):
+            print(f"{account.address} on chain {chain_id}; what it signs: {record.path}")
+            print(f"listening: {service.endpoint}", flush=True)
+            service.serve()
     except BcflError as error:
         print(f"bcfl: {type(error).__name__}: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
-
-
-def _serve(
-    key: Path,
-    chain_id: int,
-    contract: str | None,
-    rpc: str,
-    listen: str,
-    group: str | None,
-    allowance: Allowance,
-) -> None:
-    from bcfl.consensus.signer.member_signer import MemberSigner  # noqa: PLC0415
-    from bcfl.consensus.signer.record import SigningRecord, record_path  # noqa: PLC0415
-    from bcfl.consensus.signer.service import SignerService  # noqa: PLC0415
-    from bcfl.consensus.signer.task import connect  # noqa: PLC0415
-    from bcfl.keys.accounts import Account  # noqa: PLC0415
-    from bcfl.keys.signer_wire import parse_endpoint  # noqa: PLC0415
-
-    endpoint = parse_endpoint(listen)
-    account = Account.from_key_file(key, _asked_password())
-    with (
-        SigningRecord(record_path(key), account.address) as record,
-        connect(rpc, chain_id) as node,
-        SignerService(
-            MemberSigner(account, node, contract, record, allowance), endpoint, group
-        ) as service,
-    ):
-        print(f"{account.address} on chain {chain_id}; what it signs: {record.path}")
-        print(f"listening: {service.endpoint}", flush=True)
-        service.serve()
 
 
 def _asked_password() -> str | None:

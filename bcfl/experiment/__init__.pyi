@@ -1,8 +1,7 @@
 from .attacks import Attack, Gaussian, LabelFlip, LyingReviewer, NoAttack, SignFlip
-from .datasets.cifar10 import load_cifar10
 from .datasets.digits import load_digits
+from .datasets.downloaded import load_cifar10, load_mnist
 from .datasets.images import Images
-from .datasets.mnist import load_mnist
 from .datasets.mnist_test import load_mnist_test
 from .market.market_simulation import MarketScenario
 from .scenario import CentralScenario, ConsensusScenario, Scenario

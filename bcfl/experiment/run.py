@@ -26,8 +26,7 @@ from bcfl.experiment.clients.partitions import poison, share_out
 from bcfl.experiment.clients.settings import ModelSettings
 from bcfl.experiment.configuration import build, read_settings
 from bcfl.experiment.datasets.images import Images
-from bcfl.experiment.recorder import Recorder, merge_rounds
-from bcfl.experiment.result import make_result
+from bcfl.experiment.recorder import Recorder, make_result, merge_rounds
 from bcfl.experiment.run_folder import RunFolder
 from bcfl.experiment.scenario import Material, Plan, read_plan
 from bcfl.experiment.terminal import Terminal

@@ -67,7 +67,7 @@ class Terminal:
 
     def measured(self, entry: dict[str, Any]) -> None:
         """Show the accuracy; move the bar on."""
-        accuracy = _share(entry["accuracy"])
+        accuracy = _number(entry["accuracy"])
         self._progress.update(self._task, completed=entry["round"], accuracy=accuracy)
         if not self.console.is_terminal:
             line = f"round {entry['round']}/{self._rounds}: accuracy {accuracy}"
@@ -99,24 +99,23 @@ def round_table(rounds: Iterable[dict[str, Any]]) -> Table:
         left = heading in ("winners", "outcome")
         table.add_column(heading, justify="left" if left else "right")
     for entry in entries:
-        row = [str(entry["round"]), _share(entry.get("accuracy")), _number(entry.get("loss"))]
+        row = [str(entry["round"]), _number(entry.get("accuracy")), _number(entry.get("loss"))]
         if consensus:
             rejected = {int(j) for row_ in entry["rejected"].values() for j in row_}
             row += [
                 f"{len(entry['committed'])}/{len(entry['expected'])}",
                 _members(rejected),
                 "void" if entry["void"] else _members(entry["winners"]),
-                f"{sum(entry['gas'].values()):,}",
             ]
         if market:
-            row += [
-                str(entry["contributor"]),
-                _reported(entry["fitness"], entry["reasons"]),
-                entry["outcome"],
-                str(entry["fused"]),
-                f"{sum(entry['gas'].values()):,}",
-            ]
-        table.add_row(*row, decimal(entry["bytes_up"]), _ratio(entry), _seconds(entry))
+            reported = _reported(entry["fitness"], entry["reasons"])
+            row += [str(entry["contributor"]), reported, entry["outcome"], str(entry["fused"])]
+        if consensus or market:
+            row.append(f"{sum(entry['gas'].values()):,}")
+        dense = entry["bytes_up_dense"]
+        ratio = f"{entry['bytes_up'] / dense:.1%}" if dense else "–"
+        seconds = f"{sum(entry['seconds'].values()):.1f}"
+        table.add_row(*row, decimal(entry["bytes_up"]), ratio, seconds)
     return table
 
 
@@ -126,7 +125,7 @@ def summary_lines(result: dict[str, Any], folder: Path) -> list[str]:
     lines = [
         "",
         f"{result['strategy']} on {result['dataset']}: test accuracy "
-        f"[bold]{_share(final['accuracy'])}[/bold] after {final['round']} rounds, "
+        f"[bold]{_number(final['accuracy'])}[/bold] after {final['round']} rounds, "
         f"{result['wall_s']:.0f} s",
     ]
     if totals["gas"]:
@@ -157,18 +156,5 @@ def _members(indices: Iterable[int]) -> str:
     return " ".join(str(index) for index in sorted(indices)) or "–"
 
 
-def _share(accuracy: float | None) -> str:
-    return "–" if accuracy is None else f"{accuracy:.3f}"
-
-
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
-
-
-def _ratio(entry: dict[str, Any]) -> str:
-    dense = entry["bytes_up_dense"]
-    return f"{entry['bytes_up'] / dense:.1%}" if dense else "–"
-
-
-def _seconds(entry: dict[str, Any]) -> str:
-    return f"{sum(entry['seconds'].values()):.1f}"

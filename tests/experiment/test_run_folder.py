@@ -10,9 +10,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from bcfl.core.errors import ConfigurationError
-from bcfl.experiment.recorder import merge_rounds
+from bcfl.experiment.recorder import make_result, merge_rounds
 from bcfl.experiment.redaction import without_secrets
-from bcfl.experiment.result import make_result
 from bcfl.experiment.run_folder import RunFolder
 
 NAN = float("nan")

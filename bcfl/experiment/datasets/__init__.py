@@ -5,8 +5,7 @@ libraries that it needs, only where it is used. To add one: one such module and 
 
 ==============  ===========================================================================
 ``digits``      scikit-learn's bundled scans, the default
-``mnist``       through torchvision
-``cifar10``     through torchvision
+``downloaded``  MNIST and CIFAR-10, through torchvision
 ``mnist_test``  MNIST's 10,000 test images, from a folder
 ==============  ===========================================================================
 """

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bcfl.core.errors import DatasetUnavailable, expect
+from bcfl.experiment.datasets.downloaded import MNIST_PIXELS
 from bcfl.experiment.datasets.images import Images, scale_pixels, split_once
-from bcfl.experiment.datasets.mnist import MEAN_AND_DEVIATION
 
 __all__ = ["load_mnist_test"]
 
@@ -48,7 +48,7 @@ def load_mnist_test(folder: str, test_images: int) -> Images:
         f"in (0, {len(images)})",
         test_images,
     )
-    scaled = scale_pixels(images[:, None], *MEAN_AND_DEVIATION)
+    scaled = scale_pixels(images[:, None], *MNIST_PIXELS)
     return split_once(scaled, labels.astype(np.int64), test_images, classes=10)
 
 

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from bcfl.core.errors import ConfigurationError, DatasetUnavailable
-from bcfl.experiment.datasets import downloads
-from bcfl.experiment.datasets.cifar10 import load_cifar10
+from bcfl.experiment.datasets import downloaded
 from bcfl.experiment.datasets.digits import load_digits
+from bcfl.experiment.datasets.downloaded import load_cifar10, load_mnist
 from bcfl.experiment.datasets.images import Images
-from bcfl.experiment.datasets.mnist import load_mnist
 from bcfl.experiment.datasets.mnist_test import load_mnist_test
 
 MNIST_FOLDER = Path(__file__).parents[3] / ".." / "shared" / "data" / "mnist"
@@ -134,7 +133,7 @@ def test_a_server_that_never_answers_is_given_up(
 ) -> None:
     from torchvision.datasets import MNIST
 
-    monkeypatch.setattr(downloads, "WAIT_S", 0.2)
+    monkeypatch.setattr(downloaded, "WAIT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{port}/"])
