@@ -1,7 +1,7 @@
-"""A node, a SuperLink and its SuperNodes as processes; three rounds; the audit of them.
+"""A node, a SuperLink, SuperNodes and their signers as processes; three rounds; their audit.
 
 On several hosts one types the same commands, with other addresses: ``_start_superlink``,
-``_start_supernode`` and ``_run_app`` hold them.
+``_start_signer``, ``_start_supernode`` and ``_run_app`` hold them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +19,8 @@ import requests
 from bcfl.audit import audit_command
 from bcfl.chain.anvil import AnvilChain
 from bcfl.cluster.processes import Programs, free_port
-from bcfl.consensus.member.enrolment import MOST_STAKE_WEI
-from bcfl.consensus.member.task import RPC_URL
 from bcfl.core.errors import ConfigurationError, ProgramFailed
-from bcfl.flower.identity import KEY_FILE
+from bcfl.flower.identity import KEY_FILE, MOST_STAKE_WEI, RPC_URL, SIGNER
 from bcfl.keys.accounts import PASSWORD_VARIABLE, Account
 
 __all__ = ["ClusterSettings", "run_cluster"]
@@ -45,7 +44,9 @@ class ClusterSettings:
     transactions : {"relayed", "direct"}
         Direct: each SuperNode sends its own, from an account that has ether.
     stake_wei : int
-        Above 0: each SuperNode becomes a member by its own deposit of so much.
+        Above 0: each SuperNode becomes a member by its own deposit of so much. Its key is then
+        in a file that it reads: a signer deposits only where its owner has named the contract,
+        and here the run deploys it.
     """
 
     nodes: int = 4
@@ -53,6 +54,11 @@ class ClusterSettings:
     timeout_s: float = 900.0
     transactions: str = "relayed"
     stake_wei: int = 0
+
+    @property
+    def signers(self) -> bool:
+        """Whether each member's key is in a process of its own."""
+        return self.stake_wei == 0
 
     @property
     def ether_wei(self) -> int:
@@ -87,45 +93,58 @@ def run_cluster(folder: Path, settings: ClusterSettings) -> int:
     folder = folder.absolute()
     if (folder / "keys").exists():
         raise ConfigurationError(f"{folder} holds a cluster's files already; name another folder")
-    password = secrets.token_urlsafe()
-    with AnvilChain(seed=secrets.randbits(62)) as chain:
+    # The server's is of no use to a member, nor a member's to the server.
+    servers, members = ({PASSWORD_VARIABLE: secrets.token_urlsafe()} for _ in range(2))
+    with (
+        AnvilChain(seed=secrets.randbits(62)) as chain,
+        tempfile.TemporaryDirectory(prefix="bcfl-signers-") as sockets,
+        Programs(folder / "logs", _environment(folder)) as programs,
+    ):
         _say(f"node: anvil at {chain.url}, pid of its own")
-        keys = _make_keys(folder / "keys", settings, chain, password)
-        environment = _environment(folder, password)
-        with Programs(folder / "logs", environment) as programs:
-            port = _start_superlink(programs)
-            for index in range(settings.nodes):
-                _start_supernode(programs, index, settings, port, chain.url, keys[index])
-            _run_app(programs, folder, settings, port, chain.url)
-            _expect_closed(programs, folder)
+        (folder / "keys").mkdir(parents=True)
+        coordinator = folder / "keys" / "coordinator.json"
+        chain.coordinator.create_key_file(coordinator, servers[PASSWORD_VARIABLE])
+        port = _start_superlink(programs, servers)
+        for index in range(settings.nodes):
+            key = folder / "keys" / f"member-{index}.json"
+            _make_key(key, settings, chain, members[PASSWORD_VARIABLE])
+            config = {KEY_FILE: f'"{key}"', RPC_URL: f'"{chain.url}"'}
+            if settings.signers:
+                socket = Path(sockets, f"{index}.sock")
+                _start_signer(programs, index, settings, chain, key, socket, members)
+                config = {SIGNER: f'"unix:{socket}"'}
+            _start_supernode(
+                programs, index, settings, port, config, {} if settings.signers else members
+            )
+        if settings.signers:
+            programs.wait_until(
+                lambda: len(list(Path(sockets).glob("*.sock"))) == settings.nodes,
+                "the signers",
+                120.0,
+            )
+        _run_app(programs, folder, settings, port, chain.url, coordinator)
+        _expect_closed(programs, folder)
+        programs.stop()
         _say("every Flower process has ended; auditing against the node")
         return audit_command(folder / "run", rpc_url=chain.url)
 
 
-def _make_keys(
-    folder: Path, settings: ClusterSettings, chain: AnvilChain, password: str
-) -> list[Path]:
-    """One key file a member, and ``coordinator.json``: on several hosts, each makes its own.
+def _make_key(path: Path, settings: ClusterSettings, chain: AnvilChain, password: str) -> None:
+    """A member's key file: on several hosts, each makes its own.
 
     Who is to pay for anything gets ether first, as its owner would see to on a real chain.
     """
-    folder.mkdir(parents=True)
-    chain.coordinator.create_key_file(folder / "coordinator.json", password)
-    paths = [folder / f"member-{index}.json" for index in range(settings.nodes)]
-    for path in paths:
-        account = Account(secrets.token_bytes(32))
-        account.create_key_file(path, password)
-        if settings.ether_wei:
-            chain.fund(account.address, settings.ether_wei)
-    return paths
+    account = Account(secrets.token_bytes(32))
+    account.create_key_file(path, password)
+    if settings.ether_wei:
+        chain.fund(account.address, settings.ether_wei)
 
 
-def _environment(folder: Path, password: str) -> dict[str, str]:
+def _environment(folder: Path) -> dict[str, str]:
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith("BCFL_KEY")},
         # SuperLink and SuperNode find each other's helpers by name.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        PASSWORD_VARIABLE: password,
         "FLWR_HOME": str(folder / "flwr"),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -134,7 +153,8 @@ def _environment(folder: Path, password: str) -> dict[str, str]:
     }
 
 
-def _start_superlink(programs: Programs) -> int:
+def _start_superlink(programs: Programs, password: dict[str, str]) -> int:
+    """The ServerApp runs below it, and opens the coordinator's key file."""
     port = free_port()
     programs.start(
         "superlink",
@@ -145,10 +165,30 @@ def _start_superlink(programs: Programs) -> int:
             f"--port={port}",
             "--disable-runtime-dependency-installation",
         ],
+        **password,
     )
     programs.wait_until(lambda: _answers(port), "the SuperLink", 120.0)
     _say(f"SuperLink: 127.0.0.1:{port}")
     return port
+
+
+def _start_signer(
+    programs: Programs,
+    index: int,
+    settings: ClusterSettings,
+    chain: AnvilChain,
+    key: Path,
+    socket: Path,
+    password: dict[str, str],
+) -> None:
+    with chain.connect() as connection:
+        chain_id = connection.chain_id
+    command = ["bcfl", "signer", f"--key={key}", f"--chain-id={chain_id}", f"--rpc={chain.url}"]
+    command.append(f"--listen={socket}")
+    if settings.transactions == "direct":
+        command.append("--allow-direct")
+    programs.start(f"signer-{index}", command, **password)
+    _say(f"signer {index}: key file {key.name}")
 
 
 def _start_supernode(
@@ -156,15 +196,10 @@ def _start_supernode(
     index: int,
     settings: ClusterSettings,
     superlink: int,
-    rpc_url: str,
-    key: Path,
+    config: dict[str, str],
+    password: dict[str, str],
 ) -> None:
-    config = {
-        KEY_FILE: f'"{key}"',
-        RPC_URL: f'"{rpc_url}"',
-        "partition-id": str(index),
-        "num-partitions": str(settings.nodes),
-    }
+    config |= {"partition-id": str(index), "num-partitions": str(settings.nodes)}
     if settings.stake_wei:
         config[MOST_STAKE_WEI] = str(settings.stake_wei)
     programs.start(
@@ -177,12 +212,18 @@ def _start_supernode(
             "--node-config",
             " ".join(f"{name}={value}" for name, value in config.items()),
         ],
+        **password,
     )
-    _say(f"SuperNode {index}: key file {key.name}")
+    _say(f"SuperNode {index}: {next(iter(config))}")
 
 
 def _run_app(
-    programs: Programs, folder: Path, settings: ClusterSettings, superlink: int, rpc_url: str
+    programs: Programs,
+    folder: Path,
+    settings: ClusterSettings,
+    superlink: int,
+    rpc_url: str,
+    coordinator: Path,
 ) -> None:
     home = folder / "flwr"
     home.mkdir(parents=True, exist_ok=True)
@@ -196,7 +237,7 @@ def _run_app(
         "num-server-rounds": str(settings.rounds),
         "num-nodes": str(settings.nodes),
         "rpc-url": f'"{rpc_url}"',
-        "key-file": f'"{folder / "keys" / "coordinator.json"}"',
+        "key-file": f'"{coordinator}"',
         "run-dir": f'"{folder / "run"}"',
         "transactions": f'"{settings.transactions}"',
         "stake-wei": str(settings.stake_wei),

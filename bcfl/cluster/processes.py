@@ -42,7 +42,7 @@ class Programs:
     logs : Path
         A folder; ``NAME.log`` is what the program NAME printed.
     environment : mapping
-        Theirs, whole.
+        Theirs; one that needs a password is told it alone.
     """
 
     def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
@@ -51,15 +51,18 @@ class Programs:
         self._running: dict[str, psutil.Popen] = {}
         self._before = signal.getsignal(signal.SIGTERM)
 
-    def start(self, name: str, command: Sequence[str]) -> None:
-        """Start one, in a session of its own: Ctrl-C is for us, who then stop it."""
+    def start(self, name: str, command: Sequence[str], **secrets: str) -> None:
+        """Start one, in a session of its own: Ctrl-C is for us, who then stop it.
+
+        ``secrets`` are in its environment, and in nobody else's.
+        """
         with self._log(name).open("wb") as log:
             self._running[name] = psutil.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=self._environment,
+                env=self._environment | secrets,
                 start_new_session=True,
             )
 

@@ -16,6 +16,7 @@ import typer
 from bcfl.chain.anvil_program import default_cache, find_anvil
 from bcfl.cluster.__main__ import main
 from bcfl.core.errors import LedgerError
+from bcfl.keys.accounts import PASSWORD_VARIABLE
 
 
 def anvil_is_missing() -> str:
@@ -42,6 +43,20 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
+def supernodes_of(folder: Path) -> dict[int, tuple[list[str], dict[str, str]]]:
+    """By process: what each SuperNode, and app below it, was started with."""
+    found = {}
+    for process in psutil.process_iter():
+        try:
+            words, environment = process.cmdline(), process.environ()
+        except psutil.Error:
+            continue
+        ours = environment.get("FLWR_HOME") == str(folder / "flwr")
+        if ours and any(word.endswith(("supernode", "clientapp")) for word in words[:2]):
+            found[process.pid] = words, environment
+    return found
+
+
 @pytest.mark.skipif(bool(anvil_is_missing()), reason=anvil_is_missing() or "-")
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
@@ -61,14 +76,24 @@ def test_the_cluster_runs_three_rounds_passes_its_audit_and_leaves_nothing(
     tmp_path: Path, options: list[str]
 ) -> None:
     folder = tmp_path / "cluster"
-    done = subprocess.run(
-        [sys.executable, "-m", "bcfl.cluster", str(folder), *options],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "HOLDS: 3 rounds" in done.stdout
+    nodes: dict[int, tuple[list[str], dict[str, str]]] = {}
+    command = [sys.executable, "-m", "bcfl.cluster", str(folder), *options]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as cluster:
+        assert cluster.stdout is not None
+        printed = ""
+        for line in cluster.stdout:  # while it runs: who is there as it says so
+            printed += line
+            nodes |= supernodes_of(folder)
+    assert cluster.returncode == 0, printed
+    assert "HOLDS: 3 rounds" in printed
+    assert len(nodes) >= 4
+    if "--stake-wei" not in options:  # each key is with a signer, out of the apps' reach
+        for words, environment in nodes.values():
+            assert "bcfl-key-file" not in " ".join(words)
+            assert PASSWORD_VARIABLE not in environment
+        assert len(list((folder / "keys").glob("member-*.signed.jsonl"))) == 4
     assert len(list((folder / "keys").glob("member-*.json"))) == 4
     journal = (folder / "run" / "journal.jsonl").read_text().splitlines()
     assert {json.loads(line)["member"] for line in journal if "member" in line} == {0, 1, 2, 3}
