@@ -41,7 +41,7 @@ def shipped_options() -> Iterator[tuple[str, dict[str, Any]]]:
                 yield group.name, yaml.safe_load(file.read_text())
 
 
-def expect_harmless(config: dict[str, Any], folder: Path, allowed: Collection[str]) -> None:
+def expect_harmless(config: dict[Any, Any], folder: Path, allowed: Collection[str]) -> None:
     """Refuse a run folder's configuration that reaches outside of the folder.
 
     Parameters
@@ -77,7 +77,7 @@ def expect_harmless(config: dict[str, Any], folder: Path, allowed: Collection[st
         )
 
 
-def expect_shipped_targets(config: dict[str, Any], allowed: Collection[str], how: str) -> None:
+def expect_shipped_targets(config: dict[Any, Any], allowed: Collection[str], how: str) -> None:
     """Refuse a configuration that calls what conf/ does not; ``how`` says what allows it.
 
     Raises

@@ -10,8 +10,7 @@ from flwr.clientapp import ClientApp
 from omegaconf import OmegaConf
 
 from bcfl.consensus.member.mod import peer_consensus_mod
-from bcfl.experiment.recorder import Recorder, merge_rounds
-from bcfl.experiment.recorder import make_result
+from bcfl.experiment.recorder import Recorder, make_result, merge_rounds
 from bcfl.experiment.run_folder import RunFolder
 from bcfl.flower.grid import InProcessGrid
 from bcfl.strategies import PeerConsensus
