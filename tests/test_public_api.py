@@ -23,7 +23,8 @@ PUBLIC = {
     "bcfl.consensus": {
         "Ballot", "Borda", "Commitment", "Heading", "Ledger", "SignedBallot", "SignedCommitment",
         "ballot_message", "commitment_message", "decode_delta", "difference", "digest_of",
-        "encode_delta", "select_winners", "to_value", "top_gamma",
+        "encode_delta", "seen_by_most", "select_winners", "tally", "to_value",
+        "top_gamma",
     },
     "bcfl.experiment": {
         "Attack", "CentralScenario", "ConsensusScenario", "Gaussian", "Images", "LabelFlip",

@@ -4,7 +4,7 @@ from .spec.delta import difference, top_gamma
 from .spec.domain import Ballot, Commitment, SignedBallot, SignedCommitment
 from .spec.fixed_point import to_value
 from .spec.messages import ballot_message, commitment_message
-from .spec.scoring import Borda
+from .spec.scoring import Borda, seen_by_most, tally
 from .spec.selection import select_winners
 
 __all__ = [
@@ -21,7 +21,9 @@ __all__ = [
     "difference",
     "digest_of",
     "encode_delta",
+    "seen_by_most",
     "select_winners",
+    "tally",
     "to_value",
     "top_gamma",
 ]
