@@ -13,7 +13,9 @@
 ``signatures``          who signed and who sent what
 ``ballots``             orders, points, winners, void rounds
 ``equivocations``       two deltas signed by one member for one round
-``omissions``           what was signed and left out
+``omissions``           what was signed and left out, by the server's journal
+``receipts``            what was signed and left out, by what members show
+``withheld``            whose deltas did not reach the reviewers
 ``deltas``, ``models``  the blobs, and every global model, bit for bit
 ``reported_rounds``     rounds.jsonl, against the chain
 ``reported_result``     result.json and model.safetensors, against chain and models

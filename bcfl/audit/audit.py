@@ -19,7 +19,8 @@ from bcfl.audit.findings import CHAIN, Finding
 from bcfl.audit.gather import TamperedError, gather, open_chain
 from bcfl.audit.history import History, Round, read_history
 from bcfl.audit.models import check_models
-from bcfl.audit.omissions import check_journal, check_receipts
+from bcfl.audit.omissions import check_journal, note_refusals
+from bcfl.audit.receipts import check_receipts
 from bcfl.audit.reported_result import check_model_file, check_results
 from bcfl.audit.reported_rounds import check_rounds_file
 from bcfl.audit.signatures import check_signatures, indirect
@@ -29,6 +30,7 @@ from bcfl.audit.task_files import (
     check_config,
     check_task,
 )
+from bcfl.audit.withheld import check_withheld
 from bcfl.store.blob_store import BlobStore
 
 __all__ = ["Audit", "audit_evidence", "audit_run"]
@@ -44,6 +46,11 @@ class Audit:
     recomputed: frozenset[int] = frozenset()  #: chain rounds whose model was
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  #: what proves nothing, or was not checked
+
+    def addresses(self, chain_round: int | None) -> tuple[str, ...]:
+        """Whose each index was in that round; None: whose it is now."""
+        past = (each.members for each in self.rounds if each.chain_round == chain_round)
+        return next(past, self.members)
 
     @property
     def holds(self) -> bool:
@@ -67,7 +74,7 @@ def audit_run(
         A node of the chain that the run was on. Whoever serves it is believed in what the
         transactions were and who sent those that are not signed by members.
     shown : sequence of Path
-        Receipts and signed commitments that somebody presents; see ``documents.read_shown``.
+        Receipts, and what members signed, as somebody presents it: ``documents.read_shown``.
     store : BlobStore, optional
         Where the blobs are; by default in the folder. Blobs that were sealed to the members
         are opened by a member's own ``SealedStore``.
@@ -107,7 +114,7 @@ def audit_evidence(evidence: Evidence) -> Audit:
     findings += check_coordinator(evidence)
     for round_ in history.rounds:
         # what nobody signed is nobody's fault, and what an ill-formed ballot is worth nobody knows
-        faults = list(check_signatures(round_, history, evidence)) or list(check_ballots(round_))
+        faults = list(check_signatures(round_, evidence)) or list(check_ballots(round_))
         findings += faults or check_outcome(round_, evidence)
         for number in indirect(round_, evidence):
             note(
@@ -130,13 +137,15 @@ def _compare(history: History, evidence: Evidence, audit: Audit) -> None:
     findings, note = audit.findings, audit.notes.append
     findings += check_task(history, evidence)
     findings += check_receipts(history, evidence, note)
+    note_refusals(history, evidence, note)
     findings += check_journal(history, evidence, note)
     models = check_models(history, evidence, note)
     audit.recomputed = frozenset(models.recomputed)
     findings += models.findings
+    findings += check_withheld(history, models, evidence, note)
     findings += check_rounds_file(history, models, evidence, note)
     findings += check_results(history, models, evidence, note)
     findings += check_complete(evidence)
     findings += check_config(evidence)
-    findings += check_checkpoints(evidence)
+    findings += check_checkpoints(models, evidence)
     findings += check_model_file(history, models, evidence, note)

@@ -12,11 +12,19 @@ from bcfl.audit.findings import CHAIN, Finding, reviewer
 from bcfl.audit.history import Round
 from bcfl.consensus.contract.events import Selected, Voided
 from bcfl.consensus.spec.domain import Ballot, bits, members_in
-from bcfl.consensus.spec.scoring import Borda, expect_ballot, seen_by_most, tally
+from bcfl.consensus.spec.scoring import (
+    Borda,
+    abstains,
+    expect_ballot,
+    seen_by_most,
+    tally,
+)
 from bcfl.consensus.spec.selection import select_winners, takes_part
 from bcfl.core.errors import ProtocolError
 
-__all__ = ["ballot_fault", "check_ballots", "check_outcome"]
+__all__ = ["ballot_fault", "check_ballots", "check_outcome", "seed_block"]
+
+_HASHES_KNOWN = 256  # of how many blocks before its own a contract can ask for the hash
 
 
 def ballot_fault(member: int, entries: bytes, round_: Round) -> str | None:
@@ -32,11 +40,19 @@ def ballot_fault(member: int, entries: bytes, round_: Round) -> str | None:
 
 
 def check_ballots(round_: Round) -> Iterator[Finding]:
-    """Every ballot claims an order that its values have, and rates only whom it may."""
+    """Every ballot claims an order that its values have, and speaks only of whom it may.
+
+    Whoever missed more than a quarter of the others gives no points.
+    """
     for member, event in round_.ballots.items():
+        number, others = round_.chain_round, round_.commitments.keys() - {member}
         if (fault := ballot_fault(member, event.entries, round_)) is not None:
             expected = "a ballot in descending order, over others who committed"
-            yield Finding("ballot", reviewer(member), round_.chain_round, expected, fault)
+            yield Finding("ballot", reviewer(member), number, expected, fault)
+        elif abstains(ballot := Ballot.decode(number, event.entries), others):
+            missing = members_in(ballot.missing)
+            expected = f"the ballot of member {member}, who misses {missing}, to give no points"
+            yield Finding("abstention", CHAIN, number, expected, "it counted")
 
 
 def check_outcome(round_: Round, evidence: Evidence) -> Iterator[Finding]:
@@ -64,7 +80,25 @@ def check_outcome(round_: Round, evidence: Evidence) -> Iterator[Finding]:
     if not (enough and seen):
         yield Finding("outcome", CHAIN, number, f"a quorum of {terms.quorum}, or void", "winners")
         return
+    yield from _check_seed(round_, outcome, evidence)
     yield from _check_selection(round_, outcome, candidates, evidence)
+
+
+def seed_block(committed: int, selected: int) -> int:
+    """Number of the block whose hash decides between equals, as ``peer_round.vy`` finds it.
+
+    That of the last commitment; from 256 blocks on, of which no contract knows the hash, the
+    latest that lies a multiple of 256 behind the selection's. All are numbers of blocks.
+    """
+    return selected - ((selected - committed - 1) % _HASHES_KNOWN + 1)
+
+
+def _check_seed(round_: Round, outcome: Selected, evidence: Evidence) -> Iterator[Finding]:
+    committed = max((event.block for event in round_.commitments.values()), default=0)
+    number = seed_block(committed, outcome.block)
+    if (found := evidence.hashes.get(number)) != outcome.seed:
+        expected = f"the hash of block {number}, {found.hex() if found else 'which is not there'}"
+        yield Finding("seed", CHAIN, round_.chain_round, expected, outcome.seed.hex())
 
 
 def _ballots(round_: Round) -> dict[int, Ballot]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bcfl.audit.audit import audit_run
 from bcfl.audit.blobs import open_blobs
-from bcfl.audit.report import lines, to_json
+from bcfl.audit.report import lines, printable, to_json
 from bcfl.core.errors import BcflError
 from bcfl.files import write_atomically
 
@@ -34,7 +34,7 @@ def audit_command(
     rpc_url : str, optional
         A node of the chain that the run was on; without it the folder's own chain is replayed.
     receipts : sequence of path
-        Files with receipts of the coordinator's, or with commitments that a member signed.
+        Files with receipts of the coordinator's, or with what members signed.
     report : path, optional
         Where the machine-readable report goes; by default ``audit.json`` in the run's folder.
     ipfs_url : str, optional
@@ -55,8 +55,9 @@ def audit_command(
         named = ipfs_url is not None or key is not None
         store = open_blobs(folder, ipfs_url, key) if named else None
         audit = audit_run(folder, rpc_url, [Path(receipt) for receipt in receipts], store)
-    except BcflError as error:
-        print(f"cannot audit {folder}: {error}", file=sys.stderr)
+    except (BcflError, MemoryError) as error:
+        reason = error if isinstance(error, BcflError) else "there is not enough memory for it"
+        print(printable(f"cannot audit {folder}: {reason}"), file=sys.stderr)
         return CANNOT
     for line in lines(audit):
         print(line)

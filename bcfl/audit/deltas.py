@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from bcfl.audit.documents import MOST_MODEL_BYTES
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import STORE, Culprit, Finding, author
 from bcfl.audit.history import History, Round
@@ -27,9 +28,7 @@ from bcfl.core.model import Arrays, ModelSpec, decode_model
 from bcfl.store.local import LocalStore
 from bcfl.store.sealed import SealedStore
 
-__all__ = ["RoundDeltas", "first_model", "read_deltas"]
-
-_LARGEST_MODEL_BYTES = 2**34
+__all__ = ["RoundDeltas", "first_model", "given_to_server", "read_deltas"]
 
 
 @dataclass(slots=True)
@@ -47,7 +46,7 @@ def first_model(
     """The model that the task began with, and with it what every model is made of."""
     digest = history.rounds[0].opened.base if history.rounds else history.model
     try:
-        arrays = decode_model(_fetch(evidence, digest, _LARGEST_MODEL_BYTES))
+        arrays = decode_model(_fetch(evidence, digest, MOST_MODEL_BYTES))
         spec = ModelSpec.of(arrays, rules.integer_arrays)
         spec.flatten(arrays)
     except (BlobMissing, CodecError, ModelError) as error:
@@ -55,14 +54,12 @@ def first_model(
     return arrays, spec
 
 
-def read_deltas(
-    round_: Round, history: History, rules: Rules, spec: ModelSpec, evidence: Evidence
-) -> RoundDeltas:
+def read_deltas(round_: Round, rules: Rules, spec: ModelSpec, evidence: Evidence) -> RoundDeltas:
     """Fetch, hash and decode what was committed in a round."""
     read = RoundDeltas()
     n, kept = spec.n, rules.kept(spec.n)
     for member, event in sorted(round_.commitments.items()):
-        if member >= len(history.members):
+        if member >= len(round_.members):
             continue  # found where the events are read
         try:
             blob = _fetch(evidence, event.digest, blob_size(n, kept, spec.dtype))
@@ -75,7 +72,7 @@ def read_deltas(
             read.findings.append(Finding("blob", culprit, round_.chain_round, expected, str(error)))
             continue
         try:
-            address = bytes.fromhex(history.members[member].removeprefix("0x"))
+            address = bytes.fromhex(round_.members[member].removeprefix("0x"))
             heading = Heading(address, round_.chain_round, round_.opened.base)
             read.deltas[member] = decode_delta(blob, n, kept, spec.dtype, heading)
         except CodecError as error:
@@ -100,19 +97,26 @@ def _fetch(evidence: Evidence, digest: bytes, max_bytes: int) -> bytes:
         raise  # a node that does not answer is nobody's guilt
 
 
-def _who_lost(event: Committed, evidence: Evidence) -> Culprit:
-    """The store; or its author, if the server never had the blob.
+def given_to_server(event: Committed, evidence: Evidence) -> bool:
+    """Whether the server had the blob behind a commitment, by what it did itself.
 
-    The server puts a blob away before it writes its commitment down, and writes that down
-    before it relays it. So a commitment that its author sent directly, and of which the
-    server's journal knows nothing, is one whose blob was given to nobody.
+    It puts a blob away before it writes its commitment down, and writes that down before it
+    relays it. So a commitment that its author sent directly, and of which the server's journal
+    knows nothing, is one whose blob was given to nobody.
     """
     call = evidence.calls.get(event.transaction)
-    if not evidence.journal_found or call is None or call.function != "commit_direct":
-        return STORE
-    written = any(
+    if call is not None and (call.sender, call.function) == (evidence.terms.coordinator, "commit"):
+        return True
+    return any(
         entry.signed.member == event.member and entry.signed.commitment.digest == event.digest
         for entry in evidence.journal
         if isinstance(entry.signed, SignedCommitment)
     )
-    return STORE if written else author(event.member)
+
+
+def _who_lost(event: Committed, evidence: Evidence) -> Culprit:
+    """The store; or its author, if the server never had the blob."""
+    call = evidence.calls.get(event.transaction)
+    if not evidence.journal_found or call is None or call.function != "commit_direct":
+        return STORE
+    return STORE if given_to_server(event, evidence) else author(event.member)

@@ -53,8 +53,10 @@ def check_deployment(history: History, evidence: Evidence) -> Iterator[Finding]:
         expected = f"a deployment of the contract in {evidence.events[0].transaction}"
         yield Finding("deployment", SERVER, None, expected, "none of the code that bcfl ships")
         return
+    joined = (event for event in evidence.events if isinstance(event, MemberJoined))
+    first = evidence.events[0].transaction
     expected_terms = Deployment(
-        tuple(history.members[: len(found.members)]),
+        tuple(event.address for event in joined if event.transaction == first),
         history.rounds[0].opened.base if history.rounds else history.model,
         terms.rules,
         terms.kappa_ppm,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from bcfl.audit.evidence import Journaled, Receipt, Task
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from bcfl.audit.evidence import Journaled, Receipt, Signed, Task
 from bcfl.audit.findings import KEEPER, Finding
 from bcfl.consensus.spec.domain import (
     MAX_MEMBERS,
@@ -19,34 +22,76 @@ from bcfl.consensus.spec.domain import (
 )
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core import strict_json
-from bcfl.core.errors import AuditError, BcflError, ProtocolError
+from bcfl.core.errors import AuditError, BcflError
+from bcfl.store.local import open_without_waiting
 
-__all__ = ["parse_json", "read_file", "read_journal", "read_lines", "read_shown", "read_task"]
+__all__ = [
+    "MOST_MODEL_BYTES",
+    "parse_json",
+    "read_file",
+    "read_journal",
+    "read_lines",
+    "read_shown",
+    "read_task",
+]
 
-_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 #: Far more than any run writes; what is larger is something else, and is not read at all.
-_MOST_BYTES: Final = 2**30
+_MOST_BYTES: Final = 2**28
+_MOST_LINES: Final = 2**20
 _MOST_TASK_BYTES: Final = 2**20
+MOST_MODEL_BYTES: Final = 2**32
+_ENOUGH: Final = 20  #: lines that are wrong
 #: What goes wrong when a JSON value is not of the shape that is wanted of it.
 _MISFIT: Final = (KeyError, TypeError, ValueError, AttributeError, OverflowError, BcflError)
 
 
-def read_file(path: Path, most_bytes: int = _MOST_BYTES) -> bytes:
+def _unhex(value: object) -> bytes:
+    if isinstance(value, str):
+        return bytes.fromhex(value.removeprefix("0x"))
+    raise ValueError("expected hexadecimal")
+
+
+_Integer = Annotated[int, Field(ge=0, lt=2**256)]
+_Text = Annotated[str, Field(max_length=1000)]
+_Bytes = Annotated[bytes, BeforeValidator(_unhex)]
+_Digest = Annotated[_Bytes, Field(min_length=32, max_length=32)]
+
+
+def read_file(path: Path, most_bytes: int = _MOST_BYTES, within: Path | None = None) -> bytes:
     """The whole of a plain file.
+
+    Parameters
+    ----------
+    path : Path
+    most_bytes : int
+        Its size is looked at before anything is read.
+    within : Path, optional
+        The folder that it must lie in once all links are followed; by default the one that its
+        name says. Whoever made a folder shall not have other files of the reader's read.
 
     Raises
     ------
     AuditError
-        It is missing, no plain file, larger than any that a run writes, or not readable.
+        It is missing, no plain file (nothing is waited for), outside the folder, larger than
+        any that a run writes, or not readable.
     """
     try:
-        if not path.is_file():
-            raise AuditError(f"expected a file {path}; there is none")
-        if (size := path.stat().st_size) > most_bytes:
+        home = (path.parent if within is None else within).resolve()
+        if not path.resolve().is_relative_to(home):
+            raise AuditError(f"expected {path} in its folder; it is a link to elsewhere")
+        with open(path, "rb", opener=open_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise AuditError(f"expected a plain file {path}; found another kind of thing")
+            content = b"" if status.st_size > most_bytes else file.read(most_bytes + 1)
+        if (size := max(status.st_size, len(content))) > most_bytes:
             raise AuditError(f"expected at most {most_bytes} bytes in {path}; found {size}")
-        return path.read_bytes()
-    except OSError as error:
-        raise AuditError(f"cannot read {path}: {error.strerror or error}") from error
+        return content
+    except FileNotFoundError:
+        raise AuditError(f"expected a file {path}; there is none") from None
+    except (OSError, RuntimeError) as error:  # a RuntimeError for links that go round in a circle
+        reason = getattr(error, "strerror", None) or error
+        raise AuditError(f"cannot read {path}: {reason}") from error
 
 
 def read_lines(path: Path) -> list[bytes]:
@@ -55,9 +100,12 @@ def read_lines(path: Path) -> list[bytes]:
     Raises
     ------
     AuditError
-        As ``read_file``.
+        As ``read_file``; or there are more lines than any run writes.
     """
-    return read_file(path).split(b"\n")[:-1]
+    content = read_file(path)
+    if (count := content.count(b"\n")) > _MOST_LINES:
+        raise AuditError(f"expected at most {_MOST_LINES} lines in {path}; found {count}")
+    return content.split(b"\n")[:-1]
 
 
 def parse_json(path: Path, text: bytes) -> Any:
@@ -87,24 +135,20 @@ def read_task(folder: Path) -> Task:
         raise AuditError(f"expected a run's folder at {folder}; there is none")
     fields = parse_json(path, read_file(path, _MOST_TASK_BYTES))
     try:
-        contract, coordinator = fields["contract"], fields["coordinator"]
-        if not _ADDRESS.fullmatch(contract):
-            raise ValueError(f"{contract!r:.60} is no address")
-        return Task(
-            _integer(fields["chain_id"]),
-            str(contract),
-            str(coordinator),
-            str(fields["genesis"]),
-            _rules(fields.get("rules")),
-        )
-    except _MISFIT as error:
-        raise AuditError(f"{path}: not a task description: {error!r}") from error
+        task = _TaskFile.model_validate(fields)
+    except ValidationError as error:
+        raise AuditError(f"{path}: not a task description: {_first(error)}") from error
+    try:
+        rules = Rules(**fields.get("rules"))
+    except _MISFIT:
+        rules = None  # which the contract's digest will show
+    return Task(task.chain_id, task.contract, task.coordinator, task.genesis, rules)
 
 
 def read_journal(folder: Path, contract: str) -> tuple[list[Journaled], list[Finding]]:
     """The lines of ``journal.jsonl`` about this contract; those that are none are findings."""
     path = folder / "journal.jsonl"
-    if not path.exists():
+    if not os.path.lexists(path):
         return [], []
     entries: list[Journaled] = []
     findings: list[Finding] = []
@@ -116,88 +160,138 @@ def read_journal(folder: Path, contract: str) -> tuple[list[Journaled], list[Fin
         try:
             entry = parse_json(path, line)
             if entry["contract"].lower() == contract.lower():
-                entries.append(Journaled(number, _signed(entry)))
+                entries.append(
+                    Journaled(number, _KINDS[entry["kind"]].model_validate(entry).signed())
+                )
         except _MISFIT as error:
+            found = _first(error) if isinstance(error, ValidationError) else f"{error!r:.200}"
             expected = f"something signed in journal.jsonl, line {number}"
-            findings.append(Finding("journal", KEEPER, None, expected, f"{error!r:.200}"))
+            findings.append(Finding("journal", KEEPER, None, expected, found))
+            if len(findings) == _ENOUGH:
+                break
     return entries, findings
 
 
-def read_shown(paths: Iterable[Path]) -> Iterator[Receipt | SignedCommitment]:
-    """Receipts, and commitments that a member signed, as somebody shows them.
+def read_shown(paths: Iterable[Path]) -> Iterator[Receipt | Signed]:
+    """Receipts, and what members have signed, as somebody shows them.
 
-    A file holds an object, or a list of them. A receipt has ``round``, ``member``, ``digest``
-    and ``signature``; a commitment has ``base`` and ``timestamp`` as well. Bytes are
-    hexadecimal.
+    A file holds an object, or a list of them. Bytes are hexadecimal, and what else is in an
+    object is passed over, so that a line of a journal may be shown as it is. Beside ``round``,
+    ``member`` and ``signature`` there is
+
+    ==========================  ===================================================
+    ``digest``                  a receipt for a commitment
+    ``ballot``                  a receipt for a ballot, or its seal: the SHA-256 of what was signed
+    ``base, digest, timestamp``  a signed commitment
+    ``entries``                 a signed ballot
+    ``seal``                    a signed seal
+    ==========================  ===================================================
 
     Raises
     ------
     AuditError
-        A file is neither.
+        A file is none of these.
     """
     for path in paths:
-        content = parse_json(path, read_file(path))
+        # the reader named this one, and may as well name a link
+        content = parse_json(path, read_file(path.resolve(), _MOST_TASK_BYTES))
         for entry in content if isinstance(content, list) else [content]:
             try:
-                yield _shown(entry, path)
-            except _MISFIT as error:
+                kind = next(kind for name, kind in _SHOWN.items() if name in entry)
+                shown = kind.model_validate(entry)
+                if isinstance(shown, _Receipt):
+                    yield shown.receipt(path.name)
+                else:
+                    yield shown.signed()
+            except (*_MISFIT, StopIteration) as error:
+                found = _first(error) if isinstance(error, ValidationError) else f"{error!r:.200}"
                 raise AuditError(
-                    f"{path}: expected a receipt (round, member, digest, signature) or a signed "
-                    f"commitment (base and timestamp as well); found {error!r}"
+                    f"{path}: expected a receipt (round, member, digest or ballot, signature) or a "
+                    f"signed commitment, ballot or seal; found {found}"
                 ) from error
 
 
-def _shown(entry: Any, path: Path) -> Receipt | SignedCommitment:
-    if "timestamp" in entry:
-        return _commitment(entry)
-    digest, signature = _bytes(entry["digest"]), _bytes(entry["signature"])
-    round_, member = _integer(entry["round"]), _integer(entry["member"])
-    if not (0 < round_ < 2**64 and 0 <= member < MAX_MEMBERS) or len(digest) != 32:
-        raise ProtocolError(f"round {round_}, member {member}, a digest of {len(digest)} bytes")
-    return Receipt(round_, member, digest, signature, path.name)
+class _Document(BaseModel):
+    """What is taken of an object: what else is in it is somebody else's."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
 
 
-def _signed(entry: Any) -> SignedCommitment | SignedSeal | SignedBallot:
-    round_, member = _integer(entry["round"]), _integer(entry["member"])
-    signature = _bytes(entry["signature"])
-    match entry["kind"]:
-        case "commitment":
-            return _commitment(entry)
-        case "seal":
-            if not 0 < round_ < 2**64:
-                raise ProtocolError(f"round {round_}")
-            return SignedSeal(member, round_, _bytes(entry["seal"]), signature)
-        case "ballot":
-            ballot = Ballot.decode(round_, _bytes(entry["entries"]))
-            return SignedBallot(member, ballot, signature, _bytes(entry["salt"]))
-    raise ValueError(f"kind {entry['kind']!r:.40}")
+class _TaskFile(_Document):
+    chain_id: _Integer
+    contract: Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+    coordinator: _Text
+    genesis: _Text
 
 
-def _commitment(entry: Any) -> SignedCommitment:
-    commitment = Commitment(
-        _integer(entry["round"]),
-        _bytes(entry["base"]),
-        _bytes(entry["digest"]),
-        _integer(entry["timestamp"]),
-    )
-    return SignedCommitment(_integer(entry["member"]), commitment, _bytes(entry["signature"]))
+class _Entry(_Document):
+    round: Annotated[int, Field(ge=1, lt=2**64)]
+    member: Annotated[int, Field(ge=0, lt=MAX_MEMBERS)]
+    signature: _Bytes
 
 
-def _rules(fields: Any) -> Rules | None:
-    """The rules; None where they are none, which the contract's digest will show."""
-    try:
-        return Rules(**fields)
-    except _MISFIT:
-        return None
+class _Receipt(_Entry):
+    def receipt(self, source: str) -> Receipt:
+        raise NotImplementedError
 
 
-def _integer(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise TypeError(f"expected an integer; found {value!r:.60}")
+class _CommitmentReceipt(_Receipt):
+    digest: _Digest
+
+    def receipt(self, source: str) -> Receipt:
+        return Receipt(self.round, self.member, self.digest, self.signature, source)
 
 
-def _bytes(value: Any) -> bytes:
-    if isinstance(value, str):
-        return bytes.fromhex(value.removeprefix("0x"))
-    raise TypeError(f"expected hexadecimal; found {value!r:.60}")
+class _BallotReceipt(_Receipt):
+    ballot: _Digest
+
+    def receipt(self, source: str) -> Receipt:
+        return Receipt(self.round, self.member, self.ballot, self.signature, source, ballot=True)
+
+
+class _Commitment(_Entry):
+    base: _Digest
+    digest: _Digest
+    timestamp: _Integer
+
+    def signed(self) -> SignedCommitment:
+        commitment = Commitment(self.round, self.base, self.digest, self.timestamp)
+        return SignedCommitment(self.member, commitment, self.signature)
+
+
+class _Seal(_Entry):
+    seal: _Digest
+
+    def signed(self) -> SignedSeal:
+        return SignedSeal(self.member, self.round, self.seal, self.signature)
+
+
+class _Ballot(_Entry):
+    entries: _Bytes
+    salt: _Bytes = b""
+
+    def signed(self) -> SignedBallot:
+        ballot = Ballot.decode(self.round, self.entries)
+        return SignedBallot(self.member, ballot, self.signature, self.salt)
+
+
+_KINDS: Final[Mapping[str, type[_Commitment | _Seal | _Ballot]]] = {
+    "commitment": _Commitment,
+    "seal": _Seal,
+    "ballot": _Ballot,
+}
+#: By a field that nothing before it has.
+_SHOWN: Final[Mapping[str, type[_Receipt | _Commitment | _Seal | _Ballot]]] = {
+    "timestamp": _Commitment,
+    "entries": _Ballot,
+    "seal": _Seal,
+    "ballot": _BallotReceipt,
+    "digest": _CommitmentReceipt,
+}
+
+
+def _first(error: ValidationError) -> str:
+    """What is wrong with the first field that is."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}, not {first['input']!r:.60}"

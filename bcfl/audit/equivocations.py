@@ -7,6 +7,7 @@ shows to the auditor.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import CHAIN, Finding, author
@@ -28,12 +29,24 @@ def check_equivocations(history: History, evidence: Evidence) -> Iterator[Findin
         if len(sources) > 1:
             found = "; ".join(f"{d.hex()[:16]}… in {source}" for d, source in sources.items())
             yield Finding("equivocation", author(member), number, "one signed delta", found)
-    for event in evidence.events:
-        if isinstance(event, Equivocated):
-            proven = digests.get((event.round, event.member), {})
-            if not {event.digest, event.other_digest} <= proven.keys():
-                expected = f"two signatures of member {event.member} in {event.transaction}"
-                yield Finding("equivocation", CHAIN, event.round, expected, "fewer")
+    for event, address in history.proven:
+        if not {event.digest, event.other_digest} <= _shown(event, address, evidence):
+            expected = f"two signatures of member {event.member} in {event.transaction}"
+            yield Finding("equivocation", CHAIN, event.round, expected, "fewer")
+
+
+def _shown(event: Equivocated, address: str, evidence: Evidence) -> set[bytes]:
+    """What ``address``, whose the seat is when it is proven, signed in the proof."""
+    call = evidence.calls.get(event.transaction)
+    if call is None or not call.function:
+        return {event.digest, event.other_digest} if call else set()  # see signatures.indirect
+    domain, found = evidence.terms.domain, set()
+    for sent in call.commitments:
+        with suppress(ProtocolError):
+            commitment = Commitment(event.round, sent.base, sent.digest, sent.timestamp)
+            if signed_commitment(domain, commitment, sent.signature, address):
+                found.add(sent.digest)
+    return found
 
 
 def _signed(history: History, evidence: Evidence) -> Iterator[tuple[int, int, bytes, str]]:
@@ -44,8 +57,9 @@ def _signed(history: History, evidence: Evidence) -> Iterator[tuple[int, int, by
             yield event.round, event.member, event.digest, f"transaction {event.transaction}"
     for source, signed in _candidates(rounds, evidence):
         member, commitment = signed.member, signed.commitment
-        if member < len(history.members) and signed_commitment(
-            evidence.terms.domain, commitment, signed.signature, history.members[member]
+        members = rounds[commitment.round].members if commitment.round in rounds else ()
+        if member < len(members) and signed_commitment(
+            evidence.terms.domain, commitment, signed.signature, members[member]
         ):
             yield commitment.round, member, commitment.digest, source
 
@@ -68,4 +82,5 @@ def _candidates(
         if isinstance(entry.signed, SignedCommitment):
             yield f"journal.jsonl, line {entry.line}", entry.signed
     for shown in evidence.shown:
-        yield "what was shown", shown
+        if isinstance(shown, SignedCommitment):
+            yield "what was shown", shown

@@ -6,8 +6,9 @@ Plain values, gathered once (``gather``), so that every check is a function of t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.calldata import Call
@@ -21,7 +22,10 @@ from bcfl.consensus.spec.domain import (
 from bcfl.consensus.spec.rules import Rules
 from bcfl.store.blob_store import BlobStore
 
-__all__ = ["Evidence", "Journaled", "Receipt", "Task", "Terms"]
+__all__ = ["Evidence", "Journaled", "Receipt", "Signed", "Task", "Terms", "round_of"]
+
+#: What a member signs in a round.
+Signed: TypeAlias = SignedCommitment | SignedSeal | SignedBallot
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +59,27 @@ class Journaled:
     """A line of ``journal.jsonl``: something that a member signed and the server wrote down."""
 
     line: int  #: from 1; lines are in the order in which things reached the server
-    signed: SignedCommitment | SignedSeal | SignedBallot
+    signed: Signed
 
     @property
     def round(self) -> int:
         """The contract's round."""
-        match self.signed:
-            case SignedCommitment():
-                return self.signed.commitment.round
-            case SignedSeal():
-                return self.signed.round
-            case SignedBallot():
-                return self.signed.ballot.round
+        return round_of(self.signed)
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The coordinator's signed word that it had a member's commitment (``receipt_message``)."""
+    """The coordinator's signed word that it had what a member signed.
+
+    ``receipt_message``, ``ballot_receipt_message``.
+    """
 
     round: int
     member: int
-    digest: bytes
+    digest: bytes  #: of the delta; of a ballot: the SHA-256 of what its member signed
     signature: bytes
     source: str  #: the file it was shown in
+    ballot: bool = False  #: for a ballot, or its seal, and not for a commitment
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +100,16 @@ class Evidence:
     journal_found: bool  #: whether there is a journal at all
     live: bool  #: whether the chain was read from a node, and not from the folder
     receipts: tuple[Receipt, ...] = ()
-    shown: tuple[SignedCommitment, ...] = ()  #: commitments that somebody presents
+    shown: tuple[Signed, ...] = ()  #: what somebody presents that members have signed
+    hashes: Mapping[int, bytes] = field(default_factory=dict)  #: of blocks, for ties, by number
+
+
+def round_of(signed: Signed) -> int:
+    """The contract's round that somebody signed something for."""
+    match signed:
+        case SignedCommitment():
+            return signed.commitment.round
+        case SignedSeal():
+            return signed.round
+        case SignedBallot():
+            return signed.ballot.round

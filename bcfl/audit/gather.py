@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from bcfl.audit.ballots import seed_block
 from bcfl.audit.blobs import open_blobs
 from bcfl.audit.documents import parse_json, read_journal, read_lines, read_shown
 from bcfl.audit.evidence import Evidence, Receipt, Task, Terms
@@ -16,8 +18,9 @@ from bcfl.chain.connection import Connection
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.calldata import Call, PeerCalldata
+from bcfl.consensus.contract.events import Committed, Refused, Selected
 from bcfl.consensus.contract.ledger import Ledger
-from bcfl.consensus.spec.domain import MAX_MEMBERS, Phase, RoundState, SignedCommitment
+from bcfl.consensus.spec.domain import MAX_MEMBERS, Phase, RoundState
 from bcfl.contracts import artifact
 from bcfl.core.errors import (
     ArtifactError,
@@ -58,7 +61,7 @@ def open_chain(folder: Path, rpc_url: str | None) -> Iterator[Connection]:
             yield connection
         return
     journal = folder / "chain.jsonl"
-    if not journal.is_file():
+    if not os.path.lexists(journal):
         raise AuditError(
             f"expected the chain of an embedded run in {journal}; there is none. "
             "If the run was on another chain, name its node with --rpc URL"
@@ -106,6 +109,7 @@ def gather(
                 calls[number], gas[number] = calldata.call(number), ledger.receipt(number).gas
             except TransactionUnknown:
                 continue  # found where its events are checked
+        hashes = dict(_hashes(events, connection))
     except LedgerError as error:
         raise AuditError(f"the chain cannot be read: {error}") from error
     journal, findings = read_journal(folder, terms.domain.contract)
@@ -122,10 +126,11 @@ def gather(
         state=state,
         blobs=open_blobs(folder) if store is None else store,
         journal=tuple(journal),
-        journal_found=(folder / "journal.jsonl").exists(),
+        journal_found=os.path.lexists(folder / "journal.jsonl"),
         live=live,
         receipts=tuple(each for each in documents if isinstance(each, Receipt)),
-        shown=tuple(each for each in documents if isinstance(each, SignedCommitment)),
+        shown=tuple(each for each in documents if not isinstance(each, Receipt)),
+        hashes=hashes,
     )
     return evidence, findings
 
@@ -202,11 +207,27 @@ def _views(ledger: Ledger) -> tuple[RoundState, tuple[str, ...], int]:
 
 def _expect_plausible(events: Sequence[Event]) -> None:
     """A node may say any 256-bit number; sets of members are bit fields, rounds are signed."""
-    limits = {"member": MAX_MEMBERS, "round": 2**64, "signed_at": 2**64, "expected": _SETS}
+    limits = {"member": MAX_MEMBERS, "round": 2**64, "signed_at": 2**64}
+    limits |= dict.fromkeys(("expected", "missing", "winners", "abstained"), _SETS)
     for event in events:
         for name, limit in limits.items():
+            if (type(event), name) == (Refused, "member"):
+                continue  # whatever somebody sent stands there
             if not 0 <= (value := getattr(event, name, 0)) < limit:
                 raise AuditError(f"the node tells of a {type(event).__name__} with {name} {value}")
+
+
+def _hashes(events: Sequence[Event], connection: Connection) -> Iterator[tuple[int, bytes]]:
+    """Number and hash of each block that decided between equals; none where there is no block."""
+    last: dict[int, int] = {}
+    for event in events:
+        if isinstance(event, Committed):
+            last[event.round] = event.block
+        elif isinstance(event, Selected):
+            number = seed_block(last.get(event.round, 0), event.block)
+            block = connection.request("eth_getBlockByNumber", hex(max(number, 0)), False)
+            with suppress(KeyError, TypeError, ValueError):
+                yield number, bytes.fromhex(block["hash"].removeprefix("0x"))
 
 
 def _broken(found: str) -> Finding:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bcfl.audit.evidence import Evidence
-from bcfl.audit.findings import CHAIN, Finding
+from bcfl.audit.findings import CHAIN, Finding, author
 from bcfl.audit.phases import Progress, phase_at
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
@@ -52,10 +52,13 @@ class Round:
     opened: Opened
     number: int  #: the server's: void rounds do not count
     size: int  #: m, the number of members when it was opened
+    members: tuple[str, ...] = ()  #: whose each index was then: a seat may be another's later
+    active: int = 0  #: bit field: who was a member then
     commitments: dict[int, Committed] = field(default_factory=dict)  #: by member
     seals: dict[int, Sealed] = field(default_factory=dict)
     ballots: dict[int, BallotCast] = field(default_factory=dict)
     abstained: dict[int, Abstained] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
     outcome: Selected | Voided | None = None
     barred: int = 0  #: proven equivocators when the outcome was found
     closed: Closed | None = None
@@ -65,6 +68,15 @@ class Round:
     def chain_round(self) -> int:
         """The contract's number."""
         return self.opened.round
+
+    @property
+    def spoken(self) -> dict[int, BallotCast | Abstained]:
+        """By member: the ballots that count, and those that gave no points."""
+        return {**self.ballots, **self.abstained}
+
+    def name(self, member: int) -> str:
+        """Who it was, for people."""
+        return author(member).words(self.members)
 
     @property
     def winners(self) -> tuple[int, ...]:
@@ -81,6 +93,7 @@ class History:
     active: int = 0
     barred: int = 0
     model: bytes = b""  #: digest of θ_g
+    proven: list[tuple[Equivocated, str]] = field(default_factory=list)  #: and against whom
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -128,6 +141,8 @@ class _Reader:
             case Opened():
                 self._open(event)
             case Equivocated():
+                address = dict(enumerate(self._history.members)).get(event.member, "")
+                self._history.proven.append((event, address))
                 self._history.barred |= 1 << event.member
                 self._history.active &= ~(1 << event.member)
                 if self._history.rounds:
@@ -154,6 +169,8 @@ class _Reader:
             case Abstained():
                 progress.voted |= self._once(event, event.member, progress.voted)
                 round_.abstained.setdefault(event.member, event)
+            case Refused():
+                round_.refused.append(event)
             case Selected() | Voided():
                 round_.outcome, round_.barred = event, self._history.barred
                 progress.selected = isinstance(event, Selected)
@@ -185,7 +202,8 @@ class _Reader:
         number = len(history.rounds) + 1
         done = sum(round_.closed is not None for round_ in history.rounds)
         self._progress = Progress(event.timestamp, event.expected)
-        history.rounds.append(Round(event, done + 1, history.active.bit_count()))
+        size, seats = history.active.bit_count(), tuple(history.members)
+        history.rounds.append(Round(event, done + 1, size, seats, history.active))
         history.rounds[-1].events.append(event)
         if event.round != number:
             self._complain(event, f"round {number} to be opened", f"round {event.round}")
@@ -211,7 +229,7 @@ class _Reader:
         allowed = self._history.active
         if self._progress is not None and not isinstance(event, Committed):
             allowed = self._progress.committed
-            if self._terms.sealed and isinstance(event, BallotCast):
+            if self._terms.sealed and isinstance(event, (BallotCast, Abstained)):
                 allowed = self._progress.sealed
         if not allowed & bit:
             self._complain(event, f"{name} of a member who may", f"of member {member}")

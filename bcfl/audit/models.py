@@ -14,6 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bcfl.audit.deltas import RoundDeltas, first_model, read_deltas
+from bcfl.audit.documents import MOST_MODEL_BYTES, read_file
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import SERVER, Finding
 from bcfl.audit.history import History, Round
@@ -21,11 +22,12 @@ from bcfl.consensus.spec.aggregation import aggregate
 from bcfl.consensus.spec.clipping import clip
 from bcfl.consensus.spec.delta import Delta
 from bcfl.consensus.spec.rules import Rules
-from bcfl.core.errors import CodecError, ModelError, NobodyLeft
+from bcfl.core.errors import AuditError, CodecError, ModelError, NobodyLeft
 from bcfl.core.model import Arrays, ModelSpec, decode_model, model_digest
 
 __all__ = ["Models", "check_models", "load_checkpoint"]
 
+_HEADINGS_BYTES = 2**24  # what a file says of its arrays beside their values
 _MANY = 16  # with more members than this, a wrong model is not explained, only found
 
 
@@ -35,7 +37,14 @@ class Models:
 
     spec: ModelSpec | None = None
     recomputed: dict[int, bytes] = field(default_factory=dict)  #: digest, by chain round
+    #: By chain round: whose deltas are there, as they were committed.
+    readable: dict[int, frozenset[int]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def most_bytes(self) -> int:
+        """The largest file that a model of this task fits in, whatever wrote it."""
+        return MOST_MODEL_BYTES if self.spec is None else self.spec.size_bytes + _HEADINGS_BYTES
 
 
 def check_models(history: History, evidence: Evidence, note: Callable[[str], None]) -> Models:
@@ -57,8 +66,9 @@ def check_models(history: History, evidence: Evidence, note: Callable[[str], Non
             "cannot be recomputed; everything else was checked"
         )
     for round_ in history.rounds:
-        read = read_deltas(round_, history, rules, models.spec, evidence)
+        read = read_deltas(round_, rules, models.spec, evidence)
         models.findings += read.findings
+        models.readable[round_.chain_round] = frozenset(read.deltas)
         if round_.closed is None:
             continue
         base = arrays or load_checkpoint(evidence.folder, round_.opened.base)
@@ -75,9 +85,9 @@ def check_models(history: History, evidence: Evidence, note: Callable[[str], Non
 def load_checkpoint(folder: Path, digest: bytes) -> Arrays | None:
     """The model of that digest, if a checkpoint holds it."""
     try:
-        content = (folder / f"checkpoint-{digest.hex()[:32]}.model").read_bytes()
+        content = read_file(folder / f"checkpoint-{digest.hex()[:32]}.model", MOST_MODEL_BYTES)
         return decode_model(content) if hashlib.sha256(content).digest() == digest else None
-    except (OSError, CodecError):
+    except (AuditError, CodecError):
         return None
 
 

@@ -1,9 +1,9 @@
-"""What was signed and never reached the chain, and what the journal says of it.
+"""What was signed and never reached the chain, by the server's own journal.
 
-The coordinator cannot forge a signature, but it can leave one out. Two things prove that: a
-receipt that it signed, where the chain has no commitment of the member; and its own journal,
-which lists what it was given in that order, so that an entry above one that it relayed could
-have been relayed as well. The last entries may have come too late: they are noted only.
+The coordinator cannot forge a signature, but it can leave one out, or relay it spoilt so that
+the contract refuses it. Receipts prove that (``receipts``), and so does its journal, which lists
+what it was given in that order, so that an entry above one that it relayed could have been
+relayed as well. The last entries may have come too late: they are noted only.
 """
 
 from __future__ import annotations
@@ -14,17 +14,24 @@ from typing import Any, Final, TypeAlias
 from eth_utils.crypto import keccak
 
 from bcfl.audit.ballots import ballot_fault
-from bcfl.audit.evidence import Evidence, Journaled, Receipt
+from bcfl.audit.evidence import Evidence, Journaled
 from bcfl.audit.findings import KEEPER, SERVER, Finding
 from bcfl.audit.history import History, Round
 from bcfl.audit.reported_rounds import Note
-from bcfl.audit.signatures import signed_ballot, signed_commitment, signed_seal
-from bcfl.consensus.contract.events import BallotCast, Committed, Sealed, Voided
+from bcfl.audit.signatures import all_sent, entries_of, has_signed
+from bcfl.chain.event import Event
+from bcfl.consensus.contract.calldata import SentBallot, SentCommitment, SentSeal
+from bcfl.consensus.contract.events import (
+    Abstained,
+    BallotCast,
+    Committed,
+    Refusal,
+    Sealed,
+    Voided,
+)
 from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment, SignedSeal
-from bcfl.consensus.spec.messages import receipt_message
-from bcfl.keys.accounts import signed_by
 
-__all__ = ["check_journal", "check_receipts"]
+__all__ = ["check_journal", "note_refusals"]
 
 _Kind: TypeAlias = type[SignedCommitment] | type[SignedSeal] | type[SignedBallot]
 
@@ -32,33 +39,9 @@ _Kind: TypeAlias = type[SignedCommitment] | type[SignedSeal] | type[SignedBallot
 _KINDS: Final[Mapping[_Kind, tuple[str, Callable[[Round], Mapping[int, Any]], str]]] = {
     SignedCommitment: ("commitment", lambda round_: round_.commitments, "commit"),
     SignedSeal: ("seal", lambda round_: round_.seals, "seal"),
-    SignedBallot: ("ballot", lambda round_: round_.ballots, "cast_ballots"),
+    SignedBallot: ("ballot", lambda round_: round_.spoken, "cast_ballots"),
 }
 _BALLOTS_A_TRANSACTION = 32  # BALLOT_BATCH of the contract; what does not fit waits for the next
-
-
-def check_receipts(history: History, evidence: Evidence, note: Note) -> Iterator[Finding]:
-    """The commitments that the coordinator has signed for are on chain."""
-    rounds = {round_.chain_round: round_ for round_ in history.rounds}
-    for receipt in evidence.receipts:
-        round_ = rounds.get(receipt.round)
-        if not _genuine(receipt, evidence):
-            note(f"{receipt.source}: not signed by the coordinator; it proves nothing")
-        elif round_ is None or round_.outcome is None:
-            note(f"{receipt.source}: chain round {receipt.round} has not ended; nothing to compare")
-        else:
-            yield from _without_receipt(receipt, round_, note)
-
-
-def _without_receipt(receipt: Receipt, round_: Round, note: Note) -> Iterator[Finding]:
-    event = round_.commitments.get(receipt.member)
-    words = f"member {receipt.member}'s commitment {receipt.digest.hex()[:16]}… on chain"
-    if event is None:
-        expected = f"{words}, for which the coordinator signed the receipt in {receipt.source}"
-        yield Finding("left out", SERVER, receipt.round, expected, "none")
-    elif event.digest != receipt.digest:
-        # the other one has the member's signature as well: who deceived whom is not to be seen
-        note(f"{receipt.source}: not {words}, but {event.digest.hex()[:16]}…, by the same member")
 
 
 def check_journal(history: History, evidence: Evidence, note: Note) -> Iterator[Finding]:
@@ -69,44 +52,24 @@ def check_journal(history: History, evidence: Evidence, note: Note) -> Iterator[
     rounds = {round_.chain_round: round_ for round_ in history.rounds}
     genuine: list[Journaled] = []
     for entry in evidence.journal:
-        if _journal_signature(entry, history, evidence):
+        round_ = rounds.get(entry.round)
+        if has_signed(entry.signed, round_.members if round_ else history.members, evidence):
             genuine.append(entry)
         else:
             line = f"line {entry.line}, member {entry.signed.member}"
             expected = "signatures of members in journal.jsonl"
             yield Finding("journal", KEEPER, entry.round, expected, f"another one in {line}")
-    yield from _left_out(genuine, rounds, history, evidence, note)
+    yield from _left_out(genuine, rounds, evidence, note)
+    for entry in genuine:
+        if (round_ := rounds.get(entry.round)) is not None:
+            yield from _spoilt(entry, round_, evidence)
     for round_ in history.rounds:
         yield from _unwritten(round_, evidence)
-
-
-def _genuine(receipt: Receipt, evidence: Evidence) -> bool:
-    terms = evidence.terms
-    message = receipt_message(terms.domain, receipt.round, receipt.member, receipt.digest)
-    return signed_by(message, receipt.signature, terms.coordinator)
-
-
-def _journal_signature(entry: Journaled, history: History, evidence: Evidence) -> bool:
-    signed, domain = entry.signed, evidence.terms.domain
-    if signed.member >= len(history.members):
-        return False
-    address = history.members[signed.member]
-    match signed:
-        case SignedCommitment():
-            return signed_commitment(domain, signed.commitment, signed.signature, address)
-        case SignedSeal():
-            return signed_seal(domain, signed.round, signed.seal, signed.signature, address)
-        case SignedBallot():
-            if evidence.terms.sealed:
-                return bool(signed.salt)  # nobody signs what opens a seal
-            ballot = signed.ballot
-            return signed_ballot(domain, ballot.round, ballot.encode(), signed.signature, address)
 
 
 def _left_out(
     journal: list[Journaled],
     rounds: Mapping[int, Round],
-    history: History,
     evidence: Evidence,
     note: Note,
 ) -> Iterator[Finding]:
@@ -119,7 +82,7 @@ def _left_out(
             continue
         if entry.signed.member in _KINDS[key[0]][1](round_):
             last[key] = entry
-        elif _acceptable(entry, round_, history):
+        elif _acceptable(entry, round_):
             first.setdefault(key, entry)
     for (kind, number, member), entry in first.items():
         name, on_chain, _ = _KINDS[kind]
@@ -150,12 +113,12 @@ def _relayed_without(entry: Journaled, event: Any, evidence: Evidence) -> bool:
     return len(call.ballots) < _BALLOTS_A_TRANSACTION
 
 
-def _acceptable(entry: Journaled, round_: Round, history: History) -> bool:
+def _acceptable(entry: Journaled, round_: Round) -> bool:
     """Whether the contract would have taken it; if not, there was no point in sending it."""
     signed = entry.signed
-    if history.barred >> signed.member & 1:
-        return False
     if isinstance(signed, SignedCommitment):
+        if not (round_.active & ~round_.barred) >> signed.member & 1:
+            return False
         commitment = signed.commitment
         at_least = round_.opened.timestamp
         return commitment.base == round_.opened.base and commitment.timestamp >= at_least
@@ -187,21 +150,65 @@ def _unwritten(round_: Round, evidence: Evidence) -> Iterator[Finding]:
             relayed = (evidence.terms.coordinator, relaying)
             if call is None or (call.sender, call.function) != relayed:
                 continue
-            if (kind, member, _content(event)) not in written:
+            if (kind, member, _content_of(event, round_, evidence)) not in written:
                 expected = f"member {member}'s {name} in journal.jsonl, as it was relayed"
                 yield Finding("journal", KEEPER, round_.chain_round, expected, "none")
+
+
+def _spoilt(entry: Journaled, round_: Round, evidence: Evidence) -> Iterator[Finding]:
+    """What the coordinator relayed in a member's name had the signature that it was given."""
+    signed, number = entry.signed, entry.round
+    if isinstance(signed, SignedBallot) and evidence.terms.sealed:
+        return  # what opens a seal has no signature, and the wrong salt is the member's own
+    for event in round_.refused:
+        call = evidence.calls.get(event.transaction)
+        if call is None or (call.sender, event.reason) != (
+            evidence.terms.coordinator,
+            Refusal.SIGNATURE,
+        ):
+            continue
+        for sent in all_sent(call):
+            same = (sent.member, _content(sent)) == (signed.member, _content(signed))
+            if same and sent.signature != signed.signature:
+                name = _KINDS[type(signed)][0]
+                expected = f"member {signed.member}'s {name} of journal.jsonl, line {entry.line}, "
+                expected += f"as it was signed, in {event.transaction}"
+                yield Finding("spoilt", SERVER, number, expected, "another signature")
+
+
+def _content_of(event: Event, round_: Round, evidence: Evidence) -> bytes | None:
+    if isinstance(event, (BallotCast, Abstained)):
+        return entries_of(event, round_, evidence)
+    return _content(event)
 
 
 def _content(signed: Any) -> bytes:
     match signed:
         case SignedCommitment():
             return signed.commitment.digest
-        case Committed():
+        case Committed() | SentCommitment():
             return signed.digest
-        case SignedSeal() | Sealed():
+        case SignedSeal() | Sealed() | SentSeal():
             return signed.seal
         case SignedBallot():
             return signed.ballot.encode()
-        case BallotCast():
+        case SentBallot():
             return signed.entries
     raise AssertionError(f"nobody signs a {type(signed).__name__}")
+
+
+def note_refusals(history: History, evidence: Evidence, note: Note) -> None:
+    """Who sent what the contract refused, and in whose name: that says nothing of the latter."""
+    for round_ in history.rounds:
+        for event in round_.refused:
+            call = evidence.calls.get(event.transaction)
+            sender = call.sender if call else "somebody"
+            if sender == evidence.terms.coordinator:
+                sender = f"the coordinator, {sender}"
+            known = {reason.value: reason.name for reason in Refusal}
+            reason = known.get(event.reason, str(event.reason))
+            note(
+                f"chain round {round_.chain_round}: the contract refused what {sender} sent in the "
+                f"name of {round_.name(event.member)}: {reason}; anybody can send anything in "
+                "anybody's name, so that it says nothing of that member"
+            )

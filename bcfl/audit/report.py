@@ -10,18 +10,27 @@ from bcfl.audit.audit import Audit
 from bcfl.audit.history import Round
 from bcfl.consensus.contract.events import Voided
 
-__all__ = ["lines", "to_json"]
+__all__ = ["lines", "printable", "to_json"]
 
 _FORMAT: Final = "bcfl audit, format 1"
 
 
+def printable(line: str) -> str:
+    """A line that is one: names of foreign files may hold what moves a terminal's cursor."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
 def lines(audit: Audit) -> Iterator[str]:
     """What is printed: a line a round, the findings, the notes, the verdict."""
+    yield from map(printable, _lines(audit))
+
+
+def _lines(audit: Audit) -> Iterator[str]:
     yield f"contract {audit.task.contract} on chain {audit.task.chain_id}"
     for round_ in audit.rounds:
         yield _line(round_, audit)
     for finding in audit.findings:
-        yield f"  ! {finding.words(audit.members)}"
+        yield f"  ! {finding.words(audit.addresses(finding.round))}"
     for note in audit.notes:
         yield f"  note: {note}"
     yield _verdict(audit)
@@ -49,7 +58,9 @@ def _verdict(audit: Audit) -> str:
         models = f"{len(audit.recomputed)} of {closed} global models recomputed bit for bit"
         return f"HOLDS: {rounds}, {models}"
     guilty = ", ".join(
-        dict.fromkeys(finding.culprit.words(audit.members) for finding in audit.findings)
+        dict.fromkeys(
+            finding.culprit.words(audit.addresses(finding.round)) for finding in audit.findings
+        )
     )
     count = len(audit.findings)
     return f"DOES NOT HOLD: {count} finding{'' if count == 1 else 's'} in {rounds}, by: {guilty}"
@@ -57,6 +68,8 @@ def _verdict(audit: Audit) -> str:
 
 def _line(round_: Round, audit: Audit) -> str:
     who = f"{len(round_.commitments)} committed, {len(round_.ballots)} voted"
+    if round_.abstained:
+        who += f", {len(round_.abstained)} abstained"
     place = f"round {round_.number} (chain round {round_.chain_round}): {who}"
     faults = _faults(round_, audit)
     verdict = f"{faults} finding{'' if faults == 1 else 's'}" if faults else "holds"
@@ -76,6 +89,7 @@ def _entry(round_: Round, audit: Audit) -> dict[str, Any]:
         "void": isinstance(round_.outcome, Voided),
         "committed": sorted(round_.commitments),
         "voted": sorted(round_.ballots),
+        "abstained": sorted(round_.abstained),
         "winners": list(round_.winners),
         "model": round_.closed.model.hex() if round_.closed else None,
         "recomputed": round_.chain_round in audit.recomputed,

@@ -26,8 +26,6 @@ from bcfl.core.model import model_digest
 
 __all__ = ["check_model_file", "check_results"]
 
-_MOST_MODEL_BYTES = 2**34
-
 
 def check_results(
     history: History, models: Models, evidence: Evidence, note: Note
@@ -47,11 +45,11 @@ def check_results(
         yield Finding(path.name, KEEPER, None, "the result of a run", f"{error!r:.200}")
         return
     yield from compare_rounds(path.name, claimed, history, models, evidence, note)
-    numbers = {text_of(claim.get("chain_round")) for claim in claimed}
+    by_round = {text_of(claim.get("chain_round")): claim for claim in claimed}
     fact = sum(
-        sum(told_by_the_chain(round_, evidence.gas)["gas"].values())
+        sum(told_by_the_chain(round_, evidence.gas, claim)["gas"].values())
         for round_ in history.rounds
-        if text_of(round_.chain_round) in numbers
+        if (claim := by_round.get(text_of(round_.chain_round))) is not None
     )
     if text_of(gas) != text_of(fact):
         yield Finding(path.name, KEEPER, None, f"{fact} gas in total", f"{gas!r:.80}")
@@ -73,23 +71,24 @@ def check_model_file(
         if not (evidence.folder / "result.json").exists():
             note("there is no result.json and no model.safetensors: the run wrote none, or not yet")
         return
+    if models.spec is None:
+        note(f"without the first model, the order of the arrays in {path.name} is not known")
+        return
     right = {history.model.hex(), _claimed_model(evidence)}
     for round_ in history.rounds[-1:]:
         right.update(right_models(round_, models))
     expected = f"model {history.model.hex()} in {path.name}"
     try:
-        arrays = safetensors.numpy.load(read_file(path, _MOST_MODEL_BYTES))
+        arrays = safetensors.numpy.load(read_file(path, models.most_bytes))
         # a safetensors file keeps the arrays by name; their order is the first model's
-        order = [spec.key for spec in models.spec.arrays] if models.spec else sorted(arrays)
+        order = [spec.key for spec in models.spec.arrays]
         if sorted(order) != sorted(arrays):
             raise ValueError(f"arrays {sorted(arrays)!s:.100}")
         found = model_digest({key: arrays[key] for key in order}).hex()
     except (AuditError, safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         yield Finding("model file", KEEPER, None, expected, f"{error!r:.200}")
         return
-    if models.spec is None:
-        note(f"without the first model, the order of the arrays in {path.name} is not known")
-    elif found not in right:
+    if found not in right:
         yield Finding("model file", KEEPER, None, expected, found)
 
 

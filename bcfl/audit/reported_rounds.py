@@ -50,8 +50,20 @@ _PHASES: Final[Mapping[type[Event], str]] = {
 }
 
 
-def told_by_the_chain(round_: Round, gas: Mapping[str, int]) -> dict[str, Any]:
-    """The fields of a ``RoundRecord`` that follow from the chain alone, as JSON has them."""
+def told_by_the_chain(
+    round_: Round, gas: Mapping[str, int], claim: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The fields of a ``RoundRecord`` that follow from the chain alone, as JSON has them.
+
+    Parameters
+    ----------
+    round_ : Round
+    gas : mapping of str to int
+        By transaction number.
+    claim : mapping
+        The record that it is to be compared with: a transaction that brought nothing but what
+        was refused, or ballots that gave no points, is of the phase that this says, or of none.
+    """
     selected = round_.outcome if isinstance(round_.outcome, Selected) else None
     transactions: dict[str, list[str]] = {}
     for event in round_.events:
@@ -59,6 +71,7 @@ def told_by_the_chain(round_: Round, gas: Mapping[str, int]) -> dict[str, Any]:
             numbers = transactions.setdefault(phase, [])
             if event.transaction not in numbers:
                 numbers.append(event.transaction)
+    _add_fruitless(transactions, round_, claim)
     return {
         "round": round_.number,
         "chain_round": round_.chain_round,
@@ -68,6 +81,7 @@ def told_by_the_chain(round_: Round, gas: Mapping[str, int]) -> dict[str, Any]:
         "expected": list(members_in(round_.opened.expected)),
         "committed": sorted(round_.commitments),
         "voted": sorted(round_.ballots),
+        "abstained": sorted(round_.abstained),
         "winners": list(round_.winners),
         "scores": {str(m): points for m, points in enumerate(selected.scores) if points}
         if selected
@@ -81,6 +95,22 @@ def told_by_the_chain(round_: Round, gas: Mapping[str, int]) -> dict[str, Any]:
             for phase, numbers in transactions.items()
         },
     }
+
+
+def _add_fruitless(
+    transactions: dict[str, list[str]], round_: Round, claim: Mapping[str, Any]
+) -> None:
+    """Put transactions that are of no phase where the claim has them, if it has them once."""
+    known = {number for numbers in transactions.values() for number in numbers}
+    beside = {event.transaction for event in round_.events} - known
+    claimed = claim.get("transactions")
+    if not isinstance(claimed, dict) or not beside:
+        return
+    for phase, numbers in claimed.items():
+        for at, number in enumerate(numbers if isinstance(numbers, list) else []):
+            if isinstance(number, str) and number in beside:
+                beside.discard(number)
+                transactions.setdefault(phase, []).insert(at, number)
 
 
 def check_rounds_file(
@@ -124,7 +154,9 @@ def compare_rounds(
             yield Finding(file, KEEPER, None, expected, f"chain_round {number!r:.80}")
             continue
         seen.add(round_.chain_round)
-        for name, fact in told_by_the_chain(round_, evidence.gas).items():
+        for name, fact in told_by_the_chain(round_, evidence.gas, claim).items():
+            if name == "abstained" and name not in claim:
+                continue  # a record that has no word for it
             said = claim.get(name)
             if name == "scores" and isinstance(said, dict):
                 said = {member: points for member, points in said.items() if points}

@@ -6,32 +6,54 @@ word for it, not even the contract's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from eth_utils.crypto import keccak
 
-from bcfl.audit.evidence import Evidence
+from bcfl.audit.ballots import ballot_fault
+from bcfl.audit.evidence import Evidence, Signed, round_of
 from bcfl.audit.findings import CHAIN, Finding
-from bcfl.audit.history import History, Round
+from bcfl.audit.history import Round
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.calldata import Call, SentBallot, SentCommitment, SentSeal
-from bcfl.consensus.contract.events import BallotCast, Committed, Sealed
-from bcfl.consensus.spec.domain import Ballot, Commitment, TypedDataDomain
+from bcfl.consensus.contract.events import Abstained, BallotCast, Committed, Equivocated, Sealed
+from bcfl.consensus.spec.domain import (
+    Ballot,
+    Commitment,
+    SignedBallot,
+    SignedCommitment,
+    SignedSeal,
+    TypedDataDomain,
+    members_in,
+)
 from bcfl.consensus.spec.messages import ballot_message, commitment_message, seal_message
+from bcfl.consensus.spec.scoring import abstains
 from bcfl.keys.accounts import signed_by
 
 __all__ = [
+    "Sent",
+    "all_sent",
     "check_signatures",
+    "entries_of",
+    "has_signed",
     "indirect",
     "signed_ballot",
     "signed_commitment",
     "signed_seal",
 ]
 
-_Sent: TypeAlias = SentCommitment | SentSeal | SentBallot
+Sent: TypeAlias = SentCommitment | SentSeal | SentBallot
+#: What was expected, and what was found; None where all is well.
+_Fault: TypeAlias = tuple[str, str] | None
 
+#: What comes of each, where it counts.
+_EVENTS: Final[Mapping[type[Sent], tuple[type[Event], ...]]] = {
+    SentCommitment: (Committed,),
+    SentSeal: (Sealed,),
+    SentBallot: (BallotCast, Abstained),
+}
 _MEMORY = 2**14  # the journal repeats the chain: each signature is looked at once
 
 
@@ -61,14 +83,45 @@ def signed_ballot(
     return signed_by(words, signature, address)
 
 
-def check_signatures(round_: Round, history: History, evidence: Evidence) -> Iterator[Finding]:
-    """Every commitment, seal and ballot of a round was signed, or sent, by its author."""
-    checks = _Signatures(round_, history, evidence)
-    for event in (*round_.commitments.values(), *round_.seals.values(), *round_.ballots.values()):
+def all_sent(call: Call) -> list[Sent]:
+    """Everything that a call brought in somebody's name."""
+    return [*call.commitments, *call.seals, *call.ballots]
+
+
+def has_signed(signed: Signed, members: Sequence[str], evidence: Evidence) -> bool:
+    """Whether its member, of these members by index, has signed it.
+
+    Nobody signs what opens a seal: of a sealed ballot there has to be its salt.
+    """
+    domain, number = evidence.terms.domain, round_of(signed)
+    if signed.member >= len(members):
+        return False
+    address = members[signed.member]
+    match signed:
+        case SignedCommitment():
+            return signed_commitment(domain, signed.commitment, signed.signature, address)
+        case SignedSeal():
+            return signed_seal(domain, number, signed.seal, signed.signature, address)
+        case SignedBallot():
+            if evidence.terms.sealed:
+                return bool(signed.salt)
+            entries = signed.ballot.encode()
+            return signed_ballot(domain, number, entries, signed.signature, address)
+
+
+def check_signatures(round_: Round, evidence: Evidence) -> Iterator[Finding]:
+    """Every commitment, seal and ballot of a round was signed, or sent, by its author.
+
+    What the transactions brought beside, the contract had a reason to refuse.
+    """
+    checks = _Signatures(round_, evidence)
+    spoken = round_.spoken.values()
+    for event in (*round_.commitments.values(), *round_.seals.values(), *spoken):
         if (reason := checks.fault(event)) is not None:
             name = type(event).__name__
             yield Finding("signature", CHAIN, round_.chain_round, f"{name} {reason[0]}", reason[1])
     yield from checks.unlogged()
+    yield from checks.refused()
 
 
 def indirect(round_: Round, evidence: Evidence) -> list[str]:
@@ -77,16 +130,23 @@ def indirect(round_: Round, evidence: Evidence) -> list[str]:
     return [n for n in numbers if (call := evidence.calls.get(n)) and not call.function]
 
 
+def entries_of(event: BallotCast | Abstained, round_: Round, evidence: Evidence) -> bytes | None:
+    """The bytes of a ballot; of one that gave no points they stand only in its transaction."""
+    if isinstance(event, BallotCast):
+        return event.entries
+    return _Signatures(round_, evidence).entries(event)
+
+
 class _Signatures:
-    def __init__(self, round_: Round, history: History, evidence: Evidence) -> None:
+    def __init__(self, round_: Round, evidence: Evidence) -> None:
         self._round = round_
-        self._members = history.members
+        self._members = round_.members
         self._evidence = evidence
         self._domain = evidence.terms.domain
 
-    def fault(self, event: Event) -> tuple[str, str] | None:
+    def fault(self, event: Event) -> _Fault:
         """What was expected of the event's transaction, and what it holds; None if all is well."""
-        assert isinstance(event, (Committed, Sealed, BallotCast))
+        assert isinstance(event, (Committed, Sealed, BallotCast, Abstained))
         call = self._evidence.calls.get(event.transaction)
         if call is None:
             return "in a transaction", f"no transaction {event.transaction}"
@@ -94,11 +154,84 @@ class _Signatures:
             return None  # sent through another contract: see `indirect`
         if event.member >= len(self._members):
             return "of a member", f"member {event.member}"
-        sent = next(
-            (s for s in _entries(call, event) if self._author(s, call) == event.member), None
-        )
-        if sent is None or call.round != event.round:
-            return f"as in {event.transaction}", f"nothing of member {event.member} in it"
+        nothing = f"as in {event.transaction}", f"nothing of member {event.member} in it"
+        if call.round != event.round:
+            return nothing
+        # a batch may bring several things in one member's name, of which one counted
+        faults = [self._fault_of(event, sent) for sent in self._sent(call, event)]
+        return None if None in faults else (faults or [nothing])[0]
+
+    def unlogged(self) -> Iterator[Finding]:
+        """What a transaction brought, the contract logged, refused, or had before."""
+        refused = {(event.transaction, event.member) for event in self._round.refused}
+        order: dict[str, int] = {}
+        for event in self._round.events:
+            order.setdefault(event.transaction, len(order))
+        for number, call in self._calls():
+            for sent, logged in _brought(call, self._round):
+                member = self._author(sent, call)
+                counted = None if member is None else logged.get(member)
+                before = counted is not None and order[counted.transaction] <= order[number]
+                if not before and (number, member) not in refused:
+                    yield self._strange(
+                        f"an event for all that transaction {number} brought",
+                        f"none for {type(sent).__name__} of member {member}",
+                    )
+
+    def refused(self) -> Iterator[Finding]:
+        """What was refused was in the transaction, and does not hold."""
+        for event in self._round.refused:
+            call = self._evidence.calls.get(event.transaction)
+            if call is not None and not call.function:
+                continue
+            sent = [s for s in all_sent(call) if s.member == event.member] if call else []
+            words = f"something to refuse of member {event.member} in {event.transaction}"
+            if not sent:
+                yield self._strange(words, "nothing of that member")
+            elif all(self.acceptable(one, event) for one in sent):
+                yield self._strange(words, "only what the contract takes")
+
+    def acceptable(self, sent: Sent, at: Event) -> bool:
+        """Whether the contract takes what somebody sent in a member's name at that event."""
+        round_, member = self._round, sent.member
+        if member is None or member >= len(self._members):
+            return False
+        if isinstance(sent, SentCommitment):
+            proven = {e.member for e in round_.events if isinstance(e, Equivocated)}
+            if member in proven or not round_.active >> member & 1:
+                return False
+            commitment = (at.transaction, at.block, at.log_index, at.timestamp)
+            event: Event = Committed(
+                *commitment, round_.chain_round, member, sent.digest, sent.timestamp
+            )
+            return self._fault_of(event, sent) is None
+        if member not in round_.commitments:
+            return False
+        if isinstance(sent, SentSeal):
+            address = self._members[member]
+            return signed_seal(self._domain, round_.chain_round, sent.seal, sent.signature, address)
+        authentic = self._authentic(member, sent) is None
+        return authentic and ballot_fault(member, sent.entries, round_) is None
+
+    def entries(self, event: Abstained) -> bytes | None:
+        """What an abstaining member sent, where its transaction says."""
+        call = self._evidence.calls.get(event.transaction)
+        for sent in self._sent(call, event) if call else ():
+            if isinstance(sent, SentBallot) and self._fault_of(event, sent) is None:
+                return sent.entries
+        return None
+
+    def _calls(self) -> Iterator[tuple[str, Call]]:
+        for number in dict.fromkeys(event.transaction for event in self._round.events):
+            call = self._evidence.calls.get(number)
+            if call is not None and call.function != "prove_equivocation":
+                yield number, call
+
+    def _sent(self, call: Call, event: Committed | Sealed | BallotCast | Abstained) -> list[Sent]:
+        own = (sent for sent in all_sent(call) if type(event) in _EVENTS[type(sent)])
+        return [sent for sent in own if self._author(sent, call) == event.member]
+
+    def _fault_of(self, event: Event, sent: Sent) -> _Fault:
         match event, sent:
             case Committed(), SentCommitment():
                 return self._commitment(event, sent)
@@ -106,26 +239,11 @@ class _Signatures:
                 return self._seal(event, sent)
             case BallotCast(), SentBallot():
                 return self._ballot(event, sent)
+            case Abstained(), SentBallot():
+                return self._abstention(event, sent)
         raise AssertionError
 
-    def unlogged(self) -> Iterator[Finding]:
-        """What a transaction brought, the contract logged, or it was there before."""
-        round_ = self._round
-        for number in dict.fromkeys(event.transaction for event in round_.events):
-            call = self._evidence.calls.get(number)
-            if call is None or call.function == "prove_equivocation":
-                continue
-            for sent, logged in _brought(call, round_):
-                if (member := self._author(sent, call)) not in logged:
-                    yield Finding(
-                        "events",
-                        CHAIN,
-                        round_.chain_round,
-                        f"an event for all that transaction {number} brought",
-                        f"none for {type(sent).__name__} of member {member}",
-                    )
-
-    def _commitment(self, event: Committed, sent: SentCommitment) -> tuple[str, str] | None:
+    def _commitment(self, event: Committed, sent: SentCommitment) -> _Fault:
         if (event.digest, event.signed_at) != (sent.digest, sent.timestamp):
             return "as it was sent", f"digest {sent.digest.hex()[:16]}… at {sent.timestamp} sent"
         opened_at = self._round.opened.timestamp
@@ -140,7 +258,7 @@ class _Signatures:
             return None
         return f"signed by {address}", "a signature that is not"
 
-    def _seal(self, event: Sealed, sent: SentSeal) -> tuple[str, str] | None:
+    def _seal(self, event: Sealed, sent: SentSeal) -> _Fault:
         if event.seal != sent.seal:
             return "as it was sent", f"seal {sent.seal.hex()[:16]}… sent"
         address = self._members[event.member]
@@ -150,44 +268,55 @@ class _Signatures:
             return None
         return f"signed by {address}", "a signature that is not"
 
-    def _ballot(self, event: BallotCast, sent: SentBallot) -> tuple[str, str] | None:
+    def _ballot(self, event: BallotCast, sent: SentBallot) -> _Fault:
         if event.entries != sent.entries:
             return "as it was sent", f"entries {sent.entries.hex()} sent"
+        return self._authentic(event.member, sent)
+
+    def _abstention(self, event: Abstained, sent: SentBallot) -> _Fault:
+        if (fault := ballot_fault(event.member, sent.entries, self._round)) is not None:
+            return "of a ballot", fault
+        ballot = Ballot.decode(event.round, sent.entries)
+        if ballot.missing != event.missing:
+            said = members_in(ballot.missing)
+            return f"of one who misses {members_in(event.missing)}", f"{said} in what was sent"
+        if not abstains(ballot, self._round.commitments.keys() - {event.member}):
+            return "of one who misses more than a quarter", f"{members_in(ballot.missing)}"
+        return self._authentic(event.member, sent)
+
+    def _authentic(self, member: int, sent: SentBallot) -> _Fault:
+        """Whether the member has signed these entries, sealed them, or sent them itself."""
         if self._evidence.terms.sealed:
-            sealed = self._round.seals.get(event.member)
+            sealed = self._round.seals.get(member)
             if sealed is None or bytes(keccak(sent.entries + sent.salt)) != sealed.seal:
                 return "that opens its seal", "another one, or no seal"
-            if sent.salt[-1] != event.member:
+            if sent.salt[-1] != member:
                 return "whose salt ends in the member's index", sent.salt.hex()
             return None
         if sent.member is None:
             return None
-        address = self._members[event.member]
-        if signed_ballot(self._domain, event.round, event.entries, sent.signature, address):
+        address = self._members[member]
+        number = self._round.chain_round
+        if signed_ballot(self._domain, number, sent.entries, sent.signature, address):
             return None
         return f"signed by {address}", "a signature that is not"
 
-    def _author(self, sent: _Sent, call: Call) -> int | None:
+    def _author(self, sent: Sent, call: Call) -> int | None:
         if sent.member is not None:
             return sent.member
         return self._members.index(call.sender) if call.sender in self._members else None
 
-
-def _entries(call: Call, event: Event) -> tuple[_Sent, ...]:
-    match event:
-        case Committed():
-            return call.commitments
-        case Sealed():
-            return call.seals
-        case _:
-            return call.ballots
+    def _strange(self, expected: str, found: str) -> Finding:
+        return Finding("events", CHAIN, self._round.chain_round, expected, found)
 
 
-def _brought(call: Call, round_: Round) -> Iterator[tuple[_Sent, Mapping[int, Event]]]:
+def _brought(call: Call, round_: Round) -> Iterator[tuple[Sent, Mapping[int, Event]]]:
     """Everything in a call, and where its event would be."""
-    for commitment in call.commitments:
-        yield commitment, round_.commitments
-    for seal in call.seals:
-        yield seal, round_.seals
-    for ballot in call.ballots:
-        yield ballot, round_.ballots
+    for sent in all_sent(call):
+        match sent:
+            case SentCommitment():
+                yield sent, round_.commitments
+            case SentSeal():
+                yield sent, round_.seals
+            case SentBallot():
+                yield sent, round_.spoken

@@ -13,13 +13,13 @@ from bcfl.audit.documents import read_file
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import KEEPER, Finding
 from bcfl.audit.history import History
+from bcfl.audit.models import Models
 from bcfl.core.errors import AuditError
 
 __all__ = ["check_checkpoints", "check_complete", "check_config", "check_task"]
 
 _MOST_CONFIG_BYTES = 2**20
 _KNOB = re.compile(r"  (\w+): (.{0,200})")
-_MOST_MODEL_BYTES = 2**34
 
 
 def check_task(history: History, evidence: Evidence) -> Iterator[Finding]:
@@ -78,12 +78,12 @@ def _strategy_knobs(text: str) -> Iterator[tuple[str, Any]]:
             yield knob[1], yaml.safe_load(knob[2])
 
 
-def check_checkpoints(evidence: Evidence) -> Iterator[Finding]:
+def check_checkpoints(models: Models, evidence: Evidence) -> Iterator[Finding]:
     """Every checkpoint holds the model that it is named after."""
     for path in sorted(evidence.folder.glob("checkpoint-*.model")):
         name = path.stem.removeprefix("checkpoint-")
         try:
-            found = hashlib.sha256(read_file(path, _MOST_MODEL_BYTES)).hexdigest()
+            found = hashlib.sha256(read_file(path, models.most_bytes)).hexdigest()
         except AuditError as error:
             found = str(error)
         if not name or not found.startswith(name):

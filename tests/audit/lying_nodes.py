@@ -8,11 +8,14 @@ from typing import Any
 from bcfl.audit.evidence import Evidence
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
+    Abstained,
     BallotCast,
     Closed,
     Committed,
     MemberJoined,
     Opened,
+    Refusal,
+    Refused,
     Sealed,
     Selected,
     Voided,
@@ -166,3 +169,112 @@ def a_reviewer_rated_somebody_who_never_committed(case: Case) -> None:
 @by("chain")
 def a_ballot_was_signed_by_nobody(case: Case) -> None:
     cast(case, 1, Ballot.from_values(1, {0: 1, 2: 2}).encode(), signature=65 * b"\1")
+
+
+# ---------------------------------------------------------- what was missed, refused, and drawn
+
+
+def heading(event: Event) -> tuple[str, int, int, int]:
+    return event.transaction, event.block, event.log_index, event.timestamp
+
+
+@by("chain", run="some missing")
+def who_a_voter_missed_is_left_off_its_ballot(case: Case) -> None:
+    def without(event: Event) -> Event:
+        if isinstance(event, BallotCast) and event.member == 3:
+            return replace(event, entries=event.entries[:-32])
+        return event
+
+    case.bend(without)
+
+
+@by("chain", run="some missing")
+def an_abstention_is_kept_silent(case: Case) -> None:
+    case.bend_first(Abstained)
+
+
+@by("chain", run="some missing")
+def whom_an_abstention_missed_is_another(case: Case) -> None:
+    case.bend_first(Abstained, missing=0b101)
+
+
+@by("chain", run="some missing")
+def an_abstention_is_told_as_a_ballot(case: Case) -> None:
+    entries = Ballot.from_values(1, {0: 100, 3: 97, 5: 95}, missing=(1, 2)).encode()
+
+    def counted(event: Event) -> Event:
+        if isinstance(event, Abstained):
+            return BallotCast(*heading(event), event.round, event.member, entries)
+        return event
+
+    case.bend(counted)
+
+
+@by("chain", run="some missing")
+def a_ballot_is_told_as_an_abstention(case: Case) -> None:
+    def silenced(event: Event) -> Event:
+        if isinstance(event, BallotCast) and event.member == 3:
+            return Abstained(*heading(event), event.round, event.member, 0b10)
+        return event
+
+    case.bend(silenced)
+
+
+@by("chain", run="some missing")
+def an_abstention_was_signed_by_nobody(case: Case) -> None:
+    def bent(evidence: Evidence) -> Evidence:
+        number = next(e.transaction for e in evidence.events if isinstance(e, Abstained))
+        call = evidence.calls[number]
+        ballots = tuple(
+            replace(sent, signature=65 * b"\1") if sent.member == 4 else sent
+            for sent in call.ballots
+        )
+        return replace(evidence, calls={**evidence.calls, number: replace(call, ballots=ballots)})
+
+    case.bends.append(bent)
+
+
+@by("chain")
+def the_seed_of_a_tie_is_another(case: Case) -> None:
+    case.bend_first(Selected, seed=32 * b"\1")
+
+
+@by("chain")
+def the_block_whose_hash_decides_is_not_there(case: Case) -> None:
+    case.bends.append(lambda evidence: replace(evidence, hashes={}))
+
+
+@by("chain", run="spoils a signature")
+def a_refusal_is_kept_silent(case: Case) -> None:
+    case.bend_first(Refused)
+
+
+@by("chain", run="some refused")
+def a_refusal_is_said_to_be_of_another(case: Case) -> None:
+    case.bend_first(Refused, member=2)
+
+
+@by("chain")
+def a_good_commitment_is_said_to_be_refused(case: Case) -> None:
+    def refused(event: Event) -> Event:
+        if isinstance(event, Committed) and (event.round, event.member) == (1, 2):
+            return Refused(*heading(event), 1, 2, Refusal.SIGNATURE)
+        return event
+
+    case.bend(refused)
+
+
+@by("chain", run="some refused")
+def a_good_signature_is_said_to_be_refused(case: Case) -> None:
+    def bent(evidence: Evidence) -> Evidence:
+        number = next(e.transaction for e in evidence.events if isinstance(e, Refused))
+        good = next(
+            sent
+            for other, call in evidence.calls.items()
+            for sent in call.commitments
+            if other != number and sent.member == 1
+        )
+        call = replace(evidence.calls[number], commitments=(good,))
+        return replace(evidence, calls={**evidence.calls, number: call})
+
+    case.bends.append(bent)

@@ -3,97 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from bcfl.audit.audit import audit_run
 from bcfl.chain.embedded.chain import EmbeddedChain
-from bcfl.consensus.contract.ledger import Ledger
-from bcfl.consensus.server.signed_round import SignedRound
 from bcfl.consensus.spec.aggregation import aggregate
 from bcfl.consensus.spec.clipping import clip
-from bcfl.consensus.spec.codec import Heading, encode_delta
-from bcfl.consensus.spec.delta import Delta
-from bcfl.consensus.spec.domain import (
-    Ballot,
-    Commitment,
-    SignedBallot,
-    SignedCommitment,
-    members_in,
-)
-from bcfl.consensus.spec.messages import ballot_message, commitment_message
-from bcfl.consensus.spec.rules import Rules
-from bcfl.consensus.task_folder import TaskDescription, TaskFolder
-from bcfl.core.model import encode_model, model_digest
-from bcfl.store.local import LocalStore
+from bcfl.consensus.spec.domain import members_in
+from bcfl.core.model import model_digest
+from tests.audit.by_hand import MODEL, RULES, Task, delta
 from tests.audit.tampering import member_key
-
-RULES = Rules(gamma=0.5, kappa=0.5)
-MODEL = {"w": np.zeros(4, np.float32)}
-
-
-class Task:
-    """A task by hand: the ledger, the store and the journal, and no server."""
-
-    def __init__(self, chain: EmbeddedChain, folder: Path, members: int, stake: int = 0) -> None:
-        self.chain = chain
-        self.folder = TaskFolder(folder)
-        self.store = LocalStore(folder / "blobs")
-        genesis = self.store.put(encode_model(MODEL))
-        self.ledger = Ledger.deploy(
-            chain.connect(chain.coordinator),
-            chain.wait_until,
-            members=[member_key(member).address for member in range(members)],
-            genesis=genesis,
-            rules=RULES.digest(),
-            kappa_ppm=RULES.kappa_ppm,
-            quorum=RULES.quorum,
-            commit_window_s=RULES.commit_window_s,
-            ballot_window_s=RULES.ballot_window_s,
-            sealed=False,
-            stake=stake,
-        )
-        domain, coordinator = self.ledger.domain, self.ledger.coordinator
-        self.folder.describe(
-            TaskDescription(domain.chain_id, domain.contract, coordinator, genesis.hex(), RULES, 0)
-        )
-
-    def signed(self) -> SignedRound:
-        round_ = self.ledger.state().round
-        return SignedRound(self.folder.journal, self.ledger.domain.contract, round_)
-
-    def commitment(self, member: int, delta: Delta) -> SignedCommitment:
-        state, key = self.ledger.state(), member_key(member)
-        heading = Heading(bytes.fromhex(key.address[2:]), state.round, state.model)
-        digest = self.store.put(encode_delta(delta, heading))
-        commitment = Commitment(state.round, state.model, digest, self.ledger.now())
-        signature = key.sign(commitment_message(self.ledger.domain, commitment))
-        return SignedCommitment(member, commitment, signature)
-
-    def ballot(self, member: int, values: dict[int, int]) -> SignedBallot:
-        ballot = Ballot.from_values(self.ledger.state().round, values)
-        signature = member_key(member).sign(ballot_message(self.ledger.domain, ballot))
-        return SignedBallot(member, ballot, signature)
-
-    def joined(self, member: int) -> Ledger:
-        """The ledger as an account sees it that has deposited the stake."""
-        key = member_key(member)
-        self.chain.fund(key.address, 10**18)
-        ledger = Ledger.attach(self.chain.connect(key), self.ledger.domain.contract)
-        ledger.join()
-        return ledger
 
 
 @pytest.fixture
 def chain(tmp_path: Path) -> Iterator[EmbeddedChain]:
     with EmbeddedChain(tmp_path / "chain.jsonl") as running:
         yield running
-
-
-def delta(value: float) -> Delta:
-    return Delta(4, np.array([0, 2], np.int64), np.full(2, value, np.float32))
 
 
 def test_members_come_and_go_and_an_equivocator_wins_nothing(
@@ -151,3 +79,58 @@ def test_a_task_without_a_round(chain: EmbeddedChain, tmp_path: Path) -> None:
     audit = audit_run(tmp_path)
     assert audit.holds, [finding.words() for finding in audit.findings]
     assert audit.rounds == []
+
+
+def test_a_seat_that_is_anothers_now_accuses_neither(chain: EmbeddedChain, tmp_path: Path) -> None:
+    task = Task(chain, tmp_path, members=128)
+    task.play([0, 1, 5])
+    task.ledger.remove_member(5)
+    task.ledger.add_member(member_key(200).address)
+    task.keys[5] = member_key(200)
+    task.play([0, 1, 5])
+    chain.stop()
+
+    audit = audit_run(tmp_path)
+    assert audit.holds, [finding.words() for finding in audit.findings]
+    assert [audit.addresses(round_)[5] for round_ in (1, 2)] == [
+        member_key(5).address,
+        member_key(200).address,
+    ]
+    assert audit.recomputed == {1, 2}
+
+
+def test_what_was_refused_in_a_members_name_says_nothing_of_it(
+    chain: EmbeddedChain, tmp_path: Path
+) -> None:
+    task = Task(chain, tmp_path, members=3)
+    task.ledger.open_round(model_digest(MODEL), 0b111)
+    of_another = replace(task.commitment(1, delta(1.0)), member=2)
+    stranger = task.stranger()
+    stranger.commit([of_another])
+    huge = replace(of_another)
+    object.__setattr__(huge, "member", 2**200)
+    stranger.commit([huge])
+    chain.stop()
+
+    audit = audit_run(tmp_path)
+    assert audit.holds, [finding.words() for finding in audit.findings]
+    assert len(audit.notes) == 3, audit.notes
+    for note, reason in zip(audit.notes, ("SIGNATURE", "NOT_A_MEMBER"), strict=False):
+        assert f"the contract refused what {member_key(9).address} sent" in note
+        assert reason in note
+        assert "says nothing of that member" in note
+
+
+def test_an_equivocator_is_named_by_the_address_that_signed(
+    chain: EmbeddedChain, tmp_path: Path
+) -> None:
+    task = Task(chain, tmp_path, members=0, stake=1000)
+    for member in range(4):
+        task.joined(member)
+    task.ledger.open_round(model_digest(MODEL), 0b1111)
+    one, other = task.commitment(3, delta(1.0)), task.commitment(3, delta(2.0))
+    task.ledger.prove_equivocation(one, other)
+    chain.stop()
+
+    (finding,) = audit_run(tmp_path).findings
+    assert (finding.kind, str(finding.culprit)) == ("equivocation", "member 3")

@@ -1,29 +1,34 @@
 """Change the contracts in one place at a time, and see whether a test notices.
 
-``python -m tests.contracts.mutation [--sample N] [--seed S] [MODULE ...]`` flips a comparison,
-swaps ``+`` and ``-``, ``&`` and ``|``, ``<<`` and ``>>``, ``and`` and ``or``, or drops an
-assert, compiles the contract again, and runs the tests of the contract until the first that
-fails. What no test fails on has survived, and is listed with its line. Every answer is kept in
-``--results`` (a JSON file, by default ``build/mutants.json``): called again, it goes on where it
-stopped. A mutant whose bytecode is that of the original counts for nothing.
+``python -m tests.contracts.mutation [--sample N] [--seed S] [--minutes M] [MODULE ...]`` flips a
+comparison, swaps ``+`` and ``-``, ``&`` and ``|``, ``<<`` and ``>>``, ``and`` and ``or``, or
+drops an assert, compiles the contract again, and runs the tests of the contract until the first
+that fails. What no test fails on has survived, and is listed with its line. Every answer is kept
+in ``--results`` (a JSON file, by default ``build/mutants.json``): called again, it goes on where
+it stopped. A mutant whose bytecode is that of the original counts for nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
+import math
+import multiprocessing
 import os
 import random
 import re
-import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final
 
+import pytest
 from vyper.exceptions import VyperException
 
 from bcfl import contracts
@@ -64,6 +69,19 @@ TESTS: Final = tuple(
         "machine",
     )
 )
+#: Whose tests come first where a module has some of its own.
+FIRST: Final = {
+    "borda": "scoring",
+    "lanes": "scoring",
+    "membership": "members",
+    "peer_ballots": "ballots",
+    "peer_members": "members",
+    "peer_terms": "terms",
+    "pull_payments": "members",
+    "refusals": "ballots",
+    "selection": "scoring",
+    "typed_data": "signatures",
+}
 #: What is written instead of what; the first that fits at a place is taken.
 SWAPS: Final = {
     "<=": "<",
@@ -87,16 +105,7 @@ _TOKEN: Final = re.compile(
     r"(?<![=<>!|&+\-*/^])(<=|>=|==|!=|<<|>>|(?<!-)<|(?<!-)>|\+|-|&|\|)(?![=<>])"
     r"|\b(and|or|unsafe_add|unsafe_sub)\b"
 )
-_TIMEOUT_S: Final = 600
-#: Where the tests' own process finds the mutant's sources and its compilation.
-_FOLDER: Final = "BCFL_MUTANT"
-
-
-def pytest_configure() -> None:
-    """As a plugin of pytest's: the tests take the mutant for the contract."""
-    if folder := os.environ.get(_FOLDER):
-        contracts.resources = SimpleNamespace(files=lambda _: Path(folder))  # type: ignore[assignment]
-        build.HERE = Path(folder)
+_TIMEOUT_S: Final = 300
 
 
 @dataclass(frozen=True)
@@ -159,28 +168,38 @@ def outcome(mutant: Mutant, original: str) -> str:
         if json.loads(artifact)["bytecode"] == json.loads(original)["bytecode"]:
             return "same"
         (sources / f"{CONTRACT}.json").write_text(artifact, encoding="utf-8")
-        return "killed" if _fails(sources) else "survived"
+        return "killed" if _fails(sources, tests_of(mutant.module)) else "survived"
 
 
-def _fails(sources: Path) -> bool:
-    """Whether a test fails on the contract in this folder."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    command += ["-p", "tests.contracts.mutation", "--hypothesis-seed=0"]
-    environment = os.environ | {_FOLDER: str(sources)}
-    try:
-        done = subprocess.run(
-            [*command, *TESTS],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+def tests_of(module: str) -> list[str]:
+    """All tests of the contract, the module's own before the others."""
+    own = f"test_peer_consensus_{FIRST.get(module, 'rounds')}.py"
+    return sorted(TESTS, key=lambda test: not test.endswith(own))
+
+
+def _fails(sources: Path, tests: list[str]) -> bool:
+    """Whether one of the tests fails on the contract in this folder."""
+    # A fork, as everything that the tests import is in memory already.
+    child = multiprocessing.get_context("fork").Process(target=_test, args=(sources, tests))
+    child.start()
+    child.join(_TIMEOUT_S)
+    if child.is_alive():
+        child.kill()
+        child.join()
         return True
-    if done.returncode not in (0, 1):
-        raise SystemExit(done.stdout.decode()[-2000:] + done.stderr.decode()[-2000:])
-    return done.returncode == 1
+    if child.exitcode not in (0, 1):
+        raise SystemExit(f"expected tests to pass or to fail; pytest said {child.exitcode}")
+    return child.exitcode == 1
+
+
+def _test(sources: Path, tests: list[str]) -> None:
+    """Run the tests, in a process of its own, with the mutant for the contract."""
+    contracts.resources = SimpleNamespace(files=lambda _: sources)  # type: ignore[assignment]
+    build.HERE = sources
+    os.chdir(ROOT)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    options = ["-q", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+    os._exit(pytest.main([*options, *tests]))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -190,6 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sample", type=int, help="so many at random instead of all")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--least", type=float, default=0.95, help="share that must be killed")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so many")
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "mutants.json")
     options = parser.parse_args(arguments)
     chosen = [
@@ -204,8 +224,13 @@ def main(arguments: list[str] | None = None) -> int:
         answers = json.loads(options.results.read_text(encoding="utf-8"))
     options.results.parent.mkdir(parents=True, exist_ok=True)
     original = build.compiled(build.HERE / f"{CONTRACT}.vy")
+    with contextlib.redirect_stdout(io.StringIO()):  # so that all is imported
+        pytest.main(["-q", "--collect-only", *TESTS])
+    until = time.monotonic() + 60 * options.minutes
     for number, mutant in enumerate(chosen, 1):
         if mutant.name not in answers:
+            if time.monotonic() > until:
+                return _report(chosen[: number - 1], answers, options.least)
             answers[mutant.name] = outcome(mutant, original)
             options.results.write_text(json.dumps(answers, indent=1) + "\n", encoding="utf-8")
         print(f"{number}/{len(chosen)} {mutant.name}: {answers[mutant.name]}", flush=True)

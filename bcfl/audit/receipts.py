@@ -1,0 +1,141 @@
+"""What members show: the coordinator's receipts, and what they signed themselves.
+
+The coordinator signs a receipt for each commitment, ballot and seal that it was given. Where
+the chain has nothing of that member in the round, the receipt convicts it. What a member has
+signed, without a receipt, proves nothing: nobody knows that it was ever sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from bcfl.audit.evidence import Evidence, Receipt, Signed, round_of
+from bcfl.audit.findings import SERVER, Finding
+from bcfl.audit.history import History, Round
+from bcfl.audit.reported_rounds import Note
+from bcfl.audit.signatures import all_sent, entries_of, has_signed
+from bcfl.consensus.contract.calldata import Call, SentBallot, SentCommitment, SentSeal
+from bcfl.consensus.contract.events import Refusal
+from bcfl.consensus.spec.domain import SignedCommitment, SignedSeal
+from bcfl.consensus.spec.messages import ballot_receipt_message, receipt_message
+from bcfl.keys.accounts import signed_by
+
+__all__ = ["check_receipts"]
+
+_KINDS = {SignedCommitment: "commitment", SignedSeal: "seal"}
+
+
+def check_receipts(history: History, evidence: Evidence, note: Note) -> Iterator[Finding]:
+    """All that the coordinator has signed for is on chain; what members show beside is noted."""
+    rounds = {round_.chain_round: round_ for round_ in history.rounds}
+    for receipt in evidence.receipts:
+        round_ = rounds.get(receipt.round)
+        if not _genuine(receipt, evidence):
+            note(f"{receipt.source}: not signed by the coordinator; it proves nothing")
+        elif round_ is None or round_.outcome is None:
+            note(f"{receipt.source}: chain round {receipt.round} has not ended; nothing to compare")
+        else:
+            yield from _left_out(receipt, round_, evidence, note)
+    for shown in evidence.shown:
+        _note_shown(shown, rounds.get(round_of(shown)), evidence, note)
+
+
+def _genuine(receipt: Receipt, evidence: Evidence) -> bool:
+    terms = evidence.terms
+    about = terms.domain, receipt.round, receipt.member
+    message = receipt_message(*about, receipt.digest)
+    if receipt.ballot:
+        message = ballot_receipt_message(*about, b"")
+        message["message"]["ballot"] = receipt.digest  # the hash, not what was hashed
+    return signed_by(message, receipt.signature, terms.coordinator)
+
+
+def _left_out(receipt: Receipt, round_: Round, evidence: Evidence, note: Note) -> Iterator[Finding]:
+    kind = "ballot" if receipt.ballot else "commitment"
+    words = f"member {receipt.member}'s {kind} {receipt.digest.hex()[:16]}… on chain"
+    found = _on_chain(receipt.member, round_, evidence, ballot=receipt.ballot)
+    if found == receipt.digest:
+        return
+    if found is not None:
+        # the other one has the member's signature as well: who deceived whom is not to be seen
+        note(f"{receipt.source}: not {words}, but {found.hex()[:16]}…, by the same member")
+    elif (reason := _refusal(receipt, round_, evidence)) is not None:
+        note(f"{receipt.source}: the contract refused member {receipt.member}'s {kind}: {reason}")
+    else:
+        expected = f"{words}, for which the coordinator signed the receipt in {receipt.source}"
+        yield Finding("left out", SERVER, receipt.round, expected, "none")
+
+
+def _on_chain(member: int, round_: Round, evidence: Evidence, *, ballot: bool) -> bytes | None:
+    """What a receipt for what the chain has of this member would name; None: it has nothing."""
+    if not ballot:
+        committed = round_.commitments.get(member)
+        return None if committed is None else committed.digest
+    if evidence.terms.sealed:
+        sealed = round_.seals.get(member)
+        return None if sealed is None else hashlib.sha256(sealed.seal).digest()
+    if (spoken := round_.spoken.get(member)) is None:
+        return None
+    entries = entries_of(spoken, round_, evidence)
+    return hashlib.sha256(b"" if entries is None else entries).digest()
+
+
+def _refusal(receipt: Receipt, round_: Round, evidence: Evidence) -> str | None:
+    """Why the contract refused the very thing, relayed as it was given; None if it was not.
+
+    A receipt says that the coordinator found the signature good: where the contract did not,
+    the coordinator has relayed another one.
+    """
+    if not receipt.ballot and round_.barred >> receipt.member & 1:
+        return "it was proven to have signed two deltas"
+    for event in round_.refused:
+        call = evidence.calls.get(event.transaction)
+        if call is None or event.member != receipt.member or event.reason == Refusal.SIGNATURE:
+            continue
+        if receipt.digest in set(_named(call, receipt)):
+            return Refusal(event.reason).name
+    return None
+
+
+def _named(call: Call, receipt: Receipt) -> Iterator[bytes]:
+    """What receipts of that kind would name, of all that a call brought of that member."""
+    for sent in all_sent(call):
+        if sent.member != receipt.member or isinstance(sent, SentCommitment) == receipt.ballot:
+            continue
+        match sent:
+            case SentCommitment():
+                yield sent.digest
+            case SentSeal():
+                yield hashlib.sha256(sent.seal).digest()
+            case SentBallot():
+                yield hashlib.sha256(sent.entries).digest()
+
+
+def _note_shown(shown: Signed, round_: Round | None, evidence: Evidence, note: Note) -> None:
+    number, member = round_of(shown), shown.member
+    kind = _KINDS.get(type(shown), "ballot")
+    words = f"what was shown, a {kind} of member {member} for chain round {number}"
+    if round_ is None:
+        note(f"{words}: there is no such round")
+        return
+    if not has_signed(shown, round_.members, evidence):
+        note(f"{words}: not signed by that member; it proves nothing")
+        return
+    content, said = _content(shown, round_, evidence)
+    if said == content:
+        return
+    if said is not None:
+        note(f"{words}: another one is on chain; the member has signed both")
+    else:
+        note(f"{words}: not on chain; without a receipt nobody knows that the server was given it")
+
+
+def _content(shown: Signed, round_: Round, evidence: Evidence) -> tuple[bytes, bytes | None]:
+    """What was signed, as a receipt names it, and what the chain has of that member."""
+    if isinstance(shown, SignedCommitment):
+        found = _on_chain(shown.member, round_, evidence, ballot=False)
+        return shown.commitment.digest, found
+    said = shown.seal if isinstance(shown, SignedSeal) else shown.ballot.encode()
+    found = _on_chain(shown.member, round_, evidence, ballot=True)
+    return hashlib.sha256(said).digest(), found
