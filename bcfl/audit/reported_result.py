@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,7 +33,7 @@ def check_results(
 ) -> Iterator[Finding]:
     """``result.json``: its rounds, its total of gas, its first and its final model."""
     path = evidence.folder / "result.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         return
     try:
         result = parse_json(path, read_file(path))
@@ -67,8 +68,8 @@ def check_model_file(
     names it then.
     """
     path = evidence.folder / "model.safetensors"
-    if not path.exists():
-        if not (evidence.folder / "result.json").exists():
+    if not os.path.lexists(path):
+        if not os.path.lexists(evidence.folder / "result.json"):
             note("there is no result.json and no model.safetensors: the run wrote none, or not yet")
         return
     if models.spec is None:

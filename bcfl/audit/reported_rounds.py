@@ -6,6 +6,7 @@ Losses, accuracies, seconds and bytes are the word of whoever ran it: no chain k
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -118,7 +119,7 @@ def check_rounds_file(
 ) -> Iterator[Finding]:
     """``rounds.jsonl``: its lines agree with the chain, and leave no round out."""
     path = evidence.folder / "rounds.jsonl"
-    if not path.exists():
+    if not os.path.lexists(path):
         return
     try:
         entries = [parse_json(path, line) for line in read_lines(path)]

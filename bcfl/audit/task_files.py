@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -42,16 +43,16 @@ def check_task(history: History, evidence: Evidence) -> Iterator[Finding]:
 
 def check_complete(evidence: Evidence) -> Iterator[Finding]:
     """Where ``bcfl run`` has left a result, it has left the rest as well."""
-    if (evidence.folder / "result.json").exists():
+    if os.path.lexists(evidence.folder / "result.json"):
         for name in ("config.yaml", "rounds.jsonl", "model.safetensors"):
-            if not (evidence.folder / name).exists():
+            if not os.path.lexists(evidence.folder / name):
                 yield Finding(name, KEEPER, None, f"{name} beside result.json", "none")
 
 
 def check_config(evidence: Evidence) -> Iterator[Finding]:
     """``config.yaml`` of a ``bcfl run``: the strategy's knobs are the rules that were agreed."""
     path, rules = evidence.folder / "config.yaml", evidence.task.rules
-    by_us = path.exists() and (evidence.folder / "rounds.jsonl").exists()
+    by_us = os.path.lexists(path) and os.path.lexists(evidence.folder / "rounds.jsonl")
     if not by_us or rules is None or rules.digest() != evidence.terms.rules:
         return
     agreed = {name: value for name, value in rules.to_json().items() if name != "inner"}
