@@ -5,12 +5,14 @@
 ``audit``               all checks, in order
 ``gather``              the evidence: from the folder, from the chain, replayed or live
 ``documents``           task.json, journal.jsonl and receipts, read without trust
+``plain_files``         the bytes of a foreign folder's files, within bounds
 ``blobs``               where the blobs are, sealed or not; nothing is changed
 ``evidence``            all that, as plain values
 ``history``             the events as rounds: order, phases, deadlines, membership
 ``phases``              in which phase a round was at a time
 ``deployment``          how the contract began, who opened and closed rounds
-``signatures``          who signed and who sent what
+``signatures``          every event held against its transaction
+``signed``              whether a member signed what is said to be its own
 ``ballots``             orders, points, winners, void rounds
 ``equivocations``       two deltas signed by one member for one round
 ``omissions``           what was signed and left out, by the server's journal

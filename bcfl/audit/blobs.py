@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from bcfl.audit.documents import parse_json, read_file
+from bcfl.audit.plain_files import parse_json, read_file
 from bcfl.core.errors import AuditError, BlobMissing
 from bcfl.keys.accounts import (
     DEVELOPMENT_CHAINS,

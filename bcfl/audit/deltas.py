@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bcfl.audit.documents import MOST_MODEL_BYTES
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import STORE, Culprit, Finding, author
 from bcfl.audit.history import History, Round
+from bcfl.audit.plain_files import MOST_MODEL_BYTES
 from bcfl.consensus.contract.events import Committed
 from bcfl.consensus.spec.codec import Heading, blob_size, decode_delta
 from bcfl.consensus.spec.delta import Delta

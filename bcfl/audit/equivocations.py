@@ -12,7 +12,7 @@ from contextlib import suppress
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import CHAIN, Finding, author
 from bcfl.audit.history import History, Round
-from bcfl.audit.signatures import signed_commitment
+from bcfl.audit.signed import signed_commitment
 from bcfl.consensus.contract.events import Equivocated
 from bcfl.consensus.spec.domain import Commitment, SignedCommitment
 from bcfl.core.errors import ProtocolError

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from bcfl.audit.ballots import seed_block
 from bcfl.audit.blobs import open_blobs
-from bcfl.audit.documents import parse_json, read_journal, read_lines, read_shown
+from bcfl.audit.documents import read_journal, read_shown
 from bcfl.audit.evidence import Evidence, Receipt, Task, Terms
 from bcfl.audit.findings import KEEPER, Finding
+from bcfl.audit.plain_files import parse_json, read_lines
 from bcfl.chain.connection import Connection
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.chain.event import Event

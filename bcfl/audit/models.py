@@ -14,10 +14,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bcfl.audit.deltas import RoundDeltas, first_model, read_deltas
-from bcfl.audit.documents import MOST_MODEL_BYTES, read_file
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import SERVER, Finding
 from bcfl.audit.history import History, Round
+from bcfl.audit.plain_files import MOST_MODEL_BYTES, read_file
 from bcfl.consensus.spec.aggregation import aggregate
 from bcfl.consensus.spec.clipping import clip
 from bcfl.consensus.spec.delta import Delta

@@ -18,7 +18,8 @@ from bcfl.audit.evidence import Evidence, Journaled
 from bcfl.audit.findings import KEEPER, SERVER, Finding
 from bcfl.audit.history import History, Round
 from bcfl.audit.reported_rounds import Note
-from bcfl.audit.signatures import all_sent, entries_of, has_signed
+from bcfl.audit.signatures import all_sent, entries_of
+from bcfl.audit.signed import has_signed
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.calldata import SentBallot, SentCommitment, SentSeal
 from bcfl.consensus.contract.events import (

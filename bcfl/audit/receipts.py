@@ -14,7 +14,8 @@ from bcfl.audit.evidence import Evidence, Receipt, Signed, round_of
 from bcfl.audit.findings import SERVER, Finding
 from bcfl.audit.history import History, Round
 from bcfl.audit.reported_rounds import Note
-from bcfl.audit.signatures import all_sent, entries_of, has_signed
+from bcfl.audit.signatures import all_sent, entries_of
+from bcfl.audit.signed import has_signed
 from bcfl.consensus.contract.calldata import Call, SentBallot, SentCommitment, SentSeal
 from bcfl.consensus.contract.events import Refusal
 from bcfl.consensus.spec.domain import SignedCommitment, SignedSeal

@@ -9,11 +9,11 @@ from typing import Any
 import safetensors
 import safetensors.numpy
 
-from bcfl.audit.documents import parse_json, read_file
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import KEEPER, Finding
 from bcfl.audit.history import History
 from bcfl.audit.models import Models
+from bcfl.audit.plain_files import parse_json, read_file
 from bcfl.audit.reported_rounds import (
     Note,
     compare_model,

@@ -10,11 +10,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from bcfl.audit.documents import parse_json, read_lines
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import KEEPER, Finding
 from bcfl.audit.history import History, Round
 from bcfl.audit.models import Models
+from bcfl.audit.plain_files import parse_json, read_lines
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
     BallotCast,

@@ -6,42 +6,32 @@ word for it, not even the contract's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
 from eth_utils.crypto import keccak
 
 from bcfl.audit.ballots import ballot_fault
-from bcfl.audit.evidence import Evidence, Signed, round_of
+from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import CHAIN, Finding
 from bcfl.audit.history import Round
+from bcfl.audit.signed import signed_ballot, signed_commitment, signed_seal
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.calldata import Call, SentBallot, SentCommitment, SentSeal
 from bcfl.consensus.contract.events import Abstained, BallotCast, Committed, Equivocated, Sealed
 from bcfl.consensus.spec.domain import (
     Ballot,
     Commitment,
-    SignedBallot,
-    SignedCommitment,
-    SignedSeal,
-    TypedDataDomain,
     members_in,
 )
-from bcfl.consensus.spec.messages import ballot_message, commitment_message, seal_message
 from bcfl.consensus.spec.scoring import abstains
-from bcfl.keys.accounts import signed_by
 
 __all__ = [
     "Sent",
     "all_sent",
     "check_signatures",
     "entries_of",
-    "has_signed",
     "indirect",
-    "signed_ballot",
-    "signed_commitment",
-    "signed_seal",
 ]
 
 Sent: TypeAlias = SentCommitment | SentSeal | SentBallot
@@ -54,59 +44,11 @@ _EVENTS: Final[Mapping[type[Sent], tuple[type[Event], ...]]] = {
     SentSeal: (Sealed,),
     SentBallot: (BallotCast, Abstained),
 }
-_MEMORY = 2**14  # the journal repeats the chain: each signature is looked at once
-
-
-@lru_cache(_MEMORY)
-def signed_commitment(
-    domain: TypedDataDomain, commitment: Commitment, signature: bytes, address: str
-) -> bool:
-    """Whether it is the address's own signature of this commitment."""
-    return signed_by(commitment_message(domain, commitment), signature, address)
-
-
-@lru_cache(_MEMORY)
-def signed_seal(
-    domain: TypedDataDomain, round_: int, seal: bytes, signature: bytes, address: str
-) -> bool:
-    """Whether it is the address's own signature of this seal."""
-    return signed_by(seal_message(domain, round_, seal), signature, address)
-
-
-@lru_cache(_MEMORY)
-def signed_ballot(
-    domain: TypedDataDomain, round_: int, entries: bytes, signature: bytes, address: str
-) -> bool:
-    """Whether it is the address's own signature of these entries, be they a ballot or not."""
-    message = ballot_message(domain, Ballot(round_, ()))
-    words = {**message, "message": {"round": round_, "entries": entries}}
-    return signed_by(words, signature, address)
 
 
 def all_sent(call: Call) -> list[Sent]:
     """Everything that a call brought in somebody's name."""
     return [*call.commitments, *call.seals, *call.ballots]
-
-
-def has_signed(signed: Signed, members: Sequence[str], evidence: Evidence) -> bool:
-    """Whether its member, of these members by index, has signed it.
-
-    Nobody signs what opens a seal: of a sealed ballot there has to be its salt.
-    """
-    domain, number = evidence.terms.domain, round_of(signed)
-    if signed.member >= len(members):
-        return False
-    address = members[signed.member]
-    match signed:
-        case SignedCommitment():
-            return signed_commitment(domain, signed.commitment, signed.signature, address)
-        case SignedSeal():
-            return signed_seal(domain, number, signed.seal, signed.signature, address)
-        case SignedBallot():
-            if evidence.terms.sealed:
-                return bool(signed.salt)
-            entries = signed.ballot.encode()
-            return signed_ballot(domain, number, entries, signed.signature, address)
 
 
 def check_signatures(round_: Round, evidence: Evidence) -> Iterator[Finding]:

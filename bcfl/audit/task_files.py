@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from bcfl.audit.documents import read_file
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import KEEPER, Finding
 from bcfl.audit.history import History
 from bcfl.audit.models import Models
+from bcfl.audit.plain_files import read_file
 from bcfl.core.errors import AuditError
 
 __all__ = ["check_checkpoints", "check_complete", "check_config", "check_task"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bcfl.audit import audit_command
-from bcfl.audit.documents import read_file, read_lines
+from bcfl.audit.plain_files import read_file, read_lines
 from bcfl.core.errors import AuditError
 from tests.audit.runs import play
 
@@ -111,7 +111,7 @@ def test_a_name_that_moves_the_cursor_is_printed_escaped(
 def test_there_is_an_end_to_the_lines_that_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bcfl.audit.documents._MOST_LINES", 3)
+    monkeypatch.setattr("bcfl.audit.plain_files._MOST_LINES", 3)
     path = tmp_path / "journal.jsonl"
     path.write_bytes(3 * b"\n")
     assert len(read_lines(path)) == 3
