@@ -70,7 +70,7 @@ def audit(
     run_dir: Annotated[Path, typer.Argument(help="The folder of a run.")],
     rpc: Annotated[str | None, typer.Option(help="Audit against the node at this URL.")] = None,
     receipt: Annotated[
-        list[Path] | None, typer.Option(help="A receipt, or a signed commitment, to hold up.")
+        list[Path] | None, typer.Option(help="A receipt, or what a member signed, to hold up.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
     ipfs: Annotated[str | None, typer.Option(help="Fetch blobs from this IPFS node.")] = None,
