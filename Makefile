@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run cluster test lint types check fuzz bench contracts figures clean
+.PHONY: help run cluster test lint types check fuzz mutants bench contracts figures clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -44,6 +44,9 @@ check: lint types test  ## all that CI runs
 
 fuzz: $(READY)  ## the suite, with a thousand examples of each property: hours
 	BCFL_FUZZ=1 $(BIN)/python -m pytest --timeout=7200
+
+mutants: $(READY)  ## change the contracts in one place at a time: does a test notice? hours
+	$(BIN)/python -m tests.contracts.mutation
 
 bench: $(READY)  ## gas, bytes and seconds of a round, measured here
 	$(BIN)/python -m tests.benchmark

@@ -11,14 +11,12 @@ it stopped. A mutant whose bytecode is that of the original counts for nothing.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 import math
-import multiprocessing
 import os
 import random
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -28,7 +26,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Final
 
-import pytest
+from hypothesis import Phase, settings
 from vyper.exceptions import VyperException
 
 from bcfl import contracts
@@ -106,6 +104,23 @@ _TOKEN: Final = re.compile(
     r"|\b(and|or|unsafe_add|unsafe_sub)\b"
 )
 _TIMEOUT_S: Final = 300
+#: Where the tests' own process finds the mutant's sources and its compilation.
+_FOLDER: Final = "BCFL_MUTANT"
+
+
+def pytest_configure() -> None:
+    """As a plugin of pytest's: the tests take the mutant for the contract."""
+    if folder := os.environ.get(_FOLDER):
+        contracts.resources = SimpleNamespace(files=lambda _: Path(folder))  # type: ignore[assignment]
+        build.HERE = Path(folder)
+
+
+def pytest_collection_finish() -> None:
+    """That an example fails is enough: the smallest is looked for in vain."""
+    if os.environ.get(_FOLDER):
+        stages = (Phase.explicit, Phase.generate)
+        settings.register_profile("mutants", parent=settings.get_profile("suite"), phases=stages)
+        settings.load_profile("mutants")
 
 
 @dataclass(frozen=True)
@@ -168,10 +183,10 @@ def outcome(mutant: Mutant, original: str) -> str:
         if json.loads(artifact)["bytecode"] == json.loads(original)["bytecode"]:
             return "same"
         (sources / f"{CONTRACT}.json").write_text(artifact, encoding="utf-8")
-        return "killed" if _fails(sources, tests_of(mutant.module)) else "survived"
+        return "killed" if _fails(sources, suite_of(mutant.module)) else "survived"
 
 
-def tests_of(module: str) -> list[str]:
+def suite_of(module: str) -> list[str]:
     """All tests of the contract, the module's own before the others."""
     own = f"test_peer_consensus_{FIRST.get(module, 'rounds')}.py"
     return sorted(TESTS, key=lambda test: not test.endswith(own))
@@ -179,27 +194,22 @@ def tests_of(module: str) -> list[str]:
 
 def _fails(sources: Path, tests: list[str]) -> bool:
     """Whether one of the tests fails on the contract in this folder."""
-    # A fork, as everything that the tests import is in memory already.
-    child = multiprocessing.get_context("fork").Process(target=_test, args=(sources, tests))
-    child.start()
-    child.join(_TIMEOUT_S)
-    if child.is_alive():
-        child.kill()
-        child.join()
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    command += ["-p", "tests.contracts.mutation", "--hypothesis-seed=0"]
+    try:
+        done = subprocess.run(
+            [*command, *tests],
+            cwd=ROOT,
+            env=os.environ | {_FOLDER: str(sources)},
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
         return True
-    if child.exitcode not in (0, 1):
-        raise SystemExit(f"expected tests to pass or to fail; pytest said {child.exitcode}")
-    return child.exitcode == 1
-
-
-def _test(sources: Path, tests: list[str]) -> None:
-    """Run the tests, in a process of its own, with the mutant for the contract."""
-    contracts.resources = SimpleNamespace(files=lambda _: sources)  # type: ignore[assignment]
-    build.HERE = sources
-    os.chdir(ROOT)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    options = ["-q", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
-    os._exit(pytest.main([*options, *tests]))
+    if done.returncode not in (0, 1):
+        raise SystemExit(done.stdout.decode()[-2000:] + done.stderr.decode()[-2000:])
+    return done.returncode == 1
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -224,8 +234,6 @@ def main(arguments: list[str] | None = None) -> int:
         answers = json.loads(options.results.read_text(encoding="utf-8"))
     options.results.parent.mkdir(parents=True, exist_ok=True)
     original = build.compiled(build.HERE / f"{CONTRACT}.vy")
-    with contextlib.redirect_stdout(io.StringIO()):  # so that all is imported
-        pytest.main(["-q", "--collect-only", *TESTS])
     until = time.monotonic() + 60 * options.minutes
     for number, mutant in enumerate(chosen, 1):
         if mutant.name not in answers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bcfl.contracts.build import HERE
-from tests.contracts.mutation import MODULES, Mutant, mutants_of
+from tests.contracts.mutation import FIRST, MODULES, ROOT, TESTS, Mutant, mutants_of, suite_of
 
 SOURCE = '''# a < b
 """
@@ -56,3 +56,11 @@ def test_every_module_of_the_contract_is_listed() -> None:
     sources = {path.stem for path in HERE.glob("*.vy")}
     others = {name for name in sources if name.startswith("market_")} | {"ModelMarketplace"}
     assert set(MODULES) == sources - others
+
+
+def test_all_tests_are_run_and_a_modules_own_come_first() -> None:
+    assert all((ROOT / test).is_file() for test in TESTS)
+    for module in MODULES:
+        first, *_ = tests = suite_of(module)
+        assert sorted(tests) == sorted(TESTS)
+        assert first.endswith(f"_{FIRST.get(module, 'rounds')}.py")
