@@ -27,6 +27,7 @@ from bcfl.consensus.server.conversation import Conversation
 from bcfl.consensus.server.coordinator import Coordinator
 from bcfl.consensus.server.inner_strategy import FedAvgOptions, count_from, train_metrics
 from bcfl.consensus.server.members import Admission, Admit, Members
+from bcfl.consensus.server.metrics import agreeing_replies
 from bcfl.consensus.server.round import Configs, Round
 from bcfl.consensus.server.round_log import past_records
 from bcfl.consensus.server.task import begin_task, resume_task
@@ -258,6 +259,8 @@ class PeerConsensus(Strategy):
                 evaluate_config=evaluate_config,
                 evaluate_fn=(lambda r, a: evaluate_fn(r + done, a)) if evaluate_fn else None,
             )
+            owed = self.coordinator.owed | self.coordinator.ballot_receipts()
+            self._conversation.hand_out(owed, self._present())
         if num_rounds <= done:
             result.arrays = first
         return count_from(result, done)
@@ -273,10 +276,12 @@ class PeerConsensus(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> MetricRecord | None:
         """FedAvg's, or the inner strategy's, over the replies in the order of the members."""
-        present = self._conversation.present(self.coordinator.members)
-        members = {node: member for member, node in present.items()}
-        ordered = sorted(replies, key=lambda r: members.get(r.metadata.src_node_id, -1))
-        return self._fedavg.aggregate_evaluate(server_round + self._task.rounds_done, ordered)
+        members = {node: member for member, node in self._present().items()}
+        usable = agreeing_replies(list(replies), members, self._fedavg.weighted_by_key)
+        return self._fedavg.aggregate_evaluate(server_round + self._task.rounds_done, usable)
+
+    def _present(self) -> dict[int, int]:
+        return self._conversation.present(self.coordinator.members)
 
 
 def _sort_out(options: Options) -> tuple[dict[str, Any], dict[str, Any]]:

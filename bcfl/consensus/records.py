@@ -1,25 +1,32 @@
 """What the strategy and the mod say to each other: one ``ConfigRecord`` in each message.
 
 Orders go from server to client, replies back. A message without such a record is none of
-ours and passes through the mod untouched.
+ours and passes through the mod untouched. Both sides parse what arrives once, here, into bounded
+and canonical values; what does not fit raises ``ProtocolError``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Self
 
 from flwr.app import ConfigRecord, RecordDict
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from bcfl.core.errors import ProtocolError
+from bcfl.consensus.spec.domain import DIGEST_BYTES, MAX_MEMBERS, SIGNATURE_BYTES
+from bcfl.core.errors import AccountError, ProtocolError
+from bcfl.keys.accounts import checksummed
 
 __all__ = [
+    "LONGEST_REASON",
     "RECORD_KEY",
     "EnrolOrder",
     "EnrolReply",
     "JoinOrder",
     "JoinReply",
+    "Noted",
     "Order",
+    "ReceiptOrder",
     "ReviewOrder",
     "ReviewReply",
     "RoundOrder",
@@ -28,29 +35,67 @@ __all__ = [
 ]
 
 RECORD_KEY = "bcfl"
-_Reply = TypeVar("_Reply", bound="_Record")
-_EMPTY: tuple[str, bytes, list[int]] = ("", b"", [])
+
+LONGEST_REASON = 500  #: characters
+_LONGEST = 2_000  #: characters of another text
+_MOST_ENTRIES_BYTES = 5 * MAX_MEMBERS + 32
+_MOST_BLOB_BYTES = 2**31  #: Flower's own limit of a message; the server knows the task's
+
+
+def _sized(*sizes: int) -> AfterValidator:
+    def expect(value: bytes) -> bytes:
+        if len(value) not in sizes:
+            raise ValueError(f"expected {' or '.join(map(str, sizes))} bytes, not {len(value)}")
+        return value
+
+    return AfterValidator(expect)
+
+
+_Text = Annotated[str, Field(strict=True, max_length=_LONGEST)]
+_Reason = Annotated[str, Field(strict=True, max_length=LONGEST_REASON)]
+_Transaction = Annotated[str, Field(strict=True, pattern=r"^(0x[0-9a-fA-F]{64})?$")]
+_Address = Annotated[_Text, AfterValidator(checksummed)]
+_Flag = Annotated[bool, Field(strict=True)]
+_Int64 = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
+_Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+_Partition = Annotated[int, Field(strict=True, ge=-1, lt=2**31)]
+_Member = Annotated[int, Field(strict=True, ge=0, lt=MAX_MEMBERS)]
+_Blob = Annotated[bytes, Field(strict=True, max_length=_MOST_BLOB_BYTES)]
+_Entries = Annotated[bytes, Field(strict=True, max_length=_MOST_ENTRIES_BYTES)]
+_Key = Annotated[bytes, Field(strict=True, min_length=33, max_length=65)]
+_Digest = Annotated[bytes, Field(strict=True), _sized(DIGEST_BYTES)]
+_Word = Annotated[bytes, Field(strict=True), _sized(0, DIGEST_BYTES)]
+_Signed = Annotated[bytes, Field(strict=True), _sized(SIGNATURE_BYTES)]
+_Signature = Annotated[bytes, Field(strict=True), _sized(0, SIGNATURE_BYTES)]
+_Each = Field(strict=True, max_length=MAX_MEMBERS)
+_Members = Annotated[list[_Member], _Each]
+_Transactions = Annotated[list[_Transaction], _Each]
+_Texts = Annotated[list[_Text], _Each]
+_Reasons = Annotated[list[_Reason], _Each]
+_Blobs = Annotated[list[_Blob], _Each]
+_Keys = Annotated[list[_Key], Field(strict=True, max_length=MAX_MEMBERS + 1)]
 
 
 class _Record:
     """A frozen dataclass that travels as a ConfigRecord under ``RECORD_KEY``."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
     kind: ClassVar[str]
 
     def to_record(self) -> ConfigRecord:
         """The record, its kind included. What is empty is left out: Flower cannot size it."""
-        found = {name: getattr(self, name) for name in _kinds(type(self))}
-        values = {name: value for name, value in found.items() if value not in _EMPTY}
+        found = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
+        values = {name: value for name, value in found.items() if value not in ("", b"", [])}
         return ConfigRecord({"kind": self.kind, **values})
 
     @classmethod
-    def read(cls: type[_Reply], content: RecordDict) -> _Reply:
+    def read(cls, content: RecordDict) -> Self:
         """The record in ``content``.
 
         Raises
         ------
         ProtocolError
-            There is none, it is of another kind, or its fields are not this kind's.
+            There is none, it is of another kind, or a field is not what it should be.
         """
         record = content.config_records.get(RECORD_KEY)
         if record is None:
@@ -58,18 +103,22 @@ class _Record:
                 f"expected a {cls.kind!r} record; found none. Does the client app have "
                 "mods=[peer_consensus_mod]?"
             )
-        values = dict(record)
+        values: dict[str, Any] = dict(record)
         if (kind := values.pop("kind", None)) != cls.kind:
-            raise ProtocolError(f"expected a {cls.kind!r} record; found {kind!r}")
-        wanted = _kinds(cls)
-        left_out = {name: _empty(wanted[name]) for name in wanted.keys() - values.keys()}
-        values |= {name: value for name, value in left_out.items() if value is not None}
-        found = {name: _kind_of(value) for name, value in values.items()}
-        if found.keys() != wanted.keys() or not all(
-            _fits(found[name], wanted[name]) for name in wanted
-        ):
-            raise ProtocolError(f"expected a {cls.kind!r} record with {wanted}; found {found}")
-        return cls(**values)
+            raise ProtocolError(f"expected a {cls.kind!r} record; found {kind!r:.40}")
+        try:
+            found: Self = TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            # of what was sent, its type only: a blob or a signature has no place in a log
+            found_type = type(first["input"]).__name__
+            raise ProtocolError(
+                f"{cls.kind}.{where:.60}: {first['msg']:.200}; found {found_type}"
+            ) from None
+        except AccountError as error:
+            raise ProtocolError(f"{cls.kind}: {error!s:.200}") from None
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +126,9 @@ class JoinOrder(_Record):
     """Who are you? Sign this."""
 
     kind: ClassVar[str] = "join"
-    challenge: bytes
-    chain_id: int
-    seed: int
+    challenge: _Digest
+    chain_id: _Count
+    seed: _Int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +136,10 @@ class JoinReply(_Record):
     """An address, and the proof that its key is here."""
 
     kind: ClassVar[str] = "joined"
-    address: str
-    signature: bytes
-    partition: int  #: the node's partition-id, or −1: orders members in simulations
-    fetches: bool = False  #: it has a store of its own: send it locators, not blobs
+    address: _Address
+    signature: _Signed
+    partition: _Partition  #: the node's partition-id, or −1: orders members in simulations
+    fetches: _Flag = False  #: it has a store of its own: send it locators, not blobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +147,16 @@ class RoundOrder(_Record):
     """Train, commit. Where the chain is, which contract, round and rules."""
 
     kind: ClassVar[str] = "round"
-    rpc_url: str
-    contract: str
-    round: int
-    rules: str  #: ``Rules.to_json`` as JSON
-    seed: int  #: of the development keys of simulations
-    direct: bool  #: send your own transactions
-    publish: bool = False  #: put your delta into your store, if you have one; send the locator
-    readers: list[bytes] = field(default_factory=list)  #: seal it to these keys; none: do not
+    rpc_url: _Text
+    contract: _Text
+    round: _Count
+    rules: _Text  #: ``Rules.to_json`` as JSON
+    seed: _Int64  #: of the development keys of simulations
+    direct: _Flag  #: send your own transactions
+    publish: _Flag = False  #: put your delta into your store, if you have one; send the locator
+    readers: _Keys = field(default_factory=list)  #: seal it to these keys; none: do not
+    receipt: _Signature = b""  #: for this member's ballot of round ``receipt_round``; or empty
+    receipt_round: _Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,46 +164,68 @@ class TrainReply(_Record):
     """A signed commitment, and the delta itself."""
 
     kind: ClassVar[str] = "trained"
-    digest: bytes
-    timestamp: int
-    signature: bytes
-    transaction: str  #: of a direct commitment, else empty
-    blob: bytes  #: sealed where readers were named; empty where it was published
-    locator: str = ""  #: leads to a published blob; may be empty even so
+    digest: _Digest
+    timestamp: _Count
+    signature: _Signed
+    transaction: _Transaction = ""  #: of a direct commitment, else empty
+    blob: _Blob = b""  #: sealed where readers were named; empty where it was published
+    locator: _Text = ""  #: leads to a published blob; may be empty even so
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewOrder(_Record):
-    """Check and rate these. The lists run in parallel, one entry a commitment."""
+    """Check and rate these. The lists run in parallel, one entry a commitment.
+
+    They only deliver: who has committed, and whether sealing has ended, the chain says.
+    """
 
     kind: ClassVar[str] = "review"
-    rpc_url: str
-    contract: str
-    round: int
-    rules: str
-    seed: int
-    direct: bool
-    members: list[int]
-    transactions: list[str]  #: numbers to look up on the chain
-    blobs: list[bytes]  #: empty where they are to be fetched; sealed where ``sealed``
-    reveal: bool  #: sealed ballots only: show now what was sealed
-    receipt: bytes  #: the coordinator's word that it has this member's commitment; or empty
-    locators: list[str] = field(default_factory=list)  #: lead to blobs that are to be fetched
-    sealed: bool = False  #: the blobs are sealed to the members: open them with your key
+    rpc_url: _Text
+    contract: _Text
+    round: _Count
+    rules: _Text
+    seed: _Int64
+    direct: _Flag
+    members: _Members = field(default_factory=list)
+    transactions: _Transactions = field(default_factory=list)  #: to look up on the chain
+    blobs: _Blobs = field(default_factory=list)
+    #: empty where they are to be fetched; sealed where ``sealed``
+    receipt: _Signature = b""  #: the coordinator has this member's commitment; or empty
+    seal_receipt: _Signature = b""  #: it has the seal of this member's ballot; or empty
+    locators: _Texts = field(default_factory=list)  #: lead to blobs that are to be fetched
+    sealed: _Flag = False  #: the blobs are sealed to the members: open them with your key
+    opening_block: _Count = 0  #: where the round's events begin; the member checks that
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewReply(_Record):
-    """A signed ballot, or its seal, and why some members are not on it."""
+    """A signed ballot, or its seal, and why some members are not rated on it."""
 
     kind: ClassVar[str] = "reviewed"
-    entries: bytes  #: ``Ballot.encode``; empty while sealed
-    salt: bytes  #: of a revealed ballot, else empty
-    seal: bytes  #: keccak256(entries ‖ salt) while sealed, else empty
-    signature: bytes  #: of the open ballot, or of the seal; empty when revealing
-    rejected: list[int]  #: members whose delta failed a check
-    reasons: list[str]  #: why, in the same order
-    transaction: str
+    entries: _Entries = b""  #: ``Ballot.encode``; empty while sealed
+    salt: _Word = b""  #: of a revealed ballot, else empty
+    seal: _Word = b""  #: keccak256(entries ‖ salt) while sealed, else empty
+    signature: _Signature = b""  #: of the open ballot, or of the seal; empty when revealing
+    rejected: _Members = field(default_factory=list)  #: whose delta is missing or invalid
+    reasons: _Reasons = field(default_factory=list)  #: why, in the same order
+    transaction: _Transaction = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptOrder(_Record):
+    """The coordinator's word that it has the ballot of a round after which none follows."""
+
+    kind: ClassVar[str] = "receipt"
+    contract: _Text
+    round: _Count
+    receipt: _Signed
+
+
+@dataclass(frozen=True, slots=True)
+class Noted(_Record):
+    """The reply to a receipt."""
+
+    kind: ClassVar[str] = "noted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +233,10 @@ class EnrolOrder(_Record):
     """Become a member of this task, by your own deposit, if you want to."""
 
     kind: ClassVar[str] = "enrol"
-    rpc_url: str
-    contract: str
-    rules: str
-    seed: int
+    rpc_url: _Text
+    contract: _Text
+    rules: _Text
+    seed: _Int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +244,11 @@ class EnrolReply(_Record):
     """Whether the node is a member now."""
 
     kind: ClassVar[str] = "enrolled"
-    transaction: str  #: that deposited the stake; empty where there was none
-    reason: str  #: why it did not join; empty where it is a member
+    transaction: _Transaction = ""  #: that deposited the stake; empty where there was none
+    reason: _Reason = ""  #: why it did not join; empty where it is a member
 
 
-Order = JoinOrder | EnrolOrder | RoundOrder | ReviewOrder
+Order = JoinOrder | EnrolOrder | RoundOrder | ReviewOrder | ReceiptOrder
 
 
 def order_in(content: RecordDict) -> Order | None:
@@ -183,26 +256,7 @@ def order_in(content: RecordDict) -> Order | None:
     record = content.config_records.get(RECORD_KEY)
     if record is None:
         return None
-    for kind in (JoinOrder, EnrolOrder, RoundOrder, ReviewOrder):
+    for kind in (JoinOrder, EnrolOrder, RoundOrder, ReviewOrder, ReceiptOrder):
         if record.get("kind") == kind.kind:
             return kind.read(content)
-    raise ProtocolError(f"expected an order; found kind {record.get('kind')!r}")
-
-
-def _kinds(record: type[_Record]) -> dict[str, str]:
-    return {field.name: str(field.type) for field in fields(record)}  # type: ignore[arg-type]
-
-
-def _empty(wanted: str) -> str | bytes | list[int] | None:
-    """What a field of this kind is where it was left out; None where it cannot be."""
-    return next((empty for empty in _EMPTY if _fits(_kind_of(empty), wanted)), None)
-
-
-def _kind_of(value: object) -> str:
-    if isinstance(value, list):
-        return f"list[{type(value[0]).__name__}]" if value else "list"
-    return type(value).__name__
-
-
-def _fits(found: str, wanted: str) -> bool:
-    return found == wanted or (found == "list" and wanted.startswith("list["))
+    raise ProtocolError(f"expected an order; found kind {record.get('kind')!r:.40}")

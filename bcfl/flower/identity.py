@@ -13,6 +13,9 @@ ships, cannot read it. With ``bcfl-key-file="/path/key.json"`` instead, and the 
 ``bcfl-chain-id``        the owner's chain
 ``bcfl-contract``        the one task
 ``bcfl-development-key``  true: a SuperNode may use a key that everybody can derive
+``bcfl-folder``          where what was signed, and the receipts for it, are kept for good
+``bcfl-direct-fallback``  true: what the server did not bring on chain when it comes again is
+                         sent by the node itself, which pays; ``bcfl signer`` has its own
 =======================  ===========================================================
 """
 
@@ -34,6 +37,8 @@ __all__ = [
     "CHAIN_ID",
     "CONTRACT",
     "DEVELOPMENT_KEY",
+    "DIRECT_FALLBACK",
+    "FOLDER",
     "KEY_FILE",
     "MOST_STAKE_WEI",
     "RPC_URL",
@@ -53,6 +58,8 @@ CHAIN_ID = "bcfl-chain-id"
 CONTRACT = "bcfl-contract"
 MOST_STAKE_WEI = "bcfl-stake-wei"
 DEVELOPMENT_KEY = "bcfl-development-key"
+FOLDER = "bcfl-folder"
+DIRECT_FALLBACK = "bcfl-direct-fallback"
 
 
 class OwnersAccount:

@@ -16,6 +16,7 @@ from bcfl.core.errors import ProtocolError
 __all__ = ["read_replies", "wait_for_nodes"]
 
 _LOOK_AGAIN_S = 0.05
+_LONGEST_REASON = 500  # characters: a node's own words
 _Reply = TypeVar("_Reply")
 
 
@@ -42,20 +43,22 @@ def read_replies(
     Parameters
     ----------
     replies : iterable of Message
-        In any order; those of other nodes are passed over.
+        In any order; those of other nodes are passed over, and so are second ones of a node.
     nodes : iterable of int
         The ids of those that were asked.
     read : callable
         Makes of a reply's content what is wanted; raises ProtocolError where it is none.
     """
     answers: dict[int, _Reply] = {}
+    heard: set[int] = set()
     failures = dict.fromkeys(nodes, "no reply in time")
     for reply in replies:
         node = reply.metadata.src_node_id
-        if node not in failures:
+        if node not in failures or node in heard:
             continue
+        heard.add(node)
         if reply.has_error():
-            failures[node] = reply.error.reason or f"error {reply.error.code}"
+            failures[node] = (reply.error.reason or f"error {reply.error.code}")[:_LONGEST_REASON]
             continue
         try:
             answers[node] = read(reply.content)

@@ -6,5 +6,7 @@
 ``enrolment``   becoming a member by one's own deposit
 ``membership``  what a member checks against the chain, and signs
 ``memory``      what a client remembers of the round it is in
+``kept``        what it signed, and the receipts for it, for an audit
+``sign_once``   a key that outlives the run, and signs one message of a kind a round
 ==============  ===================================================================
 """

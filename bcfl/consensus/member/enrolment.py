@@ -13,7 +13,7 @@ from flwr.app import Context
 
 from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.member.task import attach
-from bcfl.consensus.records import EnrolOrder, EnrolReply
+from bcfl.consensus.records import LONGEST_REASON, EnrolOrder, EnrolReply
 from bcfl.core.errors import BcflError, ConfigurationError
 from bcfl.flower.identity import (
     MOST_STAKE_WEI,
@@ -43,7 +43,7 @@ def enrol(order: EnrolOrder, context: Context, signer: Wallet, *, simulated: boo
         _expect_allowed(ledger, context)
         return EnrolReply(ledger.join().hash, "")
     except BcflError as error:
-        return EnrolReply("", str(error))
+        return EnrolReply("", str(error)[:LONGEST_REASON])
 
 
 def _expect_allowed(ledger: Ledger, context: Context) -> None:

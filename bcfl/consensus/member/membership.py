@@ -13,12 +13,15 @@ from dataclasses import dataclass, replace
 
 from flwr.app import Context
 
-from bcfl.consensus.contract.events import Committed
+from bcfl.consensus.contract.events import Committed, Opened, RoundEvent
 from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.contract.words import seal_of
+from bcfl.consensus.member.kept import Kept
+from bcfl.consensus.member.sign_once import signing_once
 from bcfl.consensus.member.task import attach
 from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import (
+    LONGEST_REASON,
     ReviewOrder,
     ReviewReply,
     RoundOrder,
@@ -29,6 +32,7 @@ from bcfl.consensus.spec.delta import Delta
 from bcfl.consensus.spec.domain import (
     Ballot,
     Commitment,
+    Phase,
     RoundState,
     SignedBallot,
     SignedCommitment,
@@ -37,18 +41,35 @@ from bcfl.consensus.spec.domain import (
 from bcfl.consensus.spec.messages import (
     ballot_message,
     commitment_message,
-    receipt_message,
     seal_message,
 )
 from bcfl.consensus.spec.rules import Rules
 from bcfl.consensus.spec.verification import Expectation, OnChain, verify_delta
 from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, LedgerError, ProtocolError
 from bcfl.core.model import Arrays, ModelSpec, model_digest
-from bcfl.keys.accounts import signed_by
 from bcfl.keys.public_keys import address_of
 from bcfl.keys.signer import Wallet
 
-__all__ = ["Membership"]
+__all__ = ["Membership", "Reviewed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What came of a round's commitments, each by member: a delta, or why there is none."""
+
+    deltas: dict[int, Delta]
+    missing: dict[int, str]  #: not delivered, nor to be found
+    invalid: dict[int, str]  #: the committed bytes are no delta of this round
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    transaction: str
+    blob: bytes | None
+    locator: str
+
+
+_NOTHING = _Delivery("", None, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +82,18 @@ class Membership:
     state: RoundState
     index: int
     members: tuple[str, ...]
+    kept: Kept
 
     @classmethod
-    def of(cls, order: RoundOrder | ReviewOrder, context: Context, signer: Wallet) -> Membership:
+    def of(
+        cls, order: RoundOrder | ReviewOrder, context: Context, signer: Wallet, *, pays: bool
+    ) -> Membership:
         """Read the task from the chain and hold the server's order against it.
+
+        Parameters
+        ----------
+        pays : bool
+            Whether the member may send transactions of its own.
 
         Raises
         ------
@@ -74,14 +103,17 @@ class Membership:
         LedgerError
             The chain cannot be read, or the contract is not bcfl's.
         """
-        ledger, rules = attach(order, context, signer if order.direct else None)
+        ledger, rules = attach(order, context, signer if pays else None)
         state = ledger.state()
         if state.round != order.round:
             raise ProtocolError(f"the contract is in round {state.round}, not {order.round}")
         members = ledger.members()
         if signer.address not in members:
             raise ProtocolError(f"{signer.address} is not a member of {order.contract}")
-        return cls(signer, ledger, rules, state, members.index(signer.address), members)
+        once = signing_once(signer, context, ledger.domain.chain_id)
+        index = members.index(signer.address)
+        kept = Kept(context, ledger.domain.contract, state.round)
+        return cls(once, ledger, rules, state, index, members, kept)
 
     def expect_base(self, arrays: Arrays) -> None:
         """The arrays received are θ_g, the model that the chain names.
@@ -98,18 +130,42 @@ class Membership:
             )
 
     def sign_commitment(self, delta: Delta) -> TrainReply:
-        """Encode, digest, timestamp and sign (S2, claim 3)."""
+        """Encode, digest, timestamp and sign (S2, claim 3).
+
+        Raises
+        ------
+        ProtocolError
+            The chain has a commitment of this member, which this process does not remember.
+        SignedAlready
+            Its record has one.
+        """
+        if self.state.committed >> self.index & 1:
+            raise ProtocolError(
+                f"member {self.index} has committed in round {self.state.round}, before this "
+                "process began; it commits to nothing else"
+            )
         blob = encode_delta(delta, self._heading(self.index))
         commitment = Commitment(
             self.state.round, self.state.model, digest_of(blob), self.ledger.now()
         )
         signature = self.signer.sign(commitment_message(self.ledger.domain, commitment))
+        self.kept.signed(
+            "commitment",
+            self.index,
+            signature,
+            base=commitment.base.hex(),
+            digest=commitment.digest.hex(),
+            timestamp=commitment.timestamp,
+        )
         return TrainReply(commitment.digest, commitment.timestamp, signature, "", blob)
 
     def commit_direct(self, reply: TrainReply) -> TrainReply:
-        """Send the commitment from the member's own account."""
-        sent = self.ledger.commit_direct(self._signed(reply))
-        return replace(reply, transaction=sent.hash)
+        """Send the commitment from the member's own account; once, and while it is taken."""
+        if self.state.phase != Phase.COMMIT or self.state.committed >> self.index & 1:
+            return reply
+        commitment = Commitment(self.state.round, self.state.model, reply.digest, reply.timestamp)
+        signed = SignedCommitment(self.index, commitment, reply.signature)
+        return replace(reply, transaction=self.ledger.commit_direct(signed).hash)
 
     def expect_readers(self, readers: Sequence[bytes]) -> None:
         """The public keys to which a delta is to be sealed are the members' and the server's.
@@ -126,82 +182,151 @@ class Membership:
                 f"the server wants the delta sealed to {sorted(strangers)}, who are no members"
             )
 
-    def verify(
-        self, order: ReviewOrder, spec: ModelSpec, parcels: Parcels
-    ) -> tuple[dict[int, Delta], dict[int, str]]:
-        """Check every commitment as claim 4 says; the deltas that pass, the reasons of the rest.
-
-        What the order carries, or names, ``parcels`` turns into the deltas' bytes.
-        """
-        deltas: dict[int, Delta] = {}
-        rejected: dict[int, str] = {}
-        size = blob_size(spec.n, self.rules.kept(spec.n), spec.dtype)
-        blobs: Sequence[bytes | None] = order.blobs or [None] * len(order.members)
-        locators = order.locators or [""] * len(order.members)
-        for member, transaction, sent, locator in zip(
-            order.members, order.transactions, blobs, locators, strict=True
-        ):
-            try:
-                chain = self._look_up(member, transaction)
-                blob = parcels.unpack(chain.digest, sent, locator, size)
-                deltas[member] = verify_delta(chain, blob, self._expectation(member, spec))
-            except (BlobError, CodecError, CommitmentRejected, LedgerError) as error:
-                rejected[member] = str(error)
-        return deltas, rejected
-
-    def sign_ballot(self, ballot: Ballot, rejected: dict[int, str], *, reveal: bool) -> ReviewReply:
-        """Sign the ballot; where ballots are sealed, sign its seal first and show it later."""
-        entries = ballot.encode()
-        whom, why = list(rejected), list(rejected.values())
-        if self.rules.ballots == "open":
-            signature = self.signer.sign(ballot_message(self.ledger.domain, ballot))
-            return ReviewReply(entries, b"", b"", signature, whom, why, "")
-        salt = self._salt()
-        if reveal:
-            return ReviewReply(entries, salt, b"", b"", whom, why, "")
-        seal = seal_of(entries, salt)
-        signature = self.signer.sign(seal_message(self.ledger.domain, self.state.round, seal))
-        return ReviewReply(b"", b"", seal, signature, whom, why, "")
-
-    def cast_direct(self, reply: ReviewReply) -> ReviewReply:
-        """Send the ballot, or its seal, from the member's own account; once."""
-        done = self.state.sealed if reply.seal else self.state.voted
-        if done >> self.index & 1:
-            return reply
-        if reply.seal:
-            seal = SignedSeal(self.index, self.state.round, reply.seal, reply.signature)
-            return replace(reply, transaction=self.ledger.seal_direct(seal).hash)
-        ballot = Ballot.decode(self.state.round, reply.entries)
-        signed = SignedBallot(self.index, ballot, reply.signature, reply.salt)
-        return replace(reply, transaction=self.ledger.cast_ballot_direct(signed).hash)
-
-    def expect_receipt(self, receipt: bytes, commitment: TrainReply) -> None:
-        """``receipt`` is the coordinator's signed word that it holds this commitment.
+    def expect_review(self) -> None:
+        """Commitments have ended, so that a ballot can account for all of them.
 
         Raises
         ------
         ProtocolError
-            The signature is not the coordinator's, or not over this commitment.
+            They have not, or ballots have ended; or this member has not committed, or has voted
+            already, which this process does not remember.
         """
-        message = receipt_message(
-            self.ledger.domain, self.state.round, self.index, commitment.digest
-        )
-        if not signed_by(message, receipt, self.ledger.coordinator):
-            raise ProtocolError("the server's receipt is not one for this member's commitment")
+        if self.state.phase not in (Phase.SEAL, Phase.BALLOT):
+            raise ProtocolError(
+                f"the contract takes no ballots of round {self.state.round} now: its phase is "
+                f"{self.state.phase.name}"
+            )
+        if not self.state.committed >> self.index & 1:
+            raise ProtocolError(
+                f"the chain has no commitment of member {self.index} in round "
+                f"{self.state.round}, and who has not committed does not vote"
+            )
 
-    def _look_up(self, member: int, transaction: str) -> OnChain:
-        found = [
-            event
+    def expect_unsaid(self) -> None:
+        """The chain has no ballot of this member yet, nor a seal. Raises ProtocolError."""
+        if (self.state.sealed | self.state.voted | self.state.abstained) >> self.index & 1:
+            raise ProtocolError(
+                f"member {self.index} has voted in round {self.state.round}, before this process "
+                "began; it says nothing else"
+            )
+
+    def verify(
+        self, order: ReviewOrder, spec: ModelSpec, parcels: Parcels, own: TrainReply | None
+    ) -> Reviewed:
+        """Check every commitment that is on chain as claim 4 says.
+
+        Parameters
+        ----------
+        order : ReviewOrder
+            What the server delivers of it, or says where to find.
+        spec : ModelSpec
+        parcels : Parcels
+            Opens what was sent, and fetches what was not.
+        own : TrainReply, optional
+            What this member sent itself: needed for the clipping, whatever the server delivers.
+
+        Raises
+        ------
+        ProtocolError
+            The order's lists do not run in parallel.
+        """
+        deliveries = _deliveries(order)
+        reviewed = Reviewed({}, {}, {})
+        size = blob_size(spec.n, self.rules.kept(spec.n), spec.dtype)
+        for event in self._commitments(order.opening_block):
+            member = event.member
+            delivery = deliveries.get(member, _NOTHING)
+            if member == self.index and own is not None and digest_of(own.blob) == event.digest:
+                delivery = _Delivery(event.transaction, own.blob, "")
+            try:
+                blob = self._fetch(event, delivery, parcels, size)
+            except (BlobError, CodecError, ProtocolError, LedgerError) as error:
+                reviewed.missing[member] = str(error)
+                continue
+            chain = OnChain(event.round, member, event.digest, event.signed_at, event.timestamp)
+            try:
+                reviewed.deltas[member] = verify_delta(chain, blob, self._expectation(member, spec))
+            except CommitmentRejected as error:
+                reviewed.invalid[member] = str(error)
+        return reviewed
+
+    def sign_ballot(self, ballot: Ballot, rejected: dict[int, str]) -> ReviewReply:
+        """Sign the ballot; where ballots are sealed, its seal, and show it once seals are in.
+
+        Whether they are, the contract's phase says, and not the server.
+        """
+        entries = ballot.encode()
+        whom, why = list(rejected), [reason[:LONGEST_REASON] for reason in rejected.values()]
+        said = ballot_message(self.ledger.domain, ballot)
+        if self.rules.ballots == "open":
+            signature = self.signer.sign(said)
+            self._keep_ballot(entries, b"", signature)
+            return ReviewReply(entries, b"", b"", signature, whom, why, "")
+        salt = self._salt()
+        if self.state.phase == Phase.BALLOT:
+            # The seal proves it to the contract; a signer that may send it by itself needs this.
+            self._keep_ballot(entries, salt, self.signer.sign(said))
+            return ReviewReply(entries, salt, b"", b"", whom, why, "")
+        seal = seal_of(entries, salt)
+        signature = self.signer.sign(seal_message(self.ledger.domain, self.state.round, seal))
+        self.kept.signed("seal", self.index, signature, seal=seal.hex())
+        return ReviewReply(b"", b"", seal, signature, whom, why, "")
+
+    def cast_direct(self, reply: ReviewReply) -> ReviewReply:
+        """Send the ballot, or its seal, from the member's own account; once."""
+        state = self.state
+        done = state.sealed if reply.seal else state.voted | state.abstained
+        if done >> self.index & 1:
+            return reply
+        if reply.seal:
+            seal = SignedSeal(self.index, state.round, reply.seal, reply.signature)
+            return replace(reply, transaction=self.ledger.seal_direct(seal).hash)
+        ballot = Ballot.decode(state.round, reply.entries)
+        signed = SignedBallot(self.index, ballot, reply.signature, reply.salt)
+        return replace(reply, transaction=self.ledger.cast_ballot_direct(signed).hash)
+
+    def _commitments(self, from_block: int) -> list[Committed]:
+        """The round's, by the member's own node; ``from_block`` is the server's word, checked."""
+        for first in (from_block, 0):
+            events = self.ledger.events(first)
+            ours = [e for e in events if isinstance(e, RoundEvent) and e.round == self.state.round]
+            if any(isinstance(event, Opened) for event in ours):
+                return [event for event in ours if isinstance(event, Committed)]
+        raise ProtocolError(f"the node shows no opening of round {self.state.round}")
+
+    def _fetch(
+        self, event: Committed, delivery: _Delivery, parcels: Parcels, max_bytes: int
+    ) -> bytes:
+        """The bytes of a commitment: as delivered, else as the member's own store finds them.
+
+        Bytes of another digest prove nothing about who committed: they are no delivery.
+        """
+        if delivery.transaction:
+            self._look_up(event.member, delivery.transaction)
+        if delivery.blob is not None:
+            blob = parcels.unpack(event.digest, delivery.blob, "", max_bytes)
+            if (found := digest_of(blob)) == event.digest:
+                return blob
+            if not parcels.shared:
+                raise CommitmentRejected(
+                    f"expected bytes of digest {event.digest.hex()[:16]}…, as on chain; the server "
+                    f"delivered {found.hex()[:16]}…"
+                )
+        return parcels.unpack(event.digest, None, delivery.locator, max_bytes)
+
+    def _look_up(self, member: int, transaction: str) -> None:
+        """The transaction that was named holds this member's commitment."""
+        if not any(
+            isinstance(event, Committed) and event.member == member
             for event in self.ledger.events_of(transaction)
-            if isinstance(event, Committed) and event.member == member
-        ]
-        if not found:
+        ):
             raise CommitmentRejected(
                 f"transaction {transaction} holds no commitment of member {member} "
                 f"in contract {self.ledger.domain.contract}"
             )
-        event = found[0]
-        return OnChain(event.round, member, event.digest, event.signed_at, event.timestamp)
+
+    def _keep_ballot(self, entries: bytes, salt: bytes, signature: bytes) -> None:
+        self.kept.signed("ballot", self.index, signature, entries=entries.hex(), salt=salt.hex())
 
     def _expectation(self, member: int, spec: ModelSpec) -> Expectation:
         heading = self._heading(member)
@@ -220,13 +345,20 @@ class Membership:
         author = bytes.fromhex(self.members[member].removeprefix("0x"))
         return Heading(author, self.state.round, self.state.model)
 
-    def _signed(self, reply: TrainReply) -> SignedCommitment:
-        commitment = Commitment(self.state.round, self.state.model, reply.digest, reply.timestamp)
-        return SignedCommitment(self.index, commitment, reply.signature)
-
     def _salt(self) -> bytes:
         # A signature over words that are never published: secret, and the same after a crash.
         words = seal_message(self.ledger.domain, self.state.round, bytes(32))
         secret = hashlib.sha256(self.signer.sign(words)).digest()
         # The contract wants the member's index in it, so that nobody can use another's seal.
         return secret[:-1] + bytes([self.index])
+
+
+def _deliveries(order: ReviewOrder) -> dict[int, _Delivery]:
+    """What the server delivers, by member; nothing where it names none."""
+    count = len(order.members)
+    blobs: Sequence[bytes | None] = order.blobs or [None] * count
+    locators = order.locators or [""] * count
+    if not count == len(order.transactions) == len(blobs) == len(locators):
+        raise ProtocolError("expected the lists of a review to run in parallel")
+    rows = zip(order.transactions, blobs, locators, strict=True)
+    return {member: _Delivery(*row) for member, row in zip(order.members, rows, strict=True)}

@@ -1,7 +1,8 @@
 """What a client remembers of the round it is in, in Flower's ``context.state``.
 
 Asked twice for one round, a member must say the same thing twice: two different deltas
-signed for one round are proof of cheating. So it trains once, rates once, and repeats.
+signed for one round are proof of cheating. So it trains once, rates once, and repeats. Flower
+keeps this for one run; what outlives a run is in ``sign_once`` and ``kept``.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from flwr.app import ConfigRecord, Context, MetricRecord
 
 from bcfl.consensus.member.membership import Membership
 from bcfl.consensus.records import TrainReply
-from bcfl.consensus.spec.domain import Ballot
+from bcfl.consensus.spec.domain import Ballot, TypedDataDomain
+from bcfl.core.errors import ProtocolError
 
 __all__ = ["Memory"]
 
 _ROUND = "bcfl-round"
 _METRICS = "bcfl-metrics"
 _TASK = "bcfl-contract"
-_RECEIPTS = "bcfl-receipts"
 _FIELDS = [field.name for field in fields(TrainReply)]
 
 
 class Memory:
-    """The round's commitment, ballot and receipt. Forgets them when the next round comes."""
+    """The round's commitment and ballot. Forgets them when the next round comes."""
 
     def __init__(self, context: Context, record: ConfigRecord) -> None:
         self._state = context.state
@@ -37,12 +38,34 @@ class Memory:
         """The memory of this round; empty if the node has not met it yet."""
         state = context.state
         round_ = membership.state.round
-        state[_TASK] = ConfigRecord({"address": membership.ledger.domain.contract})
+        ledger = membership.ledger
+        state[_TASK] = ConfigRecord(
+            {
+                "address": ledger.domain.contract,
+                "chain-id": ledger.domain.chain_id,
+                "coordinator": ledger.coordinator,
+            }
+        )
         record = state.config_records.get(_ROUND)
         if record is None or record["round"] != round_:
             record = ConfigRecord({"round": round_})
             state[_ROUND] = record
         return cls(context, record)
+
+    @staticmethod
+    def task(context: Context) -> tuple[TypedDataDomain, str]:
+        """The task that the node is a member of, and its coordinator.
+
+        Raises
+        ------
+        ProtocolError
+            It is none's yet.
+        """
+        known = context.state.config_records.get(_TASK)
+        if known is None:
+            raise ProtocolError("this node is no member of any task yet")
+        domain = TypedDataDomain(int(str(known["chain-id"])), str(known["address"]))
+        return domain, str(known["coordinator"])
 
     def commitment(self) -> TrainReply | None:
         """What was committed in this round."""
@@ -62,7 +85,7 @@ class Memory:
         self._state[_METRICS] = metrics
 
     def ballot(self) -> tuple[Ballot, dict[int, str]] | None:
-        """The ballot of this round, and why the members it leaves out were rejected."""
+        """The ballot of this round, and why it does not rate whom it does not rate."""
         if "entries" not in self._record:
             return None
         rejected = json.loads(str(self._record["rejected"]))
@@ -75,9 +98,3 @@ class Memory:
         """Remember the ballot, before it is signed."""
         self._record["entries"] = ballot.encode()
         self._record["rejected"] = json.dumps(rejected)
-
-    def keep_receipt(self, receipt: bytes) -> None:
-        """Keep the coordinator's signed receipt of this round for ever: it may be evidence."""
-        receipts = self._state.config_records.get(_RECEIPTS) or ConfigRecord()
-        receipts[str(self._record["round"])] = receipt
-        self._state[_RECEIPTS] = receipts

@@ -18,16 +18,19 @@ from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, 
 from flwr.clientapp.typing import ClientAppCallable
 
 from bcfl.consensus.member.enrolment import enrol
+from bcfl.consensus.member.kept import Kept
 from bcfl.consensus.member.membership import Membership
 from bcfl.consensus.member.memory import Memory
 from bcfl.consensus.member.task import parcels_of, store_from
 from bcfl.consensus.records import (
+    LONGEST_REASON,
     RECORD_KEY,
     EnrolOrder,
     EnrolReply,
     JoinOrder,
     JoinReply,
-    Order,
+    Noted,
+    ReceiptOrder,
     ReviewOrder,
     ReviewReply,
     RoundOrder,
@@ -43,7 +46,7 @@ from bcfl.consensus.spec.metric import choose_quality
 from bcfl.core.errors import ProtocolError
 from bcfl.core.model import ModelSpec
 from bcfl.flower import handlers
-from bcfl.flower.identity import refuse_development_key, signer_from
+from bcfl.flower.identity import DIRECT_FALLBACK, refuse_development_key, signer_from
 from bcfl.keys.signer import Wallet
 
 __all__ = ["PeerConsensusMod", "peer_consensus_mod"]
@@ -74,6 +77,8 @@ class PeerConsensusMod:
             return self._train(order, message, context, call_next)
         if isinstance(order, ReviewOrder):
             return self._review(order, message, context, call_next)
+        if isinstance(order, ReceiptOrder):
+            return self._note(order, message, context)
         if message.metadata.message_type == MessageType.EVALUATE:
             metrics = handlers.call_evaluate(message, context, call_next)
             return Message(RecordDict({"metrics": metrics}), reply_to=message)
@@ -98,11 +103,16 @@ class PeerConsensusMod:
         self, order: RoundOrder, message: Message, context: Context, call_next: ClientAppCallable
     ) -> Message:
         membership = self._membership(order, context)
+        if order.receipt:
+            domain, coordinator = membership.ledger.domain, membership.ledger.coordinator
+            kept = Kept(context, domain.contract, order.receipt_round)
+            kept.expect_ballot_receipt(order.receipt, domain, coordinator)
         key, record, config_key, config = handlers.plain_content(message.content)
         base_arrays = handlers.to_arrays(record)
         membership.expect_base(base_arrays)
         memory = Memory.of(context, membership)
-        if (reply := memory.commitment()) is None:
+        asked_again = (reply := memory.commitment()) is not None
+        if reply is None:
             spec = ModelSpec.of(base_arrays, membership.rules.integer_arrays)
             base = spec.flatten(base_arrays)
             message.content = RecordDict({key: record, config_key: config})
@@ -117,7 +127,7 @@ class PeerConsensusMod:
             blob, locator = parcels.pack(reply.blob, publish=order.publish)
             reply = replace(reply, blob=blob, locator=locator)
             memory.keep_commitment(reply, metrics)
-        if order.direct and not reply.transaction:
+        if order.direct or (asked_again and _falls_back(context)):
             reply = membership.commit_direct(reply)
             memory.keep_commitment(reply, memory.metrics())
         return _reply(reply, message, memory.metrics())
@@ -127,15 +137,22 @@ class PeerConsensusMod:
     ) -> Message:
         membership = self._membership(order, context)
         memory = Memory.of(context, membership)
-        if order.receipt and (commitment := memory.commitment()):
-            membership.expect_receipt(order.receipt, commitment)
-            memory.keep_receipt(order.receipt)
-        if (kept := memory.ballot()) is None:
-            kept = self._fill_in_ballot(order, membership, message, context, call_next)
+        commitment = memory.commitment()
+        domain, coordinator = membership.ledger.domain, membership.ledger.coordinator
+        if order.receipt and commitment is not None:
+            membership.kept.expect_receipt(order.receipt, domain, coordinator)
+        if order.seal_receipt:
+            membership.kept.expect_ballot_receipt(order.seal_receipt, domain, coordinator)
+        if commitment is not None and _falls_back(context):
+            membership.commit_direct(commitment)
+        membership.expect_review()
+        asked_again = (kept := memory.ballot()) is not None
+        if kept is None:
+            membership.expect_unsaid()
+            kept = self._fill_in_ballot(order, membership, commitment, message, context, call_next)
             memory.keep_ballot(*kept)
-        ballot, rejected = kept
-        reply = membership.sign_ballot(ballot, rejected, reveal=order.reveal)
-        if order.direct:
+        reply = membership.sign_ballot(*kept)
+        if order.direct or (asked_again and _falls_back(context)):
             reply = membership.cast_direct(reply)
         return _reply(reply, message)
 
@@ -143,6 +160,7 @@ class PeerConsensusMod:
         self,
         order: ReviewOrder,
         membership: Membership,
+        commitment: TrainReply | None,
         message: Message,
         context: Context,
         call_next: ClientAppCallable,
@@ -153,9 +171,10 @@ class PeerConsensusMod:
         spec = ModelSpec.of(base_arrays, membership.rules.integer_arrays)
         base = spec.flatten(base_arrays)
         parcels = parcels_of(context, membership.signer, sealed=order.sealed)
-        deltas, rejected = membership.verify(order, spec, parcels)
+        reviewed = membership.verify(order, spec, parcels, commitment)
         qualities: dict[int, float] = {}
-        for member, delta in clip(deltas, membership.rules.clip).items():
+        failed: dict[int, str] = {}
+        for member, delta in clip(reviewed.deltas, membership.rules.clip).items():
             if member == membership.index:
                 continue
             candidate = spec.unflatten(apply_delta(base, delta), base_arrays)
@@ -164,28 +183,48 @@ class PeerConsensusMod:
             )
             try:
                 metrics = handlers.call_evaluate(message, context, call_next)
+                _, qualities[member] = choose_quality(metrics, membership.rules.metric)
             except Exception as error:  # noqa: BLE001 - whatever a stranger's delta does to the app
-                rejected[member] = f"evaluate failed on it: {error}"
-                continue
-            _, qualities[member] = choose_quality(metrics, membership.rules.metric)
-        if deltas.keys() - {membership.index} and not qualities:
-            raise ProtocolError(f"evaluate failed on every delta of the round: {rejected}")
+                failed[member] = f"evaluate failed on it: {error}"[:LONGEST_REASON]
+        if failed and not qualities:
+            raise ProtocolError(
+                f"evaluate failed on every delta of the round; first: {next(iter(failed.values()))}"
+            )
         ratings = self.rate(qualities, context)
         values = {member: to_value(quality) for member, quality in ratings.items()}
-        return Ballot.from_values(order.round, values), rejected
+        invalid = reviewed.invalid | failed
+        missing = {m: why for m, why in reviewed.missing.items() if m != membership.index}
+        invalid.pop(membership.index, None)
+        return Ballot.from_values(order.round, values, missing, invalid), missing | invalid
 
-    def _signer(self, order: Order, context: Context) -> Wallet:
+    def _note(self, order: ReceiptOrder, message: Message, context: Context) -> Message:
+        domain, coordinator = Memory.task(context)
+        if order.contract != domain.contract:
+            raise ProtocolError(f"this node is a member of {domain.contract}, not {order.contract}")
+        kept = Kept(context, domain.contract, order.round)
+        kept.expect_ballot_receipt(order.receipt, domain, coordinator)
+        return _reply(Noted(), message)
+
+    def _signer(
+        self, order: JoinOrder | EnrolOrder | RoundOrder | ReviewOrder, context: Context
+    ) -> Wallet:
         return self._signer_of(context) if self._signer_of else signer_from(context, order.seed)
 
     def _membership(self, order: RoundOrder | ReviewOrder, context: Context) -> Membership:
-        membership = Membership.of(order, context, self._signer(order, context))
+        pays = order.direct or _falls_back(context)
+        membership = Membership.of(order, context, self._signer(order, context), pays=pays)
         if self._signer_of is None:
             refuse_development_key(context, membership.ledger.domain.chain_id)
         return membership
 
 
+def _falls_back(context: Context) -> bool:
+    """Whether the owner lets the node send what the server did not bring on chain."""
+    return bool(context.node_config.get(DIRECT_FALLBACK, False))
+
+
 def _reply(
-    reply: JoinReply | EnrolReply | TrainReply | ReviewReply,
+    reply: JoinReply | EnrolReply | TrainReply | ReviewReply | Noted,
     message: Message,
     metrics: MetricRecord | None = None,
 ) -> Message:

@@ -24,6 +24,7 @@ from bcfl.consensus.records import (
     JoinOrder,
     JoinReply,
     Order,
+    ReceiptOrder,
     ReviewOrder,
     ReviewReply,
     RoundOrder,
@@ -35,6 +36,8 @@ from bcfl.keys.accounts import DEVELOPMENT_CHAINS, recover_public_key, signed_by
 from bcfl.keys.public_keys import PublicKeys
 
 __all__ = ["Conversation"]
+
+_RECEIPTS_S = 30.0  # at the end of a run, for whoever is still there
 
 _Reply = TypeVar("_Reply", JoinReply, EnrolReply, ReviewReply)
 _Found = TypeVar("_Found")
@@ -143,11 +146,35 @@ class Conversation:
         return node in self._fetching
 
     def train(
-        self, order: RoundOrder, nodes: Mapping[int, int], arrays: ArrayRecord, config: ConfigRecord
+        self,
+        order: RoundOrder,
+        nodes: Mapping[int, int],
+        arrays: ArrayRecord,
+        config: ConfigRecord,
+        receipts: Mapping[int, ReceiptOrder],
     ) -> list[Message]:
-        """The messages that ask these members (index to node id) to train and commit."""
-        content = self._content(order, arrays, config)
-        return [Message(content, node, MessageType.TRAIN) for node in nodes.values()]
+        """The messages that ask these members (index to node id) to train and commit.
+
+        With them go the receipts, by member, for ballots of a round before.
+        """
+        messages = []
+        for member, node in nodes.items():
+            own = order
+            if (owed := receipts.get(member)) is not None:
+                own = replace(order, receipt=owed.receipt, receipt_round=owed.round)
+            messages.append(Message(self._content(own, arrays, config), node, MessageType.TRAIN))
+        return messages
+
+    def hand_out(self, receipts: Mapping[int, ReceiptOrder], nodes: Mapping[int, int]) -> None:
+        """Give members (index to node id) their receipts, where no other message will."""
+        messages = [
+            Message(RecordDict({RECORD_KEY: receipt.to_record()}), nodes[m], MessageType.EVALUATE)
+            for m, receipt in receipts.items()
+            if m in nodes
+        ]
+        if messages:
+            timeout = min(self._timeout_s, _RECEIPTS_S)
+            list(self._grid.send_and_receive(messages, timeout=timeout))
 
     def trained(
         self, replies: Iterable[Message], nodes: Mapping[int, int]
@@ -164,14 +191,18 @@ class Conversation:
         nodes: Mapping[int, int],
         arrays: ArrayRecord,
         config: ConfigRecord,
-        receipt_of: Callable[[int], bytes],
+        receipts_of: Callable[[int], tuple[bytes, bytes]],
     ) -> tuple[dict[int, ReviewReply], dict[int, str]]:
-        """Ask these members to review what ``order`` lists; locators go to who fetches."""
+        """Ask these members to review what ``order`` lists; locators go to who fetches.
+
+        ``receipts_of`` gives a member's receipts, for its commitment and for its seal.
+        """
         without = replace(order, blobs=[]), replace(order, locators=[])
         contents = {}
         for member, node in nodes.items():
             fitting = without[0] if order.locators and self.fetches(node) else without[1]
-            fitting = replace(fitting, receipt=receipt_of(member))
+            receipt, seal_receipt = receipts_of(member)
+            fitting = replace(fitting, receipt=receipt, seal_receipt=seal_receipt)
             contents[node] = self._content(fitting, arrays, config)
         read, failures = self._ask(contents, MessageType.EVALUATE, ReviewReply)
         return _by_member(read, nodes), _by_member(failures, nodes)

@@ -11,9 +11,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from bcfl.chain.event import Transaction
-from bcfl.consensus.contract.events import Committed, Opened, RoundEvent, Sealed
-from bcfl.consensus.contract.words import seal_of
+from bcfl.consensus.contract.events import (
+    Committed,
+    Opened,
+    Refusal,
+    Refused,
+    RoundEvent,
+    Sealed,
+)
 from bcfl.consensus.parcels import Parcels
+from bcfl.consensus.records import ReceiptOrder
+from bcfl.consensus.server.signed_checks import SignedChecks
 from bcfl.consensus.server.signed_round import SignedRound
 from bcfl.consensus.server.task import ConsensusTask
 from bcfl.consensus.spec.aggregation import aggregate
@@ -21,21 +29,17 @@ from bcfl.consensus.spec.clipping import clip
 from bcfl.consensus.spec.codec import Heading, blob_size, decode_delta, digest_of
 from bcfl.consensus.spec.delta import Delta, apply_delta
 from bcfl.consensus.spec.domain import (
+    RoundState,
     SignedBallot,
     SignedCommitment,
     SignedSeal,
     members_in,
 )
-from bcfl.consensus.spec.messages import (
-    ballot_message,
-    commitment_message,
-    receipt_message,
-    seal_message,
-)
+from bcfl.consensus.spec.messages import ballot_receipt_message, receipt_message
 from bcfl.consensus.task_folder import TaskFolder
 from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, ProtocolError
 from bcfl.core.model import Arrays, model_digest
-from bcfl.keys.accounts import signed_by
+from bcfl.keys.sealing import MAX_OVERHEAD_BYTES
 from bcfl.keys.signer import Signer
 
 __all__ = ["Coordinator"]
@@ -64,15 +68,17 @@ class Coordinator:
         self.parcels = parcels
         self._folder = folder
         self._signer = signer
-        self._enter_round()
+        self.owed: dict[int, ReceiptOrder] = {}  #: receipts for ballots, not handed out yet
         opened = [event for event in self.ledger.events() if isinstance(event, Opened)]
-        self._opening_block = opened[-1].block if opened else 0
+        self.opening_block = opened[-1].block if opened else 0
+        self._enter_round()
 
     def open(self, arrays: Arrays, expected: int) -> Transaction:
         """S1: open a round for θ_g. The checkpoint comes first, the chain second."""
         self._folder.save_checkpoint(arrays)
         sent = self.ledger.open_round(model_digest(arrays), expected)
-        self._opening_block = sent.block
+        self.owed |= self.ballot_receipts()
+        self.opening_block = sent.block
         self._enter_round()
         return sent
 
@@ -82,19 +88,11 @@ class Coordinator:
         Raises
         ------
         CommitmentRejected
-            The signature is not the member's, the timestamp not of this round, the digest not
-            the blob's, or the blob not a delta of this round. Such a member is left out: what
-            the contract refuses would take the whole batch with it.
+            It is none that the contract would take, or the blob is not a delta of this round
+            with the digest that was signed. Such a member is left out.
         """
         commitment, member = signed.commitment, signed.member
-        if (commitment.round, commitment.base) != (self.signed.round, self._base):
-            raise CommitmentRejected("the commitment is for another round or model")
-        message = commitment_message(self.ledger.domain, commitment)
-        self._expect_signature(message, signed.signature, member)
-        if not self._opened_at <= commitment.timestamp <= (now := self.ledger.now()):
-            raise CommitmentRejected(
-                f"expected a timestamp in [{self._opened_at}, {now}]; found {commitment.timestamp}"
-            )
+        self._checks.expect_commitment(signed, self.ledger.state(), self.ledger.now())
         if digest_of(blob) != commitment.digest:
             raise CommitmentRejected("the blob is not the one whose digest was signed")
         try:
@@ -111,53 +109,60 @@ class Coordinator:
     def commit(self) -> Transaction | None:
         """S3: the hashes of all accepted deltas go on chain, in one transaction."""
         state = self.ledger.state()
-        # An equivocator's commitment would take the whole batch with it.
+        # An equivocator's commitment would be refused.
         done = state.committed | state.equivocators
         return self._relay(self.signed.commitments, done, self.ledger.commit)
 
-    def receipt(self, member: int) -> bytes:
-        """The coordinator's signed word that it holds the member's commitment; or nothing."""
-        if (signed := self.signed.commitments.get(member)) is None:
-            return b""
-        digest = signed.commitment.digest
-        return self._signer.sign(
-            receipt_message(self.ledger.domain, self.signed.round, member, digest)
-        )
+    def receipts(self, member: int) -> tuple[bytes, bytes]:
+        """The coordinator's signed word that it has the member's commitment, and its seal.
+
+        Empty bytes where it has none.
+        """
+        domain, round_ = self.ledger.domain, self.signed.round
+        receipt = seal_receipt = b""
+        if (signed := self.signed.commitments.get(member)) is not None:
+            message = receipt_message(domain, round_, member, signed.commitment.digest)
+            receipt = self._signer.sign(message)
+        if (seal := self.signed.seals.get(member)) is not None:
+            message = ballot_receipt_message(domain, round_, member, seal.seal)
+            seal_receipt = self._signer.sign(message)
+        return receipt, seal_receipt
+
+    def ballot_receipts(self) -> dict[int, ReceiptOrder]:
+        """By member: the coordinator's word that it has its ballot of this round."""
+        domain, round_ = self.ledger.domain, self.signed.round
+        return {
+            member: ReceiptOrder(
+                domain.contract,
+                round_,
+                self._signer.sign(
+                    ballot_receipt_message(domain, round_, member, signed.ballot.encode())
+                ),
+            )
+            for member, signed in self.signed.ballots.items()
+        }
 
     def accept_seal(self, seal: SignedSeal) -> None:
-        """Remember the promise of a ballot. Raises ProtocolError if the member's is not."""
-        message = seal_message(self.ledger.domain, seal.round, seal.seal)
-        self._expect_signature(message, seal.signature, seal.member)
-        self.signed.keep_seal(seal)
+        """Remember the promise of a ballot. Raises ProtocolError if the contract refused it."""
+        self._checks.expect_seal(seal, self.ledger.state())
+        if seal.member not in self.signed.seals:
+            self.signed.keep_seal(seal)
 
     def seal(self) -> Transaction | None:
         """Sealed ballots only: the promises of all ballots go on chain."""
         return self._relay(self.signed.seals, self.ledger.state().sealed, self.ledger.seal)
 
     def accept_ballot(self, signed: SignedBallot, rejected: Mapping[int, str]) -> None:
-        """Remember a ballot.
-
-        Raises
-        ------
-        ProtocolError
-            The signature is not the member's, the ballot not the one that was sealed, or it
-            rates its author, or somebody who has not committed.
-        """
-        rated = {rating.member for rating in signed.ballot.ratings}
-        if not rated <= set(members_in(self.ledger.state().committed)) - {signed.member}:
-            raise ProtocolError(f"a ballot rates the others that committed; found {sorted(rated)}")
-        if self.rules.ballots == "open":
-            message = ballot_message(self.ledger.domain, signed.ballot)
-            self._expect_signature(message, signed.signature, signed.member)
-        elif (seal_of(signed.ballot.encode(), signed.salt), signed.member) not in {
-            (event.seal, event.member) for event in self.events(Sealed)
-        }:
-            raise ProtocolError("the ballot is not the one that was sealed")
-        self.signed.keep_ballot(signed, rejected)
+        """Remember a ballot. Raises ProtocolError for one that the contract would refuse."""
+        self._checks.expect_ballot(signed, self.ledger.state(), self.events(Sealed))
+        if signed.member not in self.signed.ballots:
+            self.signed.keep_ballot(signed, rejected)
 
     def cast(self) -> Transaction | None:
         """S3: the evaluation matrix goes on chain, in one transaction."""
-        return self._relay(self.signed.ballots, self.ledger.state().voted, self.ledger.cast_ballots)
+        state = self.ledger.state()
+        done = state.voted | state.abstained
+        return self._relay(self.signed.ballots, done, self.ledger.cast_ballots)
 
     def deltas_to_send(self) -> dict[int, tuple[str, bytes]]:
         """By member: the transaction that commits its delta, and the bytes as members get them."""
@@ -175,6 +180,9 @@ class Coordinator:
         Raises as :meth:`bcfl.consensus.parcels.Parcels.unpack`. Whether it is the one that was
         signed, :meth:`accept` finds out.
         """
+        most = self._delta_bytes + MAX_OVERHEAD_BYTES
+        if len(sent) > most:
+            raise ProtocolError(f"expected a delta of at most {most} bytes; found {len(sent)}")
         return self.parcels.unpack(digest, sent or None, locator, self._delta_bytes)
 
     def winners(self) -> dict[int, Delta]:
@@ -211,7 +219,7 @@ class Coordinator:
         """The round's events of one kind, in the chain's order."""
         return [
             event
-            for event in self.ledger.events(self._opening_block)
+            for event in self.ledger.events(self.opening_block)
             if isinstance(event, kind) and event.round == self.signed.round
         ]
 
@@ -230,25 +238,49 @@ class Coordinator:
         return blob_size(self.spec.n, self.rules.kept(self.spec.n), self.spec.dtype)
 
     def _relay(self, signed: Mapping[int, Any], done: int, send: Any) -> Transaction | None:
-        batch = [signed[member] for member in sorted(signed) if not done >> member & 1]
-        return send(batch) if batch else None
+        """Send what the chain lacks; what it passes over is not sent again."""
+        batch = [
+            signed[member]
+            for member in sorted(signed)
+            if not done >> member & 1 and (type(signed[member]), member) not in self._passed_over
+        ]
+        if not batch:
+            return None
+        sent: Transaction = send(batch)
+        refused = {e.member: Refusal(e.reason).name for e in self._refusals(sent.hash)}
+        for one in batch:
+            if one.member in refused:
+                self._passed_over.add((type(one), one.member))
+                self.refused[one.member] = f"refused by the contract: {refused[one.member]}"
+        return sent
+
+    def _refusals(self, transaction: str) -> list[Refused]:
+        return [e for e in self.ledger.events_of(transaction) if isinstance(e, Refused)]
 
     def _enter_round(self) -> None:
         """Read once what does not change while a round is open."""
         state = self.ledger.state()
         self.members = self.ledger.members()
         self._base = state.model
-        self._opened_at = state.opened_at
-        contract = self.ledger.domain.contract
-        self.signed = SignedRound(self._folder.journal, contract, state.round)
+        domain = self.ledger.domain
+        self._checks = SignedChecks(domain, self.members, state, self.rules.ballots == "sealed")
+        self.signed = SignedRound(self._folder.journal, domain.contract, state.round)
         self.unusable: dict[int, str] = {}  #: committed deltas that nobody can decode, and why
+        self.refused: dict[int, str] = {}  #: what the contract passed over, and why
+        self._passed_over: set[tuple[type, int]] = set()
+        self._check_recalled(state)
+
+    def _check_recalled(self, state: RoundState) -> None:
+        """What the journal held of a round that is gone on with is not believed either."""
+        now, seals = self.ledger.now(), self.events(Sealed)
+        self.signed.forget_unless(
+            lambda one: self._checks.expect_commitment(one, state, now),
+            lambda one: self._checks.expect_seal(one, state),
+            lambda one: self._checks.expect_ballot(one, state, seals),
+        )
 
     def _decode(self, member: int, blob: bytes) -> Delta:
         author = bytes.fromhex(self.members[member].removeprefix("0x"))
         n = self.spec.n
         heading = Heading(author, self.signed.round, self._base)
         return decode_delta(blob, n, self.rules.kept(n), self.spec.dtype, heading)
-
-    def _expect_signature(self, message: dict[str, Any], signature: bytes, member: int) -> None:
-        if not signed_by(message, signature, self.members[member]):
-            raise ProtocolError(f"the signature is not member {member}'s")

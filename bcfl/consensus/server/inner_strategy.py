@@ -9,6 +9,7 @@ from flwr.app import Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 
 from bcfl.consensus.server.coordinator import Coordinator
+from bcfl.consensus.server.metrics import agreeing, same_names
 from bcfl.core.errors import NobodyLeft
 from bcfl.core.model import Arrays
 from bcfl.flower.handlers import to_array_record, to_arrays
@@ -41,27 +42,33 @@ def aggregate_with(
     NobodyLeft
         The strategy made nothing of them.
     """
+    updated = coordinator.updated(arrays)
+    metrics = same_names(coordinator.signed.metrics, list(updated), _weight_of(inner))
     replies = []
-    for member, updated in coordinator.updated(arrays).items():
-        metrics = MetricRecord(coordinator.signed.metrics[member])
-        content = RecordDict({"arrays": to_array_record(updated), "metrics": metrics})
+    for member, model in updated.items():
+        record = MetricRecord(metrics[member])
+        content = RecordDict({"arrays": to_array_record(model), "metrics": record})
         asked = Message(RecordDict(), dst_node_id=member, message_type=MessageType.TRAIN)
         replies.append(Message(content, reply_to=asked))
-    record, _ = inner.aggregate_train(number, replies)
-    if record is None:
+    aggregated, _ = inner.aggregate_train(number, replies)
+    if aggregated is None:
         raise NobodyLeft(f"{type(inner).__name__} made nothing of {len(replies)} winners")
-    return coordinator.spec.conform(to_arrays(record), arrays)
+    return coordinator.spec.conform(to_arrays(aggregated), arrays)
 
 
 def train_metrics(fedavg: FedAvg, coordinator: Coordinator) -> MetricRecord | None:
     """Over the members that committed; None where their apps report no weights."""
     key = fedavg.weighted_by_key
+    reported = {m: metrics for m, metrics in coordinator.signed.metrics.items() if key in metrics}
     contents = [
         RecordDict({"metrics": MetricRecord(metrics)})
-        for _, metrics in sorted(coordinator.signed.metrics.items())
-        if key in metrics
+        for metrics in agreeing(reported, key).values()
     ]
     return fedavg.train_metrics_aggr_fn(contents, key) if contents else None
+
+
+def _weight_of(inner: Strategy) -> str:
+    return inner.weighted_by_key if isinstance(inner, FedAvg) else "num-examples"
 
 
 def count_from(result: Result, done: int) -> Result:

@@ -7,10 +7,9 @@ died is finished as any other.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from logging import WARNING
-from typing import Any
 
 from flwr.app import ConfigRecord, Message
 from flwr.common.logger import log
@@ -21,6 +20,7 @@ from bcfl.consensus.server.conversation import Conversation
 from bcfl.consensus.server.coordinator import Coordinator
 from bcfl.consensus.server.inner_strategy import aggregate_with
 from bcfl.consensus.server.members import Members
+from bcfl.consensus.server.metrics import read_metrics
 from bcfl.consensus.server.round_log import RoundLog
 from bcfl.consensus.spec.domain import (
     Ballot,
@@ -121,7 +121,10 @@ class Round:
         self._log.bytes_down += self._size * len(self._asked)
         self._log.bytes_down_dense += self._size * len(self._asked)
         self._log.enter("train")
-        return self._conversation.train(order, self._asked, self._record, self._configs.train)
+        owed = self._coordinator.owed
+        receipts = {member: owed.pop(member) for member in self._asked if member in owed}
+        config = self._configs.train
+        return self._conversation.train(order, self._asked, self._record, config, receipts)
 
     def commit(self, replies: Iterable[Message]) -> None:
         """S3: check what members signed; the digests of their deltas go on chain."""
@@ -129,7 +132,7 @@ class Round:
         read, failures = self._conversation.trained(replies, self._asked)
         state = self._ledger.state()
         for member, (reply, content) in read.items():
-            metrics: Mapping[str, Any] = next(iter(content.metric_records.values()), {})
+            metrics = read_metrics(content)
             self._log.bytes_up += len(reply.blob) + len(reply.signature) + len(reply.digest)
             self._log.bytes_up_dense += self._size
             try:
@@ -142,23 +145,24 @@ class Round:
         self._log.left_out.update(failures)
         if state.phase == Phase.COMMIT:
             self._coordinator.commit()
-            self._await_the_end_of(state, state.commit_deadline)
+            self._await_the_end_of(Phase.COMMIT)
 
     def review(self) -> None:
         """S3: whoever committed rates the others; the ballots, first their seals, go on chain."""
         while (state := self._ledger.state()).phase in (Phase.SEAL, Phase.BALLOT):
             sealing = state.phase == Phase.SEAL
             self._log.enter("review")
-            failures = self._ask_for_reviews(state, state.sealed if sealing else state.voted)
+            done = state.sealed if sealing else state.voted | state.abstained
+            failures = self._ask_for_reviews(state, done)
             for member, reason in failures.items():
                 self._log.left_out[member] = f"no ballot: {reason}"
             self._log.enter("ballot")
             if sealing:
                 self._coordinator.seal()
-                self._await_the_end_of(state, state.seal_deadline)
+                self._await_the_end_of(Phase.SEAL)
             else:
                 self._coordinator.cast()
-                self._await_the_end_of(state, state.ballot_deadline)
+                self._await_the_end_of(Phase.BALLOT)
 
     def select(self) -> bool:
         """S4: let the contract select U^O; False where it finds the round void."""
@@ -209,13 +213,21 @@ class Round:
 
     def _report(self) -> RoundRecord:
         record = self._log.record(self._coordinator)
+        for member, reason in sorted(record.left_out.items()):
+            log(WARNING, "round %s: member %s left out: %s", self._number, member, reason)
         self._on_round(record)
         return record
 
-    def _await_the_end_of(self, state: RoundState, deadline: int) -> None:
-        """Somebody may still act by an own transaction: let the phase of ``state`` end."""
-        if self._ledger.state().phase == state.phase:
-            self._ledger.wait_until(deadline)
+    def _await_the_end_of(self, phase: Phase) -> None:
+        """Somebody may still act by an own transaction: let ``phase`` end, if it has not."""
+        state = self._ledger.state()
+        deadlines = {
+            Phase.COMMIT: state.commit_deadline,
+            Phase.SEAL: state.seal_deadline,
+            Phase.BALLOT: state.ballot_deadline,
+        }
+        if state.phase == phase:
+            self._ledger.wait_until(deadlines[phase])
 
     def _ask_for_reviews(self, state: RoundState, done: int) -> dict[int, str]:
         """Ask for what is missing; why it does not come, by member."""
@@ -228,16 +240,15 @@ class Round:
             members=list(deltas),
             transactions=[transaction for transaction, _ in deltas.values()],
             blobs=[blob for _, blob in deltas.values()],
-            reveal=state.phase == Phase.BALLOT and state.sealed != 0,
-            receipt=b"",
             locators=[locators[member] for member in deltas if member in locators],
             sealed=bool(self._coordinator.parcels.readers()),
+            opening_block=self._coordinator.opening_block,
         )
         handed = [n for n in nodes.values() if not (locators and self._conversation.fetches(n))]
         self._log.bytes_down += self._size * len(nodes)
         self._log.bytes_down += sum(map(len, order.blobs)) * len(handed)
         read, failures = self._conversation.review(
-            order, nodes, self._record, self._configs.evaluate, self._coordinator.receipt
+            order, nodes, self._record, self._configs.evaluate, self._coordinator.receipts
         )
         for member, reply in read.items():
             self._log.bytes_up += len(reply.entries) + len(reply.signature) + len(reply.seal)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
+    Abstained,
     BallotCast,
     Closed,
     Committed,
@@ -31,6 +32,7 @@ _PHASES: dict[type[Event], str] = {
     Committed: "commit",
     Sealed: "seal",
     BallotCast: "ballot",
+    Abstained: "ballot",
     Selected: "select",
     Voided: "select",
     Closed: "close",
@@ -75,7 +77,12 @@ class RoundLog:
         record = read_record(self.number, events, coordinator.ledger, coordinator.signed.rejected)
         return replace(
             record,
-            left_out={**self.left_out, **coordinator.unusable},
+            left_out={
+                **record.left_out,
+                **self.left_out,
+                **coordinator.unusable,
+                **coordinator.refused,
+            },
             seconds=self.seconds,
             bytes_up=self.bytes_up,
             bytes_up_dense=self.bytes_up_dense,
@@ -123,6 +130,7 @@ def read_record(
     closed = next((event for event in events if isinstance(event, Closed)), None)
     ballots = {event.member: event for event in events if isinstance(event, BallotCast)}
     transactions = _by_phase(events)
+    abstained = {e.member: members_in(e.missing) for e in events if isinstance(e, Abstained)}
     return RoundRecord(
         round=number,
         chain_round=opened.round,
@@ -140,6 +148,11 @@ def read_record(
                 for rating in Ballot.decode(event.round, event.entries).ratings
             }
             for member, event in sorted(ballots.items())
+        },
+        abstained=dict(sorted(abstained.items())),
+        left_out={
+            member: f"its ballot does not count: it misses the deltas of {list(missing)}"
+            for member, missing in sorted(abstained.items())
         },
         rejected={i: dict(reasons) for i, reasons in sorted(rejected.items()) if reasons},
         transactions=transactions,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from bcfl.consensus.spec.domain import (
     Ballot,
@@ -12,9 +12,12 @@ from bcfl.consensus.spec.domain import (
     SignedCommitment,
     SignedSeal,
 )
+from bcfl.core.errors import ProtocolError
 from bcfl.files import Journal
 
 __all__ = ["SignedRound"]
+
+_Signed = TypeVar("_Signed", SignedCommitment, SignedSeal, SignedBallot)
 
 
 class SignedRound:
@@ -75,6 +78,17 @@ class SignedRound:
         self.ballots[signed.member] = signed
         self.rejected[signed.member] = dict(rejected)
 
+    def forget_unless(
+        self,
+        commitment: Callable[[SignedCommitment], None],
+        seal: Callable[[SignedSeal], None],
+        ballot: Callable[[SignedBallot], None],
+    ) -> None:
+        """Forget what was recalled and yet fails its check; each raises ProtocolError."""
+        self.commitments = _those_that(commitment, self.commitments)
+        self.seals = _those_that(seal, self.seals)
+        self.ballots = _those_that(ballot, self.ballots)
+
     def _append(self, kind: str, member: int, signature: bytes, **fields: Any) -> None:
         head = {"kind": kind, "contract": self._contract, "round": self.round, "member": member}
         self._journal.append({**head, "signature": signature.hex(), **fields})
@@ -96,3 +110,16 @@ class SignedRound:
                 self.ballots[member] = SignedBallot(member, ballot, signature, salt)
                 rejected = entry["rejected"].items()
                 self.rejected[member] = {int(other): reason for other, reason in rejected}
+
+
+def _those_that(
+    check: Callable[[_Signed], None], signed: Mapping[int, _Signed]
+) -> dict[int, _Signed]:
+    found = {}
+    for member, one in signed.items():
+        try:
+            check(one)
+        except ProtocolError:
+            continue
+        found[member] = one
+    return found

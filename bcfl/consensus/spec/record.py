@@ -25,7 +25,8 @@ class RoundRecord:
     scores: dict[int, int] = field(default_factory=dict)  #: doubled Borda totals
     ballots: dict[int, dict[int, int]] = field(default_factory=dict)  #: i → j → M[i, j]
     rejected: dict[int, dict[int, str]] = field(default_factory=dict)  #: by i: j → why
-    left_out: dict[int, str] = field(default_factory=dict)  #: who did not commit, and why
+    left_out: dict[int, str] = field(default_factory=dict)  #: who did not commit or vote, and why
+    abstained: dict[int, tuple[int, ...]] = field(default_factory=dict)  #: by i: whom it missed
     transactions: dict[str, list[str]] = field(default_factory=dict)  #: by phase
     gas: dict[str, int] = field(default_factory=dict)  #: by phase
     seconds: dict[str, float] = field(default_factory=dict)  #: by phase

@@ -1,0 +1,120 @@
+"""The metrics that members report, parsed once: finite numbers under short names.
+
+Nobody can check them, and nothing of the protocol rests on them. Flower averages them, and gives
+up on a round in which two replies have different names or a weight is no positive number: so
+whoever's are not like most members' is left out of the average, by name.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from logging import WARNING
+from typing import Annotated, Final
+
+from flwr.app import Message, MetricRecord, RecordDict
+from flwr.common.logger import log
+from pydantic import Field, TypeAdapter, ValidationError
+
+__all__ = ["Metrics", "agreeing", "agreeing_replies", "read_metrics", "same_names"]
+
+Metrics = dict[str, int | float]
+
+_MOST: Final = 100  # names
+_LARGEST: Final = 2**53  # whole numbers that a double holds, and more than any loss is
+_Name = Annotated[str, Field(strict=True, min_length=1, max_length=100)]
+_Int = Annotated[int, Field(strict=True, ge=-_LARGEST, le=_LARGEST)]
+_Float = Annotated[float, Field(strict=True, ge=-_LARGEST, le=_LARGEST, allow_inf_nan=False)]
+_ENTRY: Final = TypeAdapter(tuple[_Name, _Int | _Float])
+
+
+def read_metrics(content: RecordDict) -> Metrics:
+    """The numbers of the one MetricRecord of a reply; none where there are several, or none.
+
+    Lists, what is not finite or beyond 2**53, long names, and more than 100 are passed over.
+    """
+    records = list(content.metric_records.values())
+    found: Metrics = {}
+    for entry in records[0].items() if len(records) == 1 else ():
+        try:
+            name, value = _ENTRY.validate_python(entry)
+        except ValidationError:
+            continue
+        if len(found) < _MOST:
+            found[name] = value
+    return found
+
+
+def agreeing(reported: Mapping[int, Metrics], weighted_by: str) -> dict[int, Metrics]:
+    """Those with a positive weight and the names that most of these report, by member.
+
+    Where two sets of names are as frequent, the one that the lowest index reports.
+    """
+    weighted = {
+        m: metrics for m, metrics in sorted(reported.items()) if _weight(metrics, weighted_by)
+    }
+    names = Counter(frozenset(metrics) for metrics in weighted.values())
+    usual = names.most_common(1)[0][0] if names else frozenset()
+    kept = {member: metrics for member, metrics in weighted.items() if metrics.keys() == usual}
+    for member in sorted(reported.keys() - kept.keys()):
+        log(
+            WARNING,
+            "member %s's metrics are left out: expected numbers for %s, %r above 0; found %s",
+            member,
+            sorted(usual),
+            weighted_by,
+            sorted(reported[member]),
+        )
+    return kept
+
+
+def same_names(
+    reported: Mapping[int, Metrics], winners: Sequence[int], weighted_by: str
+) -> dict[int, Metrics]:
+    """The metrics of the winners, whom nobody may leave out, under the names that all report.
+
+    Where one reports no positive weight, all weigh 1.
+    """
+    metrics = {member: reported.get(member, {}) for member in winners}
+    names = set.intersection(*map(set, metrics.values())) if metrics else set()
+    weighted = all(_weight(each, weighted_by) for each in metrics.values())
+    if not weighted:
+        log(WARNING, "a winner reports no positive %r: all winners weigh 1", weighted_by)
+    return {
+        member: {name: each[name] for name in sorted(names)}
+        | ({} if weighted else {weighted_by: 1})
+        for member, each in metrics.items()
+    }
+
+
+def agreeing_replies(
+    replies: Sequence[Message], members: Mapping[int, int], weighted_by: str
+) -> list[Message]:
+    """The replies to evaluate that Flower can average, in the order of the members.
+
+    Parameters
+    ----------
+    replies : sequence of Message
+        Errors stand last; second replies of a node are passed over.
+    members : mapping of int to int
+        Node id to member index. Of who is no member nothing is averaged.
+    weighted_by : str
+        The name of the weight.
+    """
+    first: dict[int, Message] = {}
+    errors: list[Message] = []
+    for reply in replies:
+        member = members.get(reply.metadata.src_node_id)
+        if reply.has_error():
+            errors.append(reply)
+        elif member is not None:
+            first.setdefault(member, reply)
+    found = agreeing({m: read_metrics(reply.content) for m, reply in first.items()}, weighted_by)
+    for member, metrics in found.items():
+        (key,) = first[member].content.metric_records
+        first[member].content = RecordDict({key: MetricRecord(metrics)})
+    return [first[member] for member in found] + errors
+
+
+def _weight(metrics: Metrics, weighted_by: str) -> bool:
+    return metrics.get(weighted_by, 0) > 0
