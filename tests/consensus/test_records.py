@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, get_args
 
 import pytest
 from flwr.app import ConfigRecord, MetricRecord, RecordDict
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bcfl.consensus.records import (
     RECORD_KEY,
@@ -16,7 +14,9 @@ from bcfl.consensus.records import (
     EnrolReply,
     JoinOrder,
     JoinReply,
+    Noted,
     Order,
+    ReceiptOrder,
     ReviewOrder,
     ReviewReply,
     RoundOrder,
@@ -34,42 +34,47 @@ KINDS: list[type[Any]] = [
     TrainReply,
     ReviewOrder,
     ReviewReply,
+    ReceiptOrder,
+    Noted,
 ]
-VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "int": st.integers(-(2**63), 2**63 - 1),
-    "str": st.text(max_size=20),
-    "bytes": st.binary(max_size=20),
-    "bool": st.booleans(),
-    "list[int]": st.lists(st.integers(0, 127), max_size=4),
-    "list[str]": st.lists(st.text(max_size=9), max_size=4),
-    "list[bytes]": st.lists(st.binary(max_size=9), max_size=4),
+WORD, SIGNATURE, NUMBER = b"d" * 32, b"s" * 65, "0x" + "ab" * 32
+ADDRESS = "0x52908400098527886E0F7030069857D2E4169EE7"
+#: One value of every field that is not a plain number, text or flag.
+EXAMPLES: dict[str, Any] = {
+    "challenge": WORD,
+    "digest": WORD,
+    "salt": WORD,
+    "seal": WORD,
+    "signature": SIGNATURE,
+    "receipt": SIGNATURE,
+    "seal_receipt": SIGNATURE,
+    "address": ADDRESS,
+    "transaction": NUMBER,
+    "transactions": [NUMBER],
+    "entries": b"entry",
+    "readers": [b"k" * 64],
+    "members": [0],
+    "rejected": [127],
 }
-#: For every type a value of another, which Flower carries as well.
-OTHERS: dict[str, Any] = {
-    "int": "1",
-    "str": b"text",
-    "bytes": "bytes",
-    "bool": 1,
-    "list[int]": ["1"],
-    "list[str]": [b"1"],
-    "list[bytes]": ["1"],
+PLAIN: dict[str, Any] = {
+    "_Text": "a",
+    "_Reason": "why",
+    "_Count": 1,
+    "_Int64": -1,
+    "_Partition": -1,
+    "_Flag": True,
+    "_Blob": b"b",
+    "_Blobs": [b"b"],
+    "_Texts": ["a"],
+    "_Reasons": ["why"],
 }
-
-
-def types_of(kind: type[Any]) -> dict[str, str]:
-    return {field.name: str(field.type) for field in fields(kind)}
-
-
-@st.composite
-def records(draw: st.DrawFn, kinds: list[type[Any]] = KINDS) -> Any:
-    kind = draw(st.sampled_from(kinds))
-    return kind(**{name: draw(VALUES[wanted]) for name, wanted in types_of(kind).items()})
+#: For a value of each type one of another, which Flower carries as well.
+OTHERS: dict[type, Any] = {int: "1", str: b"text", bytes: "bytes", bool: 1, list: [1.5]}
 
 
 def example(kind: type[Any]) -> Any:
-    simple = {"int": 1, "str": "a", "bytes": b"b", "bool": True}
-    lists = {"list[int]": [0], "list[str]": ["0x"], "list[bytes]": [b"c"]}
-    return kind(**{name: (simple | lists)[wanted] for name, wanted in types_of(kind).items()})
+    values = {f.name: EXAMPLES.get(f.name, PLAIN.get(str(f.type))) for f in fields(kind)}
+    return kind(**values)
 
 
 def content_of(record: Any, **changes: Any) -> RecordDict:
@@ -79,14 +84,15 @@ def content_of(record: Any, **changes: Any) -> RecordDict:
     return RecordDict({RECORD_KEY: ConfigRecord(kept), "metrics": MetricRecord({"loss": 1.0})})
 
 
-@given(records())
-def test_a_record_is_read_as_it_was_written(record: Any) -> None:
-    assert type(record).read(content_of(record)) == record
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_is_read_as_it_was_written(kind: type[Any]) -> None:
+    record = example(kind)
+    assert kind.read(content_of(record)) == record
 
 
-@given(records(list(get_args(Order))))
-def test_an_order_is_found_whatever_else_the_message_carries(record: Any) -> None:
-    assert order_in(content_of(record)) == record
+@pytest.mark.parametrize("kind", get_args(Order))
+def test_an_order_is_found_whatever_else_the_message_carries(kind: type[Any]) -> None:
+    assert order_in(content_of(example(kind))) == example(kind)
 
 
 def test_a_message_without_a_record_is_none_of_ours() -> None:
@@ -117,52 +123,81 @@ def test_a_record_of_no_kind_is_refused(wrong: Any) -> None:
         order_in(content)
 
 
-@pytest.mark.parametrize("kind", [JoinReply, TrainReply, ReviewReply])
+@pytest.mark.parametrize("kind", [JoinReply, TrainReply, ReviewReply, Noted])
 def test_a_reply_is_no_order(kind: type[Any]) -> None:
     with pytest.raises(ProtocolError, match=f"expected an order; found kind '{kind.kind}'"):
         order_in(content_of(example(kind)))
 
 
-FIELDS = [(kind, name) for kind in KINDS for name in types_of(kind)]
+FIELDS = [(kind, field) for kind in KINDS for field in fields(kind)]
+OPTIONAL = [
+    (kind, f) for kind, f in FIELDS if not (f.default is MISSING and f.default_factory is MISSING)
+]
 
 
-NUMBERS = [(kind, name) for kind, name in FIELDS if types_of(kind)[name] in ("int", "bool")]
+@pytest.mark.parametrize(("kind", "field"), [each for each in FIELDS if each not in OPTIONAL])
+def test_a_field_without_which_the_record_says_nothing_is_needed(
+    kind: type[Any], field: Any
+) -> None:
+    with pytest.raises(ProtocolError, match=rf"{kind.kind}\.{field.name}"):
+        kind.read(content_of(example(kind), **{field.name: None}))
 
 
-@pytest.mark.parametrize(("kind", "name"), NUMBERS)
-def test_a_missing_number_is_refused(kind: type[Any], name: str) -> None:
-    with pytest.raises(ProtocolError, match=f"expected a '{kind.kind}' record with .*{name}"):
-        kind.read(content_of(example(kind), **{name: None}))
-
-
-@pytest.mark.parametrize(("kind", "name"), [field for field in FIELDS if field not in NUMBERS])
-def test_missing_text_bytes_and_lists_are_empty_ones(kind: type[Any], name: str) -> None:
+@pytest.mark.parametrize(("kind", "field"), OPTIONAL)
+def test_what_is_empty_is_not_sent_and_read_as_empty(kind: type[Any], field: Any) -> None:
     """Flower cannot tell how large an empty value is, so that none is sent."""
-    record = kind.read(content_of(example(kind), **{name: None}))
-    assert getattr(record, name) in ("", b"", [])
+    record = kind.read(content_of(example(kind), **{field.name: None}))
+    assert getattr(record, field.name) in ("", b"", [], 0, False)
     assert kind.read(content_of(record)) == record
     assert all(value not in ("", b"", []) for value in record.to_record().values())
 
 
-@pytest.mark.parametrize(("kind", "name"), FIELDS)
-def test_a_field_of_another_type_is_refused(kind: type[Any], name: str) -> None:
-    wrong = OTHERS[types_of(kind)[name]]
-    found = f"'{name}': '{type(wrong).__name__}"
-    with pytest.raises(ProtocolError) as refused:
-        kind.read(content_of(example(kind), **{name: wrong}))
-    assert found in str(refused.value).partition("; found ")[2]
+@pytest.mark.parametrize(("kind", "field"), FIELDS)
+def test_a_field_of_another_type_is_refused(kind: type[Any], field: Any) -> None:
+    wrong = OTHERS[type(getattr(example(kind), field.name))]
+    with pytest.raises(ProtocolError, match=rf"^{kind.kind}\.{field.name}"):
+        kind.read(content_of(example(kind), **{field.name: wrong}))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_field_too_many_is_refused(kind: type[Any]) -> None:
-    with pytest.raises(ProtocolError, match="'surprise': 'int'"):
+    with pytest.raises(ProtocolError, match="surprise"):
         kind.read(content_of(example(kind), surprise=1))
 
 
-@pytest.mark.parametrize("wrong", [1.5, True, [], [1]])
-def test_numbers_are_whole_numbers(wrong: Any) -> None:
-    with pytest.raises(ProtocolError, match="expected a 'round' record"):
+@pytest.mark.parametrize("wrong", [1.5, True, [], [1], -1])
+def test_numbers_are_whole_numbers_in_their_range(wrong: Any) -> None:
+    with pytest.raises(ProtocolError, match=r"round\.round"):
         RoundOrder.read(content_of(example(RoundOrder), round=wrong))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "wrong"),
+    [
+        (JoinReply, "address", "nobody"),
+        (JoinReply, "signature", SIGNATURE[:-1]),
+        (JoinReply, "partition", -2),
+        (TrainReply, "digest", WORD + b"d"),
+        (TrainReply, "timestamp", -1),
+        (TrainReply, "transaction", "0x12"),
+        (TrainReply, "locator", "a" * 2001),
+        (ReviewReply, "entries", bytes(673)),
+        (ReviewReply, "salt", b"1" * 31),
+        (ReviewReply, "rejected", [-5]),
+        (ReviewReply, "rejected", [0] * 129),
+        (ReviewReply, "reasons", ["a" * 501]),
+        (ReviewOrder, "members", [128]),
+        (ReviewOrder, "blobs", [b"b"] * 129),
+    ],
+)
+def test_what_a_stranger_sends_is_bounded(kind: type[Any], name: str, wrong: Any) -> None:
+    with pytest.raises(ProtocolError, match=rf"^{kind.kind}"):
+        kind.read(content_of(example(kind), **{name: wrong}))
+
+
+def test_an_address_is_read_in_its_one_canonical_form() -> None:
+    found = JoinReply.read(content_of(example(JoinReply), address=ADDRESS.lower()))
+    assert found.address == ADDRESS
 
 
 def test_an_order_may_have_nothing_to_review() -> None:

@@ -154,7 +154,7 @@ class Coordinator:
 
     def accept_ballot(self, signed: SignedBallot, rejected: Mapping[int, str]) -> None:
         """Remember a ballot. Raises ProtocolError for one that the contract would refuse."""
-        self._checks.expect_ballot(signed, self.ledger.state(), self.events(Sealed))
+        self._checks.expect_ballot(signed, self.ledger.state(), self._seals())
         if signed.member not in self.signed.ballots:
             self.signed.keep_ballot(signed, rejected)
 
@@ -254,6 +254,9 @@ class Coordinator:
                 self.refused[one.member] = f"refused by the contract: {refused[one.member]}"
         return sent
 
+    def _seals(self) -> list[Sealed]:
+        return self.events(Sealed) if self.rules.ballots == "sealed" else []
+
     def _refusals(self, transaction: str) -> list[Refused]:
         return [e for e in self.ledger.events_of(transaction) if isinstance(e, Refused)]
 
@@ -272,7 +275,9 @@ class Coordinator:
 
     def _check_recalled(self, state: RoundState) -> None:
         """What the journal held of a round that is gone on with is not believed either."""
-        now, seals = self.ledger.now(), self.events(Sealed)
+        if self.signed.empty:
+            return
+        now, seals = self.ledger.now(), self._seals()
         self.signed.forget_unless(
             lambda one: self._checks.expect_commitment(one, state, now),
             lambda one: self._checks.expect_seal(one, state),

@@ -45,6 +45,11 @@ class SignedRound:
             if (entry["contract"], entry["round"]) == (contract, number):
                 self._recall(entry)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was signed yet, as far as is known."""
+        return not (self.commitments or self.seals or self.ballots)
+
     def keep_commitment(self, signed: SignedCommitment, metrics: Mapping[str, Any]) -> None:
         """Remember a commitment, and the metrics that came with it."""
         commitment = signed.commitment

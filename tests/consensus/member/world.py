@@ -1,4 +1,4 @@
-"""A task with three members on an embedded chain, played by hand, message by message."""
+"""A task with a few members on an embedded chain, played by hand, message by message."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ MEMBERS = 3
 
 
 class World:
-    """Chain, contract, and three nodes; ``answer`` sends one node one order."""
+    """Chain, contract, and a node a member; ``answer`` sends one node one order."""
 
-    def __init__(self, chain: EmbeddedChain, **rules: Any) -> None:
+    def __init__(self, chain: EmbeddedChain, members: int = MEMBERS, **rules: Any) -> None:
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 0
         self.chain = chain
         self.rules = Rules(gamma=0.5, **rules)
-        self.accounts = [derive_account(0, "member", i) for i in range(MEMBERS)]
+        self.accounts = [derive_account(0, "member", i) for i in range(members)]
         self.record = toy.initial_arrays()
         self.arrays = to_arrays(self.record)
         self.spec = ModelSpec.of(self.arrays)
@@ -47,7 +47,7 @@ class World:
                 state=RecordDict(),
                 run_config={},
             )
-            for i in range(MEMBERS)
+            for i in range(members)
         ]
 
     def deploy(self) -> Ledger:
@@ -61,12 +61,12 @@ class World:
             quorum=2,
             commit_window_s=60,
             ballot_window_s=60,
-            sealed=False,
+            sealed=self.rules.ballots == "sealed",
             stake=0,
         )
 
     def open(self) -> None:
-        self.ledger.open_round(model_digest(self.arrays), 2**MEMBERS - 1)
+        self.ledger.open_round(model_digest(self.arrays), 2 ** len(self.accounts) - 1)
 
     def round_order(self, **changes: Any) -> RoundOrder:
         order = RoundOrder(
@@ -100,6 +100,10 @@ class World:
         signature = self.accounts[member].sign(commitment_message(self.ledger.domain, commitment))
         return SignedCommitment(member, commitment, signature)
 
+    def forget(self, member: int) -> None:
+        """As Flower does when another run begins, or a node starts anew."""
+        self.contexts[member].state = RecordDict()
+
     def blob_of(self, author: Account, round_: int, values: float = 0.1) -> bytes:
         k = self.rules.kept(self.spec.n)
         delta = Delta(self.spec.n, np.arange(k), np.full(k, values, np.float32))
@@ -110,17 +114,17 @@ class World:
         return self.ledger.commit([self.signed(m, blob) for m, blob in blobs.items()]).hash
 
     def review_order(self, transaction: str, blobs: dict[int, bytes]) -> ReviewOrder:
+        order = self.round_order()
         return ReviewOrder(
-            *[
-                getattr(self.round_order(), name)
-                for name in RoundOrder.__dataclass_fields__
-                if name not in ("kind", "publish", "readers")
-            ],
+            order.rpc_url,
+            order.contract,
+            order.round,
+            order.rules,
+            order.seed,
+            order.direct,
             members=list(blobs),
             transactions=[transaction] * len(blobs),
             blobs=list(blobs.values()),
-            reveal=False,
-            receipt=b"",
         )
 
     def review(self, member: int, order: ReviewOrder) -> tuple[Ballot, dict[int, str]]:
