@@ -103,16 +103,17 @@ class Conversation:
                     self._keys.add(recover_public_key(words, reply.signature))
                 if reply.fetches:
                     self._fetching.add(node)
+        newly: list[str] = []
         for _, address, node in sorted(met):
             if address in self._addresses.values():
                 failures[node] = f"{address} is at another node already"
             else:
                 self._addresses[node] = address
+                newly.append(address)
         for node, reason in failures.items():
             log(WARNING, "node %s did not join: %s", node, reason)
         self.refused = failures
-        known = set(self._addresses.values())
-        return [address for _, address, _ in sorted(met) if address in known]
+        return newly
 
     def connected(self) -> list[str]:
         """Everybody who has been met and is here, in the order of meeting."""
