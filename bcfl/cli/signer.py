@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -40,6 +41,14 @@ def signer(
     allow_direct: Annotated[
         bool, typer.Option("--allow-direct", help="Pay gas for own commitments and ballots.")
     ] = False,
+    direct_fallback: Annotated[
+        bool,
+        typer.Option(
+            "--direct-fallback",
+            help="Send what the server does not relay by itself, late in a window. Implies "
+            "--allow-direct.",
+        ),
+    ] = False,
     max_gas_wei: Annotated[int, typer.Option(min=0, help="Gas of one transaction.")] = 10**16,
     max_total_gas_wei: Annotated[int, typer.Option(min=0, help="Gas of all of them.")] = 10**17,
 ) -> None:
@@ -54,29 +63,40 @@ def signer(
     The key file's password: BCFL_KEY_PASSWORD, BCFL_KEY_PASSWORD_FILE, or asked for.
     """
     from bcfl.consensus.signer.allowance import Allowance  # noqa: PLC0415 - web3: a second
+    from bcfl.consensus.signer.fallback import DirectFallback  # noqa: PLC0415
     from bcfl.consensus.signer.member_signer import MemberSigner  # noqa: PLC0415
     from bcfl.consensus.signer.record import SigningRecord, record_path  # noqa: PLC0415
     from bcfl.consensus.signer.service import SignerService  # noqa: PLC0415
     from bcfl.consensus.signer.task import connect  # noqa: PLC0415
     from bcfl.core.errors import BcflError  # noqa: PLC0415
     from bcfl.keys.accounts import Account  # noqa: PLC0415
+    from bcfl.keys.signer_client import RemoteSigner  # noqa: PLC0415
     from bcfl.keys.signer_wire import parse_endpoint  # noqa: PLC0415
 
     _keep_memory_private()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        allowance = Allowance(max_stake_wei, allow_direct, max_gas_wei, max_total_gas_wei)
+        direct = allow_direct or direct_fallback
+        allowance = Allowance(max_stake_wei, direct, max_gas_wei, max_total_gas_wei)
         endpoint = parse_endpoint(listen or f"{key.absolute()}.sock")
         account = Account.from_key_file(key, _asked_password())
         with (
             SigningRecord(record_path(key), account.address) as record,
             connect(rpc, chain_id) as node,
             SignerService(
-                MemberSigner(account, node, contract, record, allowance), endpoint, socket_group
+                member := MemberSigner(account, node, contract, record, allowance),
+                endpoint,
+                socket_group,
             ) as service,
         ):
             print(f"{account.address} on chain {chain_id}; what it signs: {record.path}")
             print(f"listening: {service.endpoint}", flush=True)
+            if direct_fallback:
+                fallback = DirectFallback(member, RemoteSigner(str(service.endpoint)))
+                # a daemon: it ends with the service, and keeps nothing that is not on disk
+                threading.Thread(
+                    target=fallback.watch, args=(threading.Event(),), daemon=True
+                ).start()
             service.serve()
     except BcflError as error:
         print(f"bcfl: {type(error).__name__}: {error}", file=sys.stderr)

@@ -7,6 +7,7 @@
 ``task``           the one task, as the owner's own node tells it
 ``member_signer``  signs once a round, and pays no more than it may
 ``service``        the socket
+``fallback``       sends what the server does not relay
 =================  ================================================================
 
 Whoever runs in the SuperNode's process can ask for the signatures and payments of the open

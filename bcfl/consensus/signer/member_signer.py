@@ -103,6 +103,12 @@ class MemberSigner:
             rpc_url=self._connection.url,
         )
 
+    def said(self, kind: str, round: int) -> dict[str, Any] | None:
+        """What was signed as ``kind`` for a round of the task, bytes in hexadecimal."""
+        if self._known is None:
+            return None
+        return self._record.said(self._known.domain, kind, round)
+
     def sign(self, sent: dict[str, Any]) -> bytes:
         """The signature of a message that does not contradict an earlier one.
 

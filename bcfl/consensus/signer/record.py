@@ -134,6 +134,11 @@ class SigningRecord:
         with self._lock:
             return self._signed.get(_key(message)._replace(kind=kind)) if message.binds else None
 
+    def said(self, domain: TypedDataDomain, kind: str, round: int) -> dict[str, Any] | None:
+        """What was signed as ``kind`` for a round of this contract, bytes in hexadecimal."""
+        with self._lock:
+            return self._signed.get(_Key(domain.chain_id, domain.contract, round, kind))
+
     def task(self, chain_id: int) -> str | None:
         """The contract that was settled on, where the owner named none."""
         with self._lock:

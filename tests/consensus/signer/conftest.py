@@ -27,7 +27,15 @@ STAKE = 10**18
 class Task:
     """An open round of a task with a stake, and signers of its first member."""
 
-    def __init__(self, chain: EmbeddedChain, folder: Path, stack: ExitStack, stake: int) -> None:
+    def __init__(
+        self,
+        chain: EmbeddedChain,
+        folder: Path,
+        stack: ExitStack,
+        stake: int,
+        *,
+        sealed: bool = False,
+    ) -> None:
         self.chain, self.folder, self._stack = chain, folder, stack
         self.account, self.other = (derive_account(7, "member", i) for i in range(2))
         for account in (self.account, self.other):
@@ -42,7 +50,7 @@ class Task:
             quorum=2,
             commit_window_s=60,
             ballot_window_s=60,
-            sealed=False,
+            sealed=sealed,
             stake=stake,
         )
         self.contract = self.server.domain.contract
@@ -62,6 +70,7 @@ class Task:
         node = stack.enter_context(connect(self.chain.url, self.server.domain.chain_id))
         named = self.contract if contract == "" else contract
         signer = MemberSigner(self.account, node, named, record, Allowance(**allowance))
+        self.member_signer = signer
         path = self.folder / "s.sock"
         service = stack.enter_context(SignerService(signer, Endpoint(path)))
         thread = threading.Thread(target=service.serve)
