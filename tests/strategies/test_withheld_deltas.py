@@ -27,7 +27,10 @@ def test_the_round_is_void_and_who_was_withheld_from_whom_is_on_chain(
 
     def review(self: Conversation, order: Any, *rest: Any) -> Any:
         if lie == "garbage":
-            blobs = [b if m in LIKED else b"garbage" for m, b in zip(order.members, order.blobs)]
+            blobs = [
+                b if m in LIKED else b"garbage"
+                for m, b in zip(order.members, order.blobs, strict=True)
+            ]
             return real(self, replace(order, blobs=blobs), *rest)
         kept = [at for at, member in enumerate(order.members) if member in LIKED]
         columns = {

@@ -13,13 +13,11 @@ from dataclasses import dataclass, replace
 
 from flwr.app import Context
 
-from bcfl.consensus.contract.events import Committed, Opened, RoundEvent
 from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.contract.words import seal_of
 from bcfl.consensus.member.kept import Kept
 from bcfl.consensus.member.sign_once import signing_once
 from bcfl.consensus.member.task import attach
-from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import (
     LONGEST_REASON,
     ReviewOrder,
@@ -27,7 +25,7 @@ from bcfl.consensus.records import (
     RoundOrder,
     TrainReply,
 )
-from bcfl.consensus.spec.codec import Heading, blob_size, digest_of, encode_delta
+from bcfl.consensus.spec.codec import Heading, digest_of, encode_delta
 from bcfl.consensus.spec.delta import Delta
 from bcfl.consensus.spec.domain import (
     Ballot,
@@ -44,32 +42,12 @@ from bcfl.consensus.spec.messages import (
     seal_message,
 )
 from bcfl.consensus.spec.rules import Rules
-from bcfl.consensus.spec.verification import Expectation, OnChain, verify_delta
-from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, LedgerError, ProtocolError
-from bcfl.core.model import Arrays, ModelSpec, model_digest
+from bcfl.core.errors import ProtocolError
+from bcfl.core.model import Arrays, model_digest
 from bcfl.keys.public_keys import address_of
 from bcfl.keys.signer import Wallet
 
-__all__ = ["Membership", "Reviewed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Reviewed:
-    """What came of a round's commitments, each by member: a delta, or why there is none."""
-
-    deltas: dict[int, Delta]
-    missing: dict[int, str]  #: not delivered, nor to be found
-    invalid: dict[int, str]  #: the committed bytes are no delta of this round
-
-
-@dataclass(frozen=True, slots=True)
-class _Delivery:
-    transaction: str
-    blob: bytes | None
-    locator: str
-
-
-_NOTHING = _Delivery("", None, "")
+__all__ = ["Membership"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +122,7 @@ class Membership:
                 f"member {self.index} has committed in round {self.state.round}, before this "
                 "process began; it commits to nothing else"
             )
-        blob = encode_delta(delta, self._heading(self.index))
+        blob = encode_delta(delta, self.heading(self.index))
         commitment = Commitment(
             self.state.round, self.state.model, digest_of(blob), self.ledger.now()
         )
@@ -210,46 +188,6 @@ class Membership:
                 "began; it says nothing else"
             )
 
-    def verify(
-        self, order: ReviewOrder, spec: ModelSpec, parcels: Parcels, own: TrainReply | None
-    ) -> Reviewed:
-        """Check every commitment that is on chain as claim 4 says.
-
-        Parameters
-        ----------
-        order : ReviewOrder
-            What the server delivers of it, or says where to find.
-        spec : ModelSpec
-        parcels : Parcels
-            Opens what was sent, and fetches what was not.
-        own : TrainReply, optional
-            What this member sent itself: needed for the clipping, whatever the server delivers.
-
-        Raises
-        ------
-        ProtocolError
-            The order's lists do not run in parallel.
-        """
-        deliveries = _deliveries(order)
-        reviewed = Reviewed({}, {}, {})
-        size = blob_size(spec.n, self.rules.kept(spec.n), spec.dtype)
-        for event in self._commitments(order.opening_block):
-            member = event.member
-            delivery = deliveries.get(member, _NOTHING)
-            if member == self.index and own is not None and digest_of(own.blob) == event.digest:
-                delivery = _Delivery(event.transaction, own.blob, "")
-            try:
-                blob = self._fetch(event, delivery, parcels, size)
-            except (BlobError, CodecError, ProtocolError, LedgerError) as error:
-                reviewed.missing[member] = str(error)
-                continue
-            chain = OnChain(event.round, member, event.digest, event.signed_at, event.timestamp)
-            try:
-                reviewed.deltas[member] = verify_delta(chain, blob, self._expectation(member, spec))
-            except CommitmentRejected as error:
-                reviewed.invalid[member] = str(error)
-        return reviewed
-
     def sign_ballot(self, ballot: Ballot, rejected: dict[int, str]) -> ReviewReply:
         """Sign the ballot; where ballots are sealed, its seal, and show it once seals are in.
 
@@ -285,63 +223,11 @@ class Membership:
         signed = SignedBallot(self.index, ballot, reply.signature, reply.salt)
         return replace(reply, transaction=self.ledger.cast_ballot_direct(signed).hash)
 
-    def _commitments(self, from_block: int) -> list[Committed]:
-        """The round's, by the member's own node; ``from_block`` is the server's word, checked."""
-        for first in (from_block, 0):
-            events = self.ledger.events(first)
-            ours = [e for e in events if isinstance(e, RoundEvent) and e.round == self.state.round]
-            if any(isinstance(event, Opened) for event in ours):
-                return [event for event in ours if isinstance(event, Committed)]
-        raise ProtocolError(f"the node shows no opening of round {self.state.round}")
-
-    def _fetch(
-        self, event: Committed, delivery: _Delivery, parcels: Parcels, max_bytes: int
-    ) -> bytes:
-        """The bytes of a commitment: as delivered, else as the member's own store finds them.
-
-        Bytes of another digest prove nothing about who committed: they are no delivery.
-        """
-        if delivery.transaction:
-            self._look_up(event.member, delivery.transaction)
-        if delivery.blob is not None:
-            blob = parcels.unpack(event.digest, delivery.blob, "", max_bytes)
-            if (found := digest_of(blob)) == event.digest:
-                return blob
-            if not parcels.shared:
-                raise CommitmentRejected(
-                    f"expected bytes of digest {event.digest.hex()[:16]}…, as on chain; the server "
-                    f"delivered {found.hex()[:16]}…"
-                )
-        return parcels.unpack(event.digest, None, delivery.locator, max_bytes)
-
-    def _look_up(self, member: int, transaction: str) -> None:
-        """The transaction that was named holds this member's commitment."""
-        if not any(
-            isinstance(event, Committed) and event.member == member
-            for event in self.ledger.events_of(transaction)
-        ):
-            raise CommitmentRejected(
-                f"transaction {transaction} holds no commitment of member {member} "
-                f"in contract {self.ledger.domain.contract}"
-            )
-
     def _keep_ballot(self, entries: bytes, salt: bytes, signature: bytes) -> None:
         self.kept.signed("ballot", self.index, signature, entries=entries.hex(), salt=salt.hex())
 
-    def _expectation(self, member: int, spec: ModelSpec) -> Expectation:
-        heading = self._heading(member)
-        return Expectation(
-            self.state.round,
-            member,
-            heading.author,
-            heading.base,
-            spec.n,
-            self.rules.kept(spec.n),
-            spec.dtype,
-            self.state.opened_at,
-        )
-
-    def _heading(self, member: int) -> Heading:
+    def heading(self, member: int) -> Heading:
+        """What stands at the head of this member's delta in this round."""
         author = bytes.fromhex(self.members[member].removeprefix("0x"))
         return Heading(author, self.state.round, self.state.model)
 
@@ -351,14 +237,3 @@ class Membership:
         secret = hashlib.sha256(self.signer.sign(words)).digest()
         # The contract wants the member's index in it, so that nobody can use another's seal.
         return secret[:-1] + bytes([self.index])
-
-
-def _deliveries(order: ReviewOrder) -> dict[int, _Delivery]:
-    """What the server delivers, by member; nothing where it names none."""
-    count = len(order.members)
-    blobs: Sequence[bytes | None] = order.blobs or [None] * count
-    locators = order.locators or [""] * count
-    if not count == len(order.transactions) == len(blobs) == len(locators):
-        raise ProtocolError("expected the lists of a review to run in parallel")
-    rows = zip(order.transactions, blobs, locators, strict=True)
-    return {member: _Delivery(*row) for member, row in zip(order.members, rows, strict=True)}

@@ -21,6 +21,7 @@ from bcfl.consensus.member.enrolment import enrol
 from bcfl.consensus.member.kept import Kept
 from bcfl.consensus.member.membership import Membership
 from bcfl.consensus.member.memory import Memory
+from bcfl.consensus.member.review import verify
 from bcfl.consensus.member.task import parcels_of, store_from
 from bcfl.consensus.records import (
     LONGEST_REASON,
@@ -171,7 +172,7 @@ class PeerConsensusMod:
         spec = ModelSpec.of(base_arrays, membership.rules.integer_arrays)
         base = spec.flatten(base_arrays)
         parcels = parcels_of(context, membership.signer, sealed=order.sealed)
-        reviewed = membership.verify(order, spec, parcels, commitment)
+        reviewed = verify(membership, order, spec, parcels, commitment)
         qualities: dict[int, float] = {}
         failed: dict[int, str] = {}
         for member, delta in clip(reviewed.deltas, membership.rules.clip).items():

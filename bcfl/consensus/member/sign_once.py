@@ -23,7 +23,7 @@ from bcfl.keys.signer import Reader, Wallet
 __all__ = ["SignOnce", "signing_once"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SignOnce:
     """Implements ``Wallet``, and ``Reader`` where the wallet does."""
 

@@ -106,8 +106,8 @@ class Ballot:
 
     round: int
     ratings: tuple[Rating, ...]
-    missing: int = 0  #: bit field: the delta was not delivered, nor to be found
-    invalid: int = 0  #: bit field: the bytes do not fit the commitment, or do not decode
+    missing: int = 0  #: bit field: the committed bytes were not delivered, nor to be found
+    invalid: int = 0  #: bit field: they are no delta of the round, or evaluating it fails
 
     def __post_init__(self) -> None:
         _expect_range("round", self.round, 1, 2**64)

@@ -1,0 +1,166 @@
+"""S3, claim 4: a round's commitments as the member's own node shows them, and what was delivered.
+
+The chain says who has committed; the server's order only delivers. What it does not deliver is
+looked for in the member's own store, and is missing where it is not there either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bcfl.consensus.contract.events import Committed, Opened, RoundEvent
+from bcfl.consensus.member.membership import Membership
+from bcfl.consensus.parcels import Parcels
+from bcfl.consensus.records import ReviewOrder, TrainReply
+from bcfl.consensus.spec.codec import blob_size, digest_of
+from bcfl.consensus.spec.delta import Delta
+from bcfl.consensus.spec.verification import Expectation, OnChain, verify_delta
+from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, LedgerError, ProtocolError
+from bcfl.core.model import ModelSpec
+
+__all__ = ["Reviewed", "verify"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What came of a round's commitments, each by member: a delta, or why there is none."""
+
+    deltas: dict[int, Delta]
+    missing: dict[int, str]  #: not delivered, nor to be found
+    invalid: dict[int, str]  #: the committed bytes are no delta of this round
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    transaction: str
+    blob: bytes | None
+    locator: str
+
+
+_NOTHING = _Delivery("", None, "")
+
+
+def verify(
+    membership: Membership,
+    order: ReviewOrder,
+    spec: ModelSpec,
+    parcels: Parcels,
+    own: TrainReply | None,
+) -> Reviewed:
+    """Check every commitment that is on chain as claim 4 says.
+
+    Parameters
+    ----------
+    order : ReviewOrder
+        What the server delivers of it, or says where to find.
+    spec : ModelSpec
+    parcels : Parcels
+        Opens what was sent, and fetches what was not.
+    own : TrainReply, optional
+        What this member sent itself: needed for the clipping, whatever the server delivers.
+
+    Raises
+    ------
+    ProtocolError
+        The order's lists do not run in parallel.
+    """
+    deliveries = _deliveries(order)
+    reviewed = Reviewed({}, {}, {})
+    size = blob_size(spec.n, membership.rules.kept(spec.n), spec.dtype)
+    for event in _commitments(membership, order.opening_block):
+        member = event.member
+        delivery = deliveries.get(member, _NOTHING)
+        if member == membership.index and own is not None and digest_of(own.blob) == event.digest:
+            delivery = _Delivery(event.transaction, own.blob, "")
+        try:
+            blob = _fetch(membership, event, delivery, parcels, size)
+        except (BlobError, CodecError, ProtocolError, LedgerError) as error:
+            reviewed.missing[member] = str(error)
+            continue
+        chain = OnChain(event.round, member, event.digest, event.signed_at, event.timestamp)
+        try:
+            reviewed.deltas[member] = verify_delta(
+                chain, blob, _expectation(membership, member, spec)
+            )
+        except CommitmentRejected as error:
+            reviewed.invalid[member] = str(error)
+    return reviewed
+
+
+def _commitments(membership: Membership, from_block: int) -> list[Committed]:
+    """The round's, by the member's own node; ``from_block`` is the server's word, checked."""
+    for first in (from_block, 0):
+        events = membership.ledger.events(first)
+        ours = [
+            e for e in events if isinstance(e, RoundEvent) and e.round == membership.state.round
+        ]
+        if any(isinstance(event, Opened) for event in ours):
+            return [event for event in ours if isinstance(event, Committed)]
+    raise ProtocolError(f"the node shows no opening of round {membership.state.round}")
+
+
+def _fetch(
+    membership: Membership, event: Committed, delivery: _Delivery, parcels: Parcels, max_bytes: int
+) -> bytes:
+    """The bytes of a commitment: as delivered, else as the member's own store finds them.
+
+    Bytes of another digest prove nothing about who committed: they are no delivery.
+    """
+    if delivery.blob is not None:
+        try:
+            return _delivered(membership, event, delivery, parcels, max_bytes)
+        except (BlobError, CodecError, CommitmentRejected, LedgerError):
+            if not parcels.shared:
+                raise
+    return parcels.unpack(event.digest, None, delivery.locator, max_bytes)
+
+
+def _delivered(
+    membership: Membership, event: Committed, delivery: _Delivery, parcels: Parcels, max_bytes: int
+) -> bytes:
+    _look_up(membership, event.member, delivery.transaction)
+    blob = parcels.unpack(event.digest, delivery.blob, "", max_bytes)
+    if (found := digest_of(blob)) != event.digest:
+        raise CommitmentRejected(
+            f"expected bytes of digest {event.digest.hex()[:16]}…, as on chain; the server "
+            f"delivered {found.hex()[:16]}…"
+        )
+    return blob
+
+
+def _look_up(membership: Membership, member: int, transaction: str) -> None:
+    """The transaction that was named holds this member's commitment."""
+    if not any(
+        isinstance(event, Committed) and event.member == member
+        for event in membership.ledger.events_of(transaction)
+    ):
+        raise CommitmentRejected(
+            f"transaction {transaction} holds no commitment of member {member} "
+            f"in contract {membership.ledger.domain.contract}"
+        )
+
+
+def _expectation(membership: Membership, member: int, spec: ModelSpec) -> Expectation:
+    heading = membership.heading(member)
+    return Expectation(
+        membership.state.round,
+        member,
+        heading.author,
+        heading.base,
+        spec.n,
+        membership.rules.kept(spec.n),
+        spec.dtype,
+        membership.state.opened_at,
+    )
+
+
+def _deliveries(order: ReviewOrder) -> dict[int, _Delivery]:
+    """What the server delivers, by member; nothing where it names none."""
+    count = len(order.members)
+    blobs: Sequence[bytes | None] = order.blobs or [None] * count
+    locators = order.locators or [""] * count
+    if not count == len(order.transactions) == len(blobs) == len(locators):
+        raise ProtocolError("expected the lists of a review to run in parallel")
+    rows = zip(order.transactions, blobs, locators, strict=True)
+    return {member: _Delivery(*row) for member, row in zip(order.members, rows, strict=True)}
