@@ -44,6 +44,7 @@ __all__ = [
     "RPC_URL",
     "SIGNER",
     "account_from",
+    "expect_own_node",
     "has_own_key",
     "own_contract",
     "refuse_development_key",
@@ -209,6 +210,24 @@ def refuse_development_key(context: Context, chain_id: int) -> None:
         raise AccountError(
             f"a development key is refused on chain {chain_id}: start this node with "
             f'--node-config \'{SIGNER}="unix:/path.sock"\', or {KEY_FILE}="/path/key.json"'
+        )
+
+
+def expect_own_node(context: Context, chain_id: int) -> None:
+    """A key file's owner names the node: the server's would show what the server likes.
+
+    A node that says it is a development chain's gets signatures that no other chain takes.
+
+    Raises
+    ------
+    AccountError
+        The owner has not, and the chain is none of ``DEVELOPMENT_CHAINS``.
+    """
+    config = context.node_config
+    if KEY_FILE in config and RPC_URL not in config and chain_id not in DEVELOPMENT_CHAINS:
+        raise AccountError(
+            f"on chain {chain_id} this node believes no Ethereum node that only the server names: "
+            f"start it with --node-config '{RPC_URL}=\"https://…\"'"
         )
 
 

@@ -19,6 +19,7 @@ from bcfl.flower.identity import (
     RPC_URL,
     SIGNER,
     account_from,
+    expect_own_node,
     refuse_development_key,
     rpc_url_of,
     signer_from,
@@ -88,3 +89,12 @@ def test_a_node_with_a_signer_has_no_other_key(key_file: str):
         account_from(context, 7)
     with pytest.raises(AccountError, match="no key"):
         signer_from(node(), 7)
+
+
+def test_a_key_of_ones_own_believes_no_node_that_only_the_server_names(key_file: str):
+    named = node(**{KEY_FILE: key_file, RPC_URL: "http://127.0.0.1:8545"})
+    expect_own_node(named, 1)
+    expect_own_node(node(**{"partition-id": 0}), 31337)
+    expect_own_node(node(**{KEY_FILE: key_file}), 31337)
+    with pytest.raises(AccountError, match=f"believes no Ethereum node.*{RPC_URL}"):
+        expect_own_node(node(**{KEY_FILE: key_file}), 1)

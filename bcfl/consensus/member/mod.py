@@ -47,7 +47,12 @@ from bcfl.consensus.spec.metric import choose_quality
 from bcfl.core.errors import ProtocolError
 from bcfl.core.model import ModelSpec
 from bcfl.flower import handlers
-from bcfl.flower.identity import DIRECT_FALLBACK, refuse_development_key, signer_from
+from bcfl.flower.identity import (
+    DIRECT_FALLBACK,
+    expect_own_node,
+    refuse_development_key,
+    signer_from,
+)
 from bcfl.keys.signer import Wallet
 
 __all__ = ["PeerConsensusMod", "peer_consensus_mod"]
@@ -112,6 +117,7 @@ class PeerConsensusMod:
         base_arrays = handlers.to_arrays(record)
         membership.expect_base(base_arrays)
         memory = Memory.of(context, membership)
+        membership.expect_readers(order.readers)
         asked_again = (reply := memory.commitment()) is not None
         if reply is None:
             spec = ModelSpec.of(base_arrays, membership.rules.integer_arrays)
@@ -120,18 +126,14 @@ class PeerConsensusMod:
             arrays, metrics = handlers.call_train(message, context, call_next)
             change = difference(spec.flatten(arrays), base)
             reply = membership.sign_commitment(top_gamma(change, membership.rules.kept(spec.n)))
-            membership.expect_readers(order.readers)
-            readers = order.readers
-            parcels = parcels_of(
-                context, membership.signer, sealed=bool(readers), recipients=readers
-            )
-            blob, locator = parcels.pack(reply.blob, publish=order.publish)
-            reply = replace(reply, blob=blob, locator=locator)
             memory.keep_commitment(reply, metrics)
         if order.direct or (asked_again and _falls_back(context)):
             reply = membership.commit_direct(reply)
             memory.keep_commitment(reply, memory.metrics())
-        return _reply(reply, message, memory.metrics())
+        readers = order.readers
+        parcels = parcels_of(context, membership.signer, sealed=bool(readers), recipients=readers)
+        blob, locator = parcels.pack(reply.blob, publish=order.publish)
+        return _reply(replace(reply, blob=blob, locator=locator), message, memory.metrics())
 
     def _review(
         self, order: ReviewOrder, message: Message, context: Context, call_next: ClientAppCallable
@@ -215,7 +217,9 @@ class PeerConsensusMod:
         pays = order.direct or _falls_back(context)
         membership = Membership.of(order, context, self._signer(order, context), pays=pays)
         if self._signer_of is None:
-            refuse_development_key(context, membership.ledger.domain.chain_id)
+            chain_id = membership.ledger.domain.chain_id
+            refuse_development_key(context, chain_id)
+            expect_own_node(context, chain_id)
         return membership
 
 

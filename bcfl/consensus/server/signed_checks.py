@@ -62,6 +62,8 @@ class SignedChecks:
         if not self.sealed:
             raise ProtocolError("expected an open ballot, as the rules say; found a sealed one")
         self._expect_committed(signed.round, signed.member, state)
+        if state.phase != Phase.SEAL and not state.sealed >> signed.member & 1:
+            raise ProtocolError("it came when sealing had ended")
         message = seal_message(self.domain, signed.round, signed.seal)
         self._expect_signature(message, signed.signature, signed.member)
 
@@ -71,6 +73,8 @@ class SignedChecks:
         """It speaks of the others who committed, and is signed, or is what was sealed."""
         ballot, member = signed.ballot, signed.member
         self._expect_committed(ballot.round, member, state)
+        if state.phase != Phase.BALLOT and not (state.voted | state.abstained) >> member & 1:
+            raise ProtocolError(f"no ballots are taken now: the phase is {state.phase.name}")
         others = set(members_in(state.committed)) - {member}
         expect_ballot(ballot, others, MAX_MEMBERS)
         if not self.sealed:

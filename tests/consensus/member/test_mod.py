@@ -258,6 +258,9 @@ def test_a_member_seals_to_members_and_the_coordinator_alone(world: World) -> No
     stranger = derive_account(0, "member", 9)
     with pytest.raises(ProtocolError, match=f"sealed to .*{stranger.address}.*no members"):
         world.train(1, readers=[*known, stranger.public_key])
+    assert "bcfl-kept" not in world.contexts[1].state, "nothing was signed"
+    again = world.train(0, readers=known)
+    assert again.signature == sealed.signature, "one commitment, sealed anew"
 
 
 def test_whom_the_server_does_not_deliver_is_missing_by_the_chains_word(
