@@ -16,7 +16,6 @@ from flwr.app import ConfigRecord, Context, MetricRecord
 from bcfl.consensus.member.membership import Membership
 from bcfl.consensus.records import TrainReply
 from bcfl.consensus.spec.domain import Ballot, TypedDataDomain
-from bcfl.core.errors import ProtocolError
 
 __all__ = ["Memory"]
 
@@ -53,17 +52,11 @@ class Memory:
         return cls(context, record)
 
     @staticmethod
-    def task(context: Context) -> tuple[TypedDataDomain, str]:
-        """The task that the node is a member of, and its coordinator.
-
-        Raises
-        ------
-        ProtocolError
-            It is none's yet.
-        """
+    def task(context: Context) -> tuple[TypedDataDomain, str] | None:
+        """The task that the node is a member of, as far as it remembers, and its coordinator."""
         known = context.state.config_records.get(_TASK)
         if known is None:
-            raise ProtocolError("this node is no member of any task yet")
+            return None
         domain = TypedDataDomain(int(str(known["chain-id"])), str(known["address"]))
         return domain, str(known["coordinator"])
 

@@ -201,11 +201,15 @@ class PeerConsensusMod:
         return Ballot.from_values(order.round, values, missing, invalid), missing | invalid
 
     def _note(self, order: ReceiptOrder, message: Message, context: Context) -> Message:
-        domain, coordinator = Memory.task(context)
-        if order.contract != domain.contract:
-            raise ProtocolError(f"this node is a member of {domain.contract}, not {order.contract}")
-        kept = Kept(context, domain.contract, order.round)
-        kept.expect_ballot_receipt(order.receipt, domain, coordinator)
+        if (task := Memory.task(context)) is not None:
+            domain, coordinator = task
+            if order.contract != domain.contract:
+                raise ProtocolError(
+                    f"this node is a member of {domain.contract}; the receipt is of "
+                    f"{order.contract}"
+                )
+            kept = Kept(context, domain.contract, order.round)
+            kept.expect_ballot_receipt(order.receipt, domain, coordinator)
         return _reply(Noted(), message)
 
     def _signer(
