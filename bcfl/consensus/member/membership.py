@@ -182,7 +182,11 @@ class Membership:
 
     def expect_unsaid(self) -> None:
         """The chain has no ballot of this member yet, nor a seal. Raises ProtocolError."""
-        if (self.state.sealed | self.state.voted | self.state.abstained) >> self.index & 1:
+        state = self.state
+        done = state.voted | state.abstained
+        if state.phase == Phase.SEAL:  # later, whoever forgot its ballot may find it again
+            done |= state.sealed
+        if done >> self.index & 1:
             raise ProtocolError(
                 f"member {self.index} has voted in round {self.state.round}, before this process "
                 "began; it says nothing else"
