@@ -126,7 +126,7 @@ def test_a_blob_that_was_exchanged_meanwhile_is_not_aggregated(tmp_path: Path) -
 
     _, (record,) = run(tmp_path, rounds=1, encrypt=True, on_phase=exchange)
     first = committed(tmp_path / "run")[0]
-    assert f"expected the blob {first.hex()} sealed at" in record.left_out[0]
+    assert f"expected bytes that hash to {first.hex()}" in record.left_out[0]
     assert all(0 not in ballot for ballot in record.ballots.values())
 
 

@@ -58,7 +58,7 @@ def verify(
     parcels : Parcels
         Opens what was sent, and fetches what was not.
     own : TrainReply, optional
-        What this member sent itself: needed for the clipping, whatever the server delivers.
+        What this member committed to: needed for the clipping, whatever the server delivers.
 
     Raises
     ------
@@ -71,10 +71,11 @@ def verify(
     for event in _commitments(membership, order.opening_block):
         member = event.member
         delivery = deliveries.get(member, _NOTHING)
-        if member == membership.index and own is not None and digest_of(own.blob) == event.digest:
-            delivery = _Delivery(event.transaction, own.blob, "")
         try:
-            blob = _fetch(membership, event, delivery, parcels, size)
+            if own is not None and (member, own.digest) == (membership.index, event.digest):
+                blob = own.blob
+            else:
+                blob = _fetch(membership, event, delivery, parcels, size)
         except (BlobError, CodecError, ProtocolError, LedgerError) as error:
             reviewed.missing[member] = str(error)
             continue
