@@ -46,7 +46,7 @@ def aggregate_with(
     metrics = same_names(coordinator.signed.metrics, list(updated), _weight_of(inner))
     replies = []
     for member, model in updated.items():
-        record = MetricRecord(metrics[member])
+        record = MetricRecord({**metrics[member]})
         content = RecordDict({"arrays": to_array_record(model), "metrics": record})
         asked = Message(RecordDict(), dst_node_id=member, message_type=MessageType.TRAIN)
         replies.append(Message(content, reply_to=asked))
@@ -61,7 +61,7 @@ def train_metrics(fedavg: FedAvg, coordinator: Coordinator) -> MetricRecord | No
     key = fedavg.weighted_by_key
     reported = {m: metrics for m, metrics in coordinator.signed.metrics.items() if key in metrics}
     contents = [
-        RecordDict({"metrics": MetricRecord(metrics)})
+        RecordDict({"metrics": MetricRecord({**metrics})})
         for metrics in agreeing(reported, key).values()
     ]
     return fedavg.train_metrics_aggr_fn(contents, key) if contents else None
