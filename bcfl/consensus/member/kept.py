@@ -55,6 +55,10 @@ class Kept:
         found: list[dict[str, Any]] = json.loads(str(kept.get(str(self._round), "[]")))
         return found
 
+    def has(self, kind: str) -> bool:
+        """Whether this round's commitment, seal or ballot was given to the server before."""
+        return bool(self._of(kind))
+
     def signed(self, kind: str, member: int, signature: bytes, **said: Any) -> None:
         """Keep a commitment, a seal or a ballot; bytes in hexadecimal."""
         self._add(kind, member, signature, **said)

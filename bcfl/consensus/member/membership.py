@@ -180,6 +180,11 @@ class Membership:
                 f"{self.state.round}, and who has not committed does not vote"
             )
 
+    @property
+    def asked_for(self) -> str:
+        """What the phase takes of a reviewer: its seal, or its ballot."""
+        return "seal" if self.state.phase == Phase.SEAL else "ballot"
+
     def expect_unsaid(self) -> None:
         """The chain has no ballot of this member yet, nor a seal. Raises ProtocolError."""
         state = self.state

@@ -149,8 +149,8 @@ class PeerConsensusMod:
         if commitment is not None and _falls_back(context):
             membership.commit_direct(commitment)
         membership.expect_review()
-        asked_again = (kept := memory.ballot()) is not None
-        if kept is None:
+        asked_again = membership.kept.has(membership.asked_for)
+        if (kept := memory.ballot()) is None:
             membership.expect_unsaid()
             kept = self._fill_in_ballot(order, membership, commitment, message, context, call_next)
             memory.keep_ballot(*kept)
