@@ -6,55 +6,68 @@
         encrypted; verifiers, drawn by lot for each submission, report how good it is; the
         contract pays. System B of PROTOCOL (arXiv 1807.02515, Mendis et al.).
 
-        One contract holds any number of tasks, because the verifiers' pool is the market: one
-        registration, one bond, one address to watch, for all of them.
+        One contract holds any number of tasks: one registration as a verifier, and one address
+        to watch, for all of them. Each task has a pool of its own, which a verifier enters by
+        itself, having seen the terms, at a bond that follows from them.
 
         Who may call what, and when. Every deadline is inclusive, and `settle` is possible from
-        the second after it. "Panel" is a verifier drawn for the submission.
+        the second after it. "Panel" is a verifier drawn for the submission, "pool" one that has
+        entered the task's.
 
         | call     | who                | phase, before -> after                           |
         | launch   | anyone             | -> a task                                        |
-        | register | not registered     | any time                                         |
-        | leave    | registered         | while no panel waits for it                      |
-        | submit   | anyone             | task open and funded -> DRAW                     |
-        | draw     | anyone             | DRAW -> DRAW again, GRANT or SHARE               |
+        | register | anyone, once       | any time                                         |
+        | enter    | registered, not    | any time                                         |
+        |          | the initiator      |                                                  |
+        | leave    | pool               | while no panel waits for it, and no submission   |
+        |          |                    | for its panel                                    |
+        | submit   | not the pool       | task open and funded, and a pool as large as a   |
+        |          |                    | panel -> DRAW                                    |
+        | draw     | anyone             | DRAW -> GRANT; again DRAW if the pool was too    |
+        |          |                    | small                                            |
         | grant    | the initiator      | GRANT -> SHARE                                   |
         | share    | the contributor    | SHARE -> SEAL                                    |
         | seal     | panel, once        | SEAL -> SEAL, or REVEAL with the last            |
         | reveal   | panel that sealed  | REVEAL -> REVEAL, or DISCLOSE, REJECTED, DRAW or |
-        |          |                    | VOID with the last                               |
+        |          |                    | VOID, JUNK with the last                         |
         | disclose | who has the key    | DISCLOSE -> PAID                                 |
         | settle   | anyone             | DRAW to DISCLOSE past the deadline -> onward     |
         | collect  | anyone             | task closed                                      |
         | withdraw | anyone             | any time, own credit                             |
 
         Verdict. Accepted if at least a quorum has reported and more than half of those who did
-        found more than MAFR. Who reports is paid in the same call, whatever it found.
+        found more than MAFR. Who reports is paid in the same call, whatever it found. If more
+        than half say that it is no model, or a copy, the submission is junk: the stake is
+        forfeited, and another may take its place.
 
         Vanished verifiers. Who does not seal, or not reveal, in time is struck off, loses the
-        bond to the task, and is replaced by a new draw, at most `redraws` times; then the
-        submission is void. Who has sealed is always given the chance to reveal, and is paid.
+        bond, and is replaced by a new draw, at most `redraws` times; then the submission is
+        void. Who has sealed is always given the chance to reveal, and is paid.
 
         Payment and disclosure are one step: see `market_keys`, which says how the panel, and
         then the initiator, and nobody else, come to open the model.
 
         Who can be made to lose what. A verifier: its bond, by vanishing. A contributor: its
-        stake, by not sharing or not disclosing. The initiator: a panel's fees for each of at
-        most `submissions` models, however bad they are; nothing for void ones, but for the
-        reports made on them.
+        stake, by a draw that nobody makes although the pool is large enough, by not sharing or
+        not disclosing, and by junk. The initiator: reward and fees of a submission to whose
+        panel it does not grant what it promised; a panel's fees for each of at most
+        `submissions` models, however bad they are, and for each junk one, which costs its
+        author no less; nothing for void ones, but for the reports made on them. All that is
+        forfeited is burnt: `market_verdict` says why. `market_terms` says what makes peeking,
+        and looking for a panel, no cheaper than buying, and than being honest.
 
         What is left to trust. (1) The producer of the anchor block can try as many candidate
         blocks as it can hash in its time and publish the one whose hash draws the panel it
-        likes best, or none; nobody else can bend the draw, except that it starts anew if
-        nobody calls `draw` for 256 blocks. Where producers know when their turn comes, choose
-        DRAW_DELAY beyond that horizon; on a private chain, let no verifier produce blocks.
-        (2) A majority of a panel that colludes decides, and any one of it can pass the model
-        on; the bond is what many names cost. (3) Reports are sealed until a quorum's seals are
+        likes best, or none; nobody else can bend the draw. Where producers know when their turn
+        comes, choose DRAW_DELAY beyond that horizon (Ethereum: 64 blocks); on a private chain,
+        let no verifier produce blocks. (2) A majority of a panel that colludes decides, and
+        any one of it can pass on the model and the samples that it was measured by; bonds,
+        locked while the names are in the pool, are what many names cost. An initiator most of
+        whose panel are its own names sees a model and need not buy it. (3) Reports are sealed until a quorum's seals are
         in, so nobody can copy; only who replaces one that sealed and did not reveal can see
         others' reports. (4) Who sees a submission in a mempool can submit its digest first; it
         cannot share the keys; the author encrypts anew, and binds its address into the blob.
-        (5) An initiator that does not grant makes void what is submitted to it, and gains
-        nothing. (6) Ether forced upon the contract without a call is lost.
+        (5) Ether forced upon the contract without a call is lost.
 """
 
 import market_accounts
@@ -69,8 +82,12 @@ import market_verifiers
 
 initializes: market_accounts
 initializes: market_terms
-initializes: market_verifiers[market_accounts := market_accounts]
 initializes: market_tasks[market_accounts := market_accounts, market_terms := market_terms]
+initializes: market_verifiers[
+    market_accounts := market_accounts,
+    market_tasks := market_tasks,
+    market_terms := market_terms,
+]
 initializes: market_submissions[
     market_accounts := market_accounts,
     market_terms := market_terms,
@@ -93,6 +110,7 @@ initializes: market_reports[
     market_submissions := market_submissions,
     market_terms := market_terms,
     market_verdict := market_verdict,
+    market_verifiers := market_verifiers,
 ]
 
 exports: (
@@ -103,18 +121,19 @@ exports: (
     market_keys.share,
     market_reports.reveal,
     market_reports.seal,
-    market_submissions.DRAW_DELAY,
     market_tasks.collect,
     market_tasks.launch,
     market_tasks.task,
     market_tasks.tasks,
-    market_verifiers.BOND,
-    market_verifiers.first,
+    market_terms.BOND,
+    market_terms.DRAW_DELAY,
+    market_verifiers.bond,
+    market_verifiers.enter,
     market_verifiers.leave,
-    market_verifiers.next,
+    market_verifiers.place,
     market_verifiers.pool,
     market_verifiers.register,
-    market_verifiers.registered,
+    market_verifiers.row,
 )
 
 
@@ -134,25 +153,21 @@ event Submitted:
     number: uint256
 
 
-# How far back a contract sees the hashes of blocks.
-_HORIZON: constant(uint256) = 256
-
-
 @deploy
 def __init__(bond: uint256, draw_delay: uint256):
     """
-    @param bond What a verifier deposits, in wei; 0: nothing.
-    @param draw_delay Blocks, 1 to 128, from a submission to the block that draws its panel.
+    @param bond The least that a verifier deposits to enter a task's pool, in wei.
+    @param draw_delay Blocks, 2 to 128, from a submission to the block that draws its panel. Of
+           one, whoever makes the block with the submission could make the other, too.
     """
-    market_verifiers.__init__(bond)
-    market_submissions.__init__(draw_delay)
+    market_terms.__init__(bond, draw_delay)
 
 
 @external
 @payable
 def submit(task: uint256, submission: bytes32, key_commitment: bytes32):
     """
-    @notice Offer a model. Anyone, with the task's stake.
+    @notice Offer a model. Anyone who is not in the task's pool, with the task's stake.
     @param task The number of the task.
     @param submission SHA-256 of the encrypted model in the blob store: its name from now on.
     @param key_commitment keccak256 of the 32 bytes that `disclose` will publish.
@@ -166,13 +181,15 @@ def submit(task: uint256, submission: bytes32, key_commitment: bytes32):
     pot: market_tasks.Pot = market_tasks._set_aside(task, rules, conditions)
     stake: uint256 = convert(conditions.stake, uint256)
     assert msg.value == stake, "model marketplace: the stake, and no other sum"
+    position: uint256 = market_verifiers._place(task, msg.sender).position
+    assert position == 0, "model marketplace: a verifier of the task does not submit to it"
+    entered: uint256 = market_verifiers._row(task).entered
+    assert entered >= convert(rules.seats, uint256), "model marketplace: too few verifiers"
     market_submissions._contributors[submission] = msg.sender
     market_submissions._commitments[submission] = key_commitment
     state: market_submissions.State = empty(market_submissions.State)
     state.task = task
     state.seats = convert(rules.seats, uint256)
-    if rules.members_only and pot.paid != 0:
-        state.grant_owed = 1
     log Submitted(
         task=task,
         submission=submission,
@@ -186,37 +203,34 @@ def submit(task: uint256, submission: bytes32, key_commitment: bytes32):
 @external
 def draw(submission: bytes32):
     """
-    @notice Draw the panel by the anchor block's hash; or arm the draw again, if that is no
-            longer to be seen, or there were too few verifiers. Neither the contributor nor the
-            initiator is drawn. The deadline stays.
+    @notice Draw the panel by the anchor block's hash; or arm the draw again, if there were too
+            few verifiers. Neither the contributor nor the initiator is drawn. The deadline
+            stays.
     @param submission Its digest.
     """
     state: market_submissions.State = market_submissions._state(submission)
     assert state.phase == market_submissions.DRAW, "model marketplace: no draw is due"
-    assert block.timestamp <= state.deadline, "model marketplace: too late to draw"
+    assert not market_submissions._has_lapsed(state), "model marketplace: too late to draw"
     assert block.number > state.anchor, "model marketplace: too early to draw"
-    if block.number > state.anchor + _HORIZON:
+    if block.number > state.anchor + market_submissions.HORIZON:
         market_submissions._rearm(submission, state)
         return
     panel: uint256 = market_verifiers._fill(
+        state.task,
         submission,
         market_submissions._panels[submission],
         state.seats,
         sha256(concat(blockhash(state.anchor), submission)),
         state.first,
         state.length,
-        [
-            market_submissions._contributors[submission],
-            market_tasks._initiator_of(state.task),
-        ],
+        market_submissions._contributors[submission],
     )
     market_submissions._panels[submission] = panel
     if market_panel._seat_of(panel, 0) < state.seats:
         market_submissions._rearm(submission, state)
         return
-    state.phase = market_submissions.SHARE
-    if state.grant_owed == 1:
-        state.phase = market_submissions.GRANT
+    market_tasks._end_draw(state.task)
+    state.phase = market_submissions.GRANT
     state.deadline = market_terms._answer_deadline(state.task)
     market_submissions._keep(submission, state)
 
@@ -232,7 +246,7 @@ def settle(submission: bytes32):
         state.phase >= market_submissions.DRAW and state.phase <= market_submissions.DISCLOSE
     )
     assert unfinished, "model marketplace: nothing to settle"
-    assert block.timestamp > state.deadline, "model marketplace: not due yet"
+    assert market_submissions._has_lapsed(state), "model marketplace: not due yet"
     if state.phase == market_submissions.DISCLOSE:
         state.cause = market_submissions.DISCLOSE
         market_verdict._void(submission, state)

@@ -2,11 +2,12 @@
 """
 @title Model marketplace: accounts
 @license Apache-2.0
-@notice What the market owes an address, and its place among the verifiers. All of it is in
-        one word of storage, so that a report costs one write: fee in, panel done.
-@dev Pull payments: money only ever leaves through `withdraw`, at the owner's own call and
-     risk. The credit is gone before the ether leaves, so that a receiver which calls back
-     finds nothing to take.
+@notice What the market owes an address, and its number as a verifier; and what is burnt.
+@dev Pull payments: money leaves through `withdraw` alone, at the owner's own call and risk.
+     The credit is gone before the ether leaves, so that a receiver which calls back finds
+     nothing to take. What is forfeited leaves at once, to the zero address, which nobody has
+     the key of and which has no code that could refuse it or call back: it goes to nobody who
+     could have brought the forfeit about, because it goes to nobody.
 """
 
 
@@ -15,11 +16,14 @@ event Withdrawn:
     amount: uint256
 
 
+event Burnt:
+    submission: indexed(bytes32)
+    amount: uint256
+
+
 struct Account:
     credit: uint256  # wei that `withdraw` pays out; 128 bits
     number: uint256  # the verifier's number, from 1, kept for ever; 0: never registered; 24 bits
-    busy: uint256  # panels that wait for it; 24 bits
-    position: uint256  # where it stands in the pool; 0: not registered; 80 bits
 
 
 _accounts: HashMap[address, uint256]
@@ -61,22 +65,25 @@ def _credit(owner: address, amount: uint256):
 
 
 @internal
+def _burn(submission: bytes32, amount: uint256):
+    """
+    @notice What somebody forfeited over a submission is gone for good.
+    """
+    if amount != 0:
+        log Burnt(submission=submission, amount=amount)
+        send(empty(address), amount)
+
+
+@internal
 @view
 def _account(owner: address) -> Account:
     word: uint256 = self._accounts[owner]
     return Account(
         credit=word & (2**128 - 1),
-        number=(word >> 128) & (2**24 - 1),
-        busy=(word >> 152) & (2**24 - 1),
-        position=word >> 176,
+        number=word >> 128,
     )
 
 
 @internal
 def _keep(owner: address, account: Account):
-    self._accounts[owner] = (
-        account.credit
-        | account.number << 128
-        | account.busy << 152
-        | account.position << 176
-    )
+    self._accounts[owner] = account.credit | account.number << 128

@@ -2,7 +2,8 @@
 """
 @title Model marketplace: keys
 @license Apache-2.0
-@notice Who gets to open a model, and when: the panel before it votes, the initiator by paying.
+@notice Who gets to open a model, and when: the panel before it votes, the initiator by paying;
+        and when the panel gets the samples that it measures by.
 @dev A submission names the keccak256 of a secret of 32 bytes. The panel gets the secret, and
      checks before it votes that it has that hash and opens the model; `disclose` takes the
      very same secret and pays. So what is published at payment is what the panel judged, and
@@ -12,9 +13,17 @@
      derived from two parts: the secret, and `shared`, which the contributor encrypts to the
      initiator when it submits, in a way that everybody who knows `shared` can repeat. The
      panel gets both parts and repeats it: so the initiator is sure to have the one, and to get
-     the other by paying. Later panels, who must fuse the models bought so far, get the
-     `shared` of each from the initiator: that is `grant`, and all that this contract need
-     know of it. `bcfl.keys.sealing` is the cryptography.
+     the other by paying. `bcfl.keys.sealing` is the cryptography.
+
+     The samples that a model is measured by are secret until it is in: the description has
+     their digest only. With `grant` the initiator opens them to the panel, after it was drawn
+     and so after the model was named for good: nobody is paid for having learnt them by heart.
+     In a task for members only the grant also has the `shared` of each model bought before,
+     which the panel must fuse. An initiator that does not grant, or that grants something else
+     than it had promised, as most of the panel say, pays as if it had bought the model: else
+     it could look at a panel first, and grant only to one that is its own. Who has sat on a
+     panel can pass its samples on; a description may therefore have several such sets, for the
+     first, the second, … submission (`bcfl.market.spec.report.measuring_set_of`).
 """
 
 import market_accounts
@@ -30,7 +39,7 @@ uses: market_terms
 
 event Granted:
     submission: indexed(bytes32)
-    models: bytes32
+    opening: bytes32
 
 
 event Shared:
@@ -45,23 +54,23 @@ event Disclosed:
 
 
 @external
-def grant(submission: bytes32, models: bytes32):
+def grant(submission: bytes32, opening: bytes32):
     """
-    @notice The initiator passes on, to this panel, what opens the models bought before this
-            one was submitted: the panel judges what is new.
+    @notice The initiator opens to this panel the samples to measure by and, where they are for
+            members only, the models bought before this one was submitted.
     @param submission Its digest.
-    @param models SHA-256 of a blob, encrypted to the members of the panel.
+    @param opening SHA-256 of a blob, encrypted to the members of the panel.
     """
     state: market_submissions.State = market_submissions._state(submission)
     assert state.phase == market_submissions.GRANT, "model marketplace: no grant is due"
     assert block.timestamp <= state.deadline, "model marketplace: too late to grant"
     initiator: address = market_tasks._initiator_of(state.task)
     assert msg.sender == initiator, "model marketplace: not the initiator"
-    assert models != empty(bytes32), "model marketplace: no digest"
+    assert opening != empty(bytes32), "model marketplace: no digest"
     state.phase = market_submissions.SHARE
     state.deadline = market_terms._answer_deadline(state.task)
     market_submissions._keep(submission, state)
-    log Granted(submission=submission, models=models)
+    log Granted(submission=submission, opening=opening)
 
 
 @external

@@ -11,14 +11,16 @@ import market_panel
 import market_submissions
 import market_terms
 import market_verdict
+import market_verifiers
 
 uses: market_accounts
 uses: market_submissions
 uses: market_terms
 uses: market_verdict
+uses: market_verifiers
 
 
-event Sealed:
+event ReportSealed:
     submission: indexed(bytes32)
     verifier: indexed(address)
     seal: bytes32
@@ -31,8 +33,9 @@ event Reported:
     reason: uint256
 
 
-# The highest reason why a model could not be measured; 0: it was (bcfl.market.spec.report).
-_LAST_REASON: constant(uint256) = 4
+# Why a model could not be measured; 0: it was (bcfl.market.spec.report). Reasons below this
+# one are the contributor's doing, this one, the last, is the initiator's.
+_UNGRANTED: constant(uint256) = 5
 
 
 @external
@@ -46,7 +49,7 @@ def seal(submission: bytes32, seal: bytes32):
     state: market_submissions.State = market_submissions._state(submission)
     assert state.phase == market_submissions.SEAL, "model marketplace: no seal is due"
     assert block.timestamp <= state.deadline, "model marketplace: too late to seal"
-    number: uint256 = market_accounts._account(msg.sender).number
+    number: uint256 = market_verifiers._place(state.task, msg.sender).number
     seat: uint256 = market_submissions._seat(submission, number)
     assert (state.sealed >> seat) & 1 == 0, "model marketplace: already sealed"
     assert seal != empty(bytes32), "model marketplace: no seal"
@@ -56,7 +59,7 @@ def seal(submission: bytes32, seal: bytes32):
         state.phase = market_submissions.REVEAL
         state.deadline = market_terms._report_deadline(state.task)
     market_submissions._keep(submission, state)
-    log Sealed(submission=submission, verifier=msg.sender, seal=seal)
+    log ReportSealed(submission=submission, verifier=msg.sender, seal=seal)
 
 
 @external
@@ -71,24 +74,27 @@ def reveal(submission: bytes32, fitness: uint256, reason: uint256, salt: bytes32
     state: market_submissions.State = market_submissions._current(submission)
     assert state.phase == market_submissions.REVEAL, "model marketplace: no report is due"
     assert block.timestamp <= state.deadline, "model marketplace: too late to report"
-    account: market_accounts.Account = market_accounts._account(msg.sender)
-    seat: uint256 = market_submissions._seat(submission, account.number)
+    number: uint256 = market_verifiers._place(state.task, msg.sender).number
+    seat: uint256 = market_submissions._seat(submission, number)
     assert (state.sealed >> seat) & 1 == 1, "model marketplace: nothing sealed"
     assert (state.revealed >> seat) & 1 == 0, "model marketplace: already reported"
     assert fitness <= market_terms.MILLION, "model marketplace: fitness is at most 1,000,000"
-    assert reason <= _LAST_REASON, "model marketplace: no such reason"
+    assert reason <= _UNGRANTED, "model marketplace: no such reason"
     assert reason == 0 or fitness == 0, "model marketplace: not measured, and yet a fitness"
     report: bytes32 = sha256(abi_encode(submission, msg.sender, fitness, reason, salt))
     sealed: bytes32 = market_submissions._seals[submission][seat]
     assert report == sealed, "model marketplace: the seal says otherwise"
     rules: market_terms.Rules = market_terms._rules_of(state.task)
     market_submissions._seals[submission][seat] = empty(bytes32)
-    account.busy -= 1
-    account.credit += convert(rules.fee, uint256)
-    market_accounts._keep(msg.sender, account)
+    market_verifiers._excuse(state.task, msg.sender)
+    market_accounts._credit(msg.sender, convert(rules.fee, uint256))
     state.revealed |= 1 << seat
     if fitness > convert(rules.mafr, uint256):
         state.above |= 1 << seat
+    elif reason == _UNGRANTED:
+        state.ungranted |= 1 << seat
+    elif reason != 0:
+        state.junk |= 1 << seat
     log Reported(submission=submission, verifier=msg.sender, fitness=fitness, reason=reason)
     if state.revealed == state.sealed:
         market_verdict._conclude(submission, state)

@@ -17,7 +17,7 @@ uses: market_verifiers
 
 # The phases. Each that can be left by a deadline has one, and every deadline leads on.
 DRAW: constant(uint256) = 1  # waits for its panel
-GRANT: constant(uint256) = 2  # waits for the initiator, who owes the panel the bought models
+GRANT: constant(uint256) = 2  # waits for the initiator, who owes the panel its measuring half
 SHARE: constant(uint256) = 3  # waits for the contributor's keys for the panel
 SEAL: constant(uint256) = 4  # waits for sealed reports
 REVEAL: constant(uint256) = 5  # waits for the reports themselves
@@ -25,6 +25,7 @@ DISCLOSE: constant(uint256) = 6  # accepted; waits for the contributor's key
 PAID: constant(uint256) = 7
 REJECTED: constant(uint256) = 8
 VOID: constant(uint256) = 9
+JUNK: constant(uint256) = 10  # no model, or a copy, as most reports say
 
 
 struct State:
@@ -33,7 +34,7 @@ struct State:
     phase: uint256
     cause: uint256  # the phase that failed for good; no verifier is replaced any more
     redraws: uint256  # so far
-    grant_owed: uint256  # 1: models had been bought when it was submitted, for members only
+    short: uint256  # 1: when the draw was armed, the pool was too small for the panel
     deadline: uint256  # seconds; the last moment to do what the phase waits for
     anchor: uint256  # block whose hash draws
     first: uint256  # where the pool began when the draw was armed
@@ -41,6 +42,8 @@ struct State:
     sealed: uint256  # bit field over the seats
     revealed: uint256  # bit field over the seats, within `sealed`
     above: uint256  # bit field over the seats, within `revealed`: more than MAFR
+    junk: uint256  # the same: no model, or a copy
+    ungranted: uint256  # the same: the initiator's grant was not what it had promised
 
 
 event Armed:
@@ -49,20 +52,14 @@ event Armed:
     redraws: uint256
 
 
-# Blocks from arming a draw to the block whose hash draws.
-DRAW_DELAY: public(immutable(uint256))
+# How far back a contract sees the hashes of blocks.
+HORIZON: constant(uint256) = 256
 
 _states: HashMap[bytes32, uint256]
 _contributors: HashMap[bytes32, address]
 _commitments: HashMap[bytes32, bytes32]
 _panels: HashMap[bytes32, uint256]
 _seals: HashMap[bytes32, HashMap[uint256, bytes32]]  # by seat
-
-
-@deploy
-def __init__(draw_delay: uint256):
-    assert draw_delay > 0 and draw_delay <= 128, "model marketplace: draw delay out of range"
-    DRAW_DELAY = draw_delay
 
 
 @internal
@@ -79,14 +76,31 @@ def _arm(submission: bytes32, state: State):
 @internal
 def _rearm(submission: bytes32, state: State):
     """
-    @notice The draw will be among those who are verifiers now, by a block that is to come.
+    @notice The draw will be among those who are in the pool now, by a block that is to come.
     """
     armed: State = state
-    armed.anchor = block.number + DRAW_DELAY
-    armed.first = market_verifiers.first
-    armed.length = market_verifiers.next - armed.first
+    row: market_verifiers.Row = market_verifiers._row(state.task)
+    armed.anchor = block.number + market_terms.DRAW_DELAY
+    armed.first = row.first
+    armed.length = row.next - row.first
+    armed.short = 0
+    if row.entered < state.seats:
+        armed.short = 1
     self._keep(submission, armed)
     log Armed(submission=submission, anchor=armed.anchor, redraws=armed.redraws)
+
+
+@internal
+@view
+def _has_lapsed(state: State) -> bool:
+    """
+    @notice Whether what the phase waits for can be done no more. A draw lapses, too, when its
+            block is out of sight: were it armed again, whoever dislikes the panel could wait
+            for that. With a pool too small for the panel there is nothing to like or dislike.
+    """
+    if state.phase == DRAW and state.short == 0 and block.number > state.anchor + HORIZON:
+        return True
+    return block.timestamp > state.deadline
 
 
 @internal
@@ -106,19 +120,21 @@ def _seat(submission: bytes32, number: uint256) -> uint256:
 def _state(submission: bytes32) -> State:
     word: uint256 = self._states[submission]
     return State(
-        task=word >> 208,
-        seats=(word >> 200) & (2**8 - 1),
+        task=word >> 216,
+        seats=(word >> 212) & (2**4 - 1),
         phase=word & (2**4 - 1),
         cause=(word >> 4) & (2**4 - 1),
         redraws=(word >> 8) & (2**4 - 1),
-        grant_owed=(word >> 12) & (2**4 - 1),
+        short=(word >> 12) & (2**4 - 1),
         deadline=(word >> 16) & (2**40 - 1),
         anchor=(word >> 56) & (2**40 - 1),
         first=(word >> 96) & (2**40 - 1),
-        length=(word >> 136) & (2**32 - 1),
-        sealed=(word >> 168) & (2**10 - 1),
-        revealed=(word >> 178) & (2**10 - 1),
-        above=(word >> 188) & (2**10 - 1),
+        length=(word >> 136) & (2**26 - 1),
+        sealed=(word >> 162) & (2**10 - 1),
+        revealed=(word >> 172) & (2**10 - 1),
+        above=(word >> 182) & (2**10 - 1),
+        junk=(word >> 192) & (2**10 - 1),
+        ungranted=(word >> 202) & (2**10 - 1),
     )
 
 
@@ -128,16 +144,18 @@ def _keep(submission: bytes32, state: State):
         state.phase
         | state.cause << 4
         | state.redraws << 8
-        | state.grant_owed << 12
+        | state.short << 12
         | state.deadline << 16
         | state.anchor << 56
         | state.first << 96
         | state.length << 136
-        | state.sealed << 168
-        | state.revealed << 178
-        | state.above << 188
-        | state.seats << 200
-        | state.task << 208
+        | state.sealed << 162
+        | state.revealed << 172
+        | state.above << 182
+        | state.junk << 192
+        | state.ungranted << 202
+        | state.seats << 212
+        | state.task << 216
     )
 
 

@@ -22,9 +22,10 @@ struct Task:
     conditions: market_terms.Conditions
     free: uint256  # wei of the deposit that nothing is set aside from
     opened: uint256  # submissions ever made; numbers them
-    taken: uint256  # submissions that count against `conditions.submissions`: not the void ones
+    taken: uint256  # submissions that keep a place among `conditions.submissions`
     pending: uint256  # submissions without an outcome
     paid: uint256  # models bought
+    drawing: uint256  # submissions that wait for their panel: nobody leaves the pool meanwhile
 
 
 struct Pot:
@@ -33,6 +34,7 @@ struct Pot:
     taken: uint256
     pending: uint256
     paid: uint256
+    drawing: uint256
 
 
 event Launched:
@@ -66,7 +68,9 @@ def launch(
     @notice Ask for models. Anyone, with the whole deposit: `submissions` times the reward and
             a full panel's fees.
     @param description SHA-256 of the task description in the blob store: input and output,
-           the verification set's digest, the initiator's public key, maybe an architecture.
+           the digests of the verification set's two halves, of which the measuring one is
+           opened to each panel alone (`grant`), the initiator's public key, maybe an
+           architecture.
     @param rules What is paid, and for what.
     @param conditions How many may try, at what stake, and how long everything may take.
     @return The task's number.
@@ -80,7 +84,7 @@ def launch(
     assert msg.value == deposit, "model marketplace: the deposit, and no other sum"
     self._initiators[task] = msg.sender
     self._descriptions[task] = description
-    self._keep_pot(task, Pot(free=deposit, opened=0, taken=0, pending=0, paid=0))
+    self._keep_pot(task, Pot(free=deposit, opened=0, taken=0, pending=0, paid=0, drawing=0))
     log Launched(
         task=task,
         initiator=msg.sender,
@@ -134,6 +138,7 @@ def task(task: uint256) -> Task:
         taken=pot.taken,
         pending=pot.pending,
         paid=pot.paid,
+        drawing=pot.drawing,
     )
 
 
@@ -142,7 +147,8 @@ def _set_aside(
     task: uint256, rules: market_terms.Rules, conditions: market_terms.Conditions
 ) -> Pot:
     """
-    @notice Takes one more submission, and its cost out of the free money.
+    @notice Takes one more submission, which waits for its panel, and its cost out of the free
+            money.
     """
     assert rules.reward != 0, "model marketplace: no such task"
     closing: uint256 = convert(conditions.deadline, uint256)
@@ -155,6 +161,7 @@ def _set_aside(
     pot.opened += 1
     pot.taken += 1
     pot.pending += 1
+    pot.drawing += 1
     self._keep_pot(task, pot)
     return pot
 
@@ -162,12 +169,29 @@ def _set_aside(
 @internal
 def _release(task: uint256, amount: uint256):
     """
-    @notice Money that was set aside, or a forfeited bond, is free.
+    @notice Money that was set aside is free.
     """
     if amount != 0:
         pot: Pot = self._pot(task)
         pot.free += amount
         self._keep_pot(task, pot)
+
+
+@internal
+def _begin_draw(task: uint256):
+    """
+    @notice One more submission waits for its panel.
+    """
+    pot: Pot = self._pot(task)
+    pot.drawing += 1
+    self._keep_pot(task, pot)
+
+
+@internal
+def _end_draw(task: uint256):
+    pot: Pot = self._pot(task)
+    pot.drawing -= 1
+    self._keep_pot(task, pot)
 
 
 @internal
@@ -199,14 +223,20 @@ def _pot(task: uint256) -> Pot:
     return Pot(
         free=word & (2**128 - 1),
         opened=(word >> 128) & (2**32 - 1),
-        taken=(word >> 160) & (2**32 - 1),
-        pending=(word >> 192) & (2**32 - 1),
-        paid=word >> 224,
+        taken=(word >> 160) & (2**24 - 1),
+        pending=(word >> 184) & (2**24 - 1),
+        paid=(word >> 208) & (2**24 - 1),
+        drawing=word >> 232,
     )
 
 
 @internal
 def _keep_pot(task: uint256, pot: Pot):
     self._pots[task] = (
-        pot.free | pot.opened << 128 | pot.taken << 160 | pot.pending << 192 | pot.paid << 224
+        pot.free
+        | pot.opened << 128
+        | pot.taken << 160
+        | pot.pending << 184
+        | pot.paid << 208
+        | pot.drawing << 232
     )

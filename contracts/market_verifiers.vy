@@ -2,21 +2,39 @@
 """
 @title Model marketplace: verifiers
 @license Apache-2.0
-@notice Who lends hardware: registration at a bond, leaving, and being drawn.
-@dev The pool is an endless row of places, of which [first, next) are in use. A place is never
-     used twice: who registers gets the next one, who leaves leaves a hole. Holes are removed by
+@notice Who lends hardware: registration, entering a task's pool at a bond, leaving it, and
+        being drawn. Nobody is drawn for a task whose terms it has not seen.
+@dev A pool is an endless row of places, of which [first, next) are in use. A place is never
+     used twice: who enters gets the next one, who goes leaves a hole. Holes are removed by
      moving the verifier in the first place to the end, which gives it a second place and keeps
-     the first one readable. Therefore, once a draw is armed, with the row as it is and with a
-     block that does not exist yet, nothing that anybody does can change it: who registers later
-     stands behind it, who moves is found in the old place, and who leaves only takes itself
-     out. If registering or leaving could re-order the pool, whoever saw the random number
-     first could try such calls until the panel pleases.
+     the first one readable. Nobody leaves while a submission of the task waits for its panel:
+     else whoever has friends in a small pool could have them leave it too small for a panel
+     that does not please. Therefore, once a draw is armed, with the row as it is and with a
+     block that does not exist yet, nothing that anybody does can change it: who enters later
+     stands behind it, who moves is found in the old place, and who is struck off over another
+     submission only takes itself out. As anyone may draw, whoever wants to leave can.
 """
 
 import market_accounts
 import market_panel
+import market_tasks
+import market_terms
 
 uses: market_accounts
+uses: market_tasks
+uses: market_terms
+
+
+struct Place:
+    number: uint256  # the verifier's; 0: it was never in this pool; 24 bits
+    busy: uint256  # panels of this task that wait for it; 24 bits
+    position: uint256  # where it stands in the row; 0: nowhere; 40 bits
+
+
+struct Row:
+    first: uint256
+    next: uint256
+    entered: uint256  # how many verifiers are in the pool now
 
 
 event Registered:
@@ -25,7 +43,14 @@ event Registered:
     public_key: Bytes[64]
 
 
+event Entered:
+    task: indexed(uint256)
+    verifier: indexed(address)
+    bond: uint256
+
+
 event Left:
+    task: indexed(uint256)
     verifier: indexed(address)
 
 
@@ -38,42 +63,33 @@ event StruckOff:
 event Drawn:
     submission: indexed(bytes32)
     seed: bytes32
-    verifiers: DynArray[address, market_panel.SEATS]  # for the vacant seats, lowest first
+    seats: uint256  # how many were filled
 
 
-# What a verifier deposits when it registers, in wei. It is forfeited by vanishing, and is the
-# price of being in the draw many times under many names.
-BOND: public(immutable(uint256))
+event Seated:
+    submission: indexed(bytes32)
+    verifier: indexed(address)
+    task: indexed(uint256)
+    seat: uint256
 
-# Holes taken out at a registration or a departure. Two for each one that can appear keeps
-# at least half of the row in use, so that a draw soon finds its panel.
+
+# Holes taken out when one enters or goes. Two for each one that can appear keeps at least
+# half of the row in use, so that a draw soon finds its panel.
 _TIDIED: constant(uint256) = 2
 
-first: public(uint256)
-next: public(uint256)
-# How many verifiers are registered now.
-registered: public(uint256)
-# Who got, or gets, a place; empty where the one who had it has left.
-pool: public(HashMap[uint256, address])
+# By task and place: who got, or gets it; empty where the one who had it has gone.
+pool: public(HashMap[uint256, HashMap[uint256, address]])
 
 _numbered: uint256
 _verifiers: HashMap[uint256, address]  # by number
-
-
-@deploy
-def __init__(bond: uint256):
-    assert bond <= (2**96 - 1), "model marketplace: bond out of range"
-    BOND = bond
-    # 0 is no place, so that an account can say that it has none
-    self.first = 1
-    self.next = 1
+_rows: HashMap[uint256, uint256]  # by task
+_places: HashMap[uint256, HashMap[address, uint256]]  # by task
 
 
 @external
-@payable
 def register(public_key: Bytes[64]):
     """
-    @notice Become a verifier, for every draw that is armed from now on. Anyone, with the bond.
+    @notice Become a verifier, who may enter pools. Anyone, once and for good.
     @param public_key The sender's own secp256k1 key, x then y, to which contributors encrypt.
            Being the key of an Ethereum address, it is a point on the curve, so nobody can be
            blamed for failing to encrypt to it.
@@ -83,45 +99,99 @@ def register(public_key: Bytes[64]):
         convert(keccak256(public_key), uint256) & (2**160 - 1), address
     )
     assert owner == msg.sender, "model marketplace: not the sender's public key"
-    assert msg.value == BOND, "model marketplace: the bond, and no other sum"
     account: market_accounts.Account = market_accounts._account(msg.sender)
-    assert account.position == 0, "model marketplace: already registered"
-    if account.number == 0:
-        self._numbered += 1
-        assert self._numbered <= (2**24 - 1), "model marketplace: no numbers left"
-        account.number = self._numbered
-        self._verifiers[account.number] = msg.sender
-    self._append(msg.sender, account)
-    self.registered += 1
-    self._tidy()
+    assert account.number == 0, "model marketplace: already registered"
+    self._numbered += 1
+    assert self._numbered <= (2**24 - 1), "model marketplace: no numbers left"
+    account.number = self._numbered
+    self._verifiers[account.number] = msg.sender
+    market_accounts._keep(msg.sender, account)
     log Registered(verifier=msg.sender, number=account.number, public_key=public_key)
 
 
 @external
-def leave():
+@payable
+def enter(task: uint256):
     """
-    @notice Stop being a verifier, and get the bond back. A verifier on whom no panel waits.
+    @notice Come into a task's pool, for every draw that is armed from now on. A verifier other
+            than the initiator, with the task's bond.
+    @param task Its number.
     """
-    account: market_accounts.Account = market_accounts._account(msg.sender)
-    assert account.position != 0, "model marketplace: not registered"
-    assert account.busy == 0, "model marketplace: a panel waits for you"
-    self._remove(account)
-    account.position = 0
-    account.credit += BOND
-    market_accounts._keep(msg.sender, account)
-    self._tidy()
-    log Left(verifier=msg.sender)
+    initiator: address = market_tasks._initiator_of(task)
+    assert initiator != empty(address), "model marketplace: no such task"
+    assert msg.sender != initiator, "model marketplace: the initiator does not verify"
+    number: uint256 = market_accounts._account(msg.sender).number
+    assert number != 0, "model marketplace: not registered"
+    place: Place = self._place(task, msg.sender)
+    assert place.position == 0, "model marketplace: already in the pool"
+    bond: uint256 = market_terms._bond_of(task)
+    assert msg.value == bond, "model marketplace: the bond, and no other sum"
+    place.number = number
+    row: Row = self._row(task)
+    row.entered += 1
+    row = self._appended(task, row, msg.sender, place)
+    self._keep_row(task, self._tidied(task, row))
+    log Entered(task=task, verifier=msg.sender, bond=bond)
+
+
+@external
+def leave(task: uint256):
+    """
+    @notice Go out of a task's pool, and get the bond back. A verifier on whom no panel waits,
+            while no submission waits for its panel.
+    @param task Its number.
+    """
+    place: Place = self._place(task, msg.sender)
+    assert place.position != 0, "model marketplace: not in the pool"
+    assert place.busy == 0, "model marketplace: a panel waits for you"
+    assert market_tasks._pot(task).drawing == 0, "model marketplace: a draw is due"
+    self._remove(task, msg.sender, place)
+    market_accounts._credit(msg.sender, market_terms._bond_of(task))
+    log Left(task=task, verifier=msg.sender)
+
+
+@external
+@view
+def bond(task: uint256) -> uint256:
+    """
+    @notice What a verifier deposits to enter this task's pool, in wei. It is forfeited by
+            vanishing, and is the price of being in the draw many times under many names.
+    @param task Its number.
+    """
+    return market_terms._bond_of(task)
+
+
+@external
+@view
+def row(task: uint256) -> Row:
+    """
+    @notice Which places of a task's pool are in use, and by how many.
+    @param task Its number.
+    """
+    return self._row(task)
+
+
+@external
+@view
+def place(task: uint256, verifier: address) -> Place:
+    """
+    @notice Where a verifier stands in a task's pool; zeros if it was never there.
+    @param task The task's number.
+    @param verifier Its address.
+    """
+    return self._place(task, verifier)
 
 
 @internal
 def _fill(
+    task: uint256,
     submission: bytes32,
     seated: uint256,
     seats: uint256,
     seed: bytes32,
     first: uint256,
     length: uint256,
-    barred: address[2],
+    contributor: address,
 ) -> uint256:
     """
     @notice Draws verifiers, all equally likely, for the vacant seats of a panel.
@@ -130,64 +200,62 @@ def _fill(
     @param seed The random number.
     @param first Where the row began when the draw was armed.
     @param length How long it was.
-    @param barred Who is not drawn in any case.
+    @param contributor Who is not drawn in any case.
     @return The panel, with vacant seats left if there are too few verifiers.
     """
     panel: uint256 = seated
-    drawn: DynArray[address, market_panel.SEATS] = []
+    filled: uint256 = 0
     jumps: DynArray[uint256, market_panel.PICKS] = []
     for step: uint256 in range(market_panel.PICKS):
         seat: uint256 = market_panel._seat_of(panel, 0)
         if seat >= seats or step == length:
             break
         jumps.append(market_panel._jump(seed, step, length))
-        verifier: address = self.pool[first + market_panel._origin(jumps, step)]
-        if verifier == empty(address) or verifier in barred:
+        verifier: address = self.pool[task][first + market_panel._origin(jumps, step)]
+        if verifier == empty(address) or verifier == contributor:
             continue
-        account: market_accounts.Account = market_accounts._account(verifier)
-        if account.position == 0:
+        place: Place = self._place(task, verifier)
+        if place.position == 0:
             continue
         # who is in the row is there once: only who sat before can be met again
-        if seated != 0 and market_panel._seat_of(seated, account.number) != market_panel.SEATS:
+        if seated != 0 and market_panel._seat_of(seated, place.number) != market_panel.SEATS:
             continue
-        account.busy += 1
-        market_accounts._keep(verifier, account)
-        panel = market_panel._seated(panel, seat, account.number)
-        drawn.append(verifier)
-    log Drawn(submission=submission, seed=seed, verifiers=drawn)
+        place.busy += 1
+        self._keep_place(task, verifier, place)
+        panel = market_panel._seated(panel, seat, place.number)
+        filled += 1
+        log Seated(submission=submission, verifier=verifier, task=task, seat=seat)
+    log Drawn(submission=submission, seed=seed, seats=filled)
     return panel
 
 
 @internal
-def _excuse(number: uint256):
+def _excuse(task: uint256, verifier: address):
     """
-    @notice A panel no longer waits for this verifier, for reasons that are not its own.
+    @notice A panel no longer waits for this verifier: it has reported, or nobody need.
     """
-    verifier: address = self._verifiers[number]
-    account: market_accounts.Account = market_accounts._account(verifier)
-    account.busy -= 1
-    market_accounts._keep(verifier, account)
+    place: Place = self._place(task, verifier)
+    place.busy -= 1
+    self._keep_place(task, verifier, place)
 
 
 @internal
-def _strike(number: uint256, submission: bytes32) -> uint256:
+def _strike(task: uint256, number: uint256, submission: bytes32) -> uint256:
     """
     @notice This verifier has vanished: it loses its place, so that no other panel waits for it
-            in vain, and its bond. It may register again.
+            in vain, and its bond. It may enter again.
     @return What it forfeits, in wei; 0 if it had been struck off before.
     """
     verifier: address = self._verifiers[number]
-    account: market_accounts.Account = market_accounts._account(verifier)
-    account.busy -= 1
-    if account.position == 0:
-        market_accounts._keep(verifier, account)
+    place: Place = self._place(task, verifier)
+    place.busy -= 1
+    if place.position == 0:
+        self._keep_place(task, verifier, place)
         return 0
-    self._remove(account)
-    account.position = 0
-    market_accounts._keep(verifier, account)
-    self._tidy()
-    log StruckOff(verifier=verifier, submission=submission, forfeited=BOND)
-    return BOND
+    self._remove(task, verifier, place)
+    bond: uint256 = market_terms._bond_of(task)
+    log StruckOff(verifier=verifier, submission=submission, forfeited=bond)
+    return bond
 
 
 @internal
@@ -197,28 +265,71 @@ def _address_of(number: uint256) -> address:
 
 
 @internal
-def _append(verifier: address, account: market_accounts.Account):
-    placed: market_accounts.Account = account
-    placed.position = self.next
-    market_accounts._keep(verifier, placed)
-    self.pool[placed.position] = verifier
-    self.next = placed.position + 1
+def _appended(task: uint256, row: Row, verifier: address, place: Place) -> Row:
+    longer: Row = row
+    placed: Place = place
+    placed.position = row.next
+    self._keep_place(task, verifier, placed)
+    self.pool[task][row.next] = verifier
+    longer.next += 1
+    return longer
 
 
 @internal
-def _remove(account: market_accounts.Account):
+def _remove(task: uint256, verifier: address, place: Place):
     # the place is emptied, lest one who comes back be found in two places of one row
-    self.pool[account.position] = empty(address)
-    self.registered -= 1
+    self.pool[task][place.position] = empty(address)
+    gone: Place = place
+    gone.position = 0
+    self._keep_place(task, verifier, gone)
+    row: Row = self._row(task)
+    row.entered -= 1
+    self._keep_row(task, self._tidied(task, row))
 
 
 @internal
-def _tidy():
+def _tidied(task: uint256, row: Row) -> Row:
+    tidy: Row = row
     for _: uint256 in range(_TIDIED):
-        place: uint256 = self.first
-        if self.next - place == self.registered:
-            return
-        verifier: address = self.pool[place]
+        if tidy.next - tidy.first == tidy.entered:
+            return tidy
+        verifier: address = self.pool[task][tidy.first]
         if verifier != empty(address):
-            self._append(verifier, market_accounts._account(verifier))
-        self.first = place + 1
+            tidy = self._appended(task, tidy, verifier, self._place(task, verifier))
+        tidy.first += 1
+    return tidy
+
+
+@internal
+@view
+def _row(task: uint256) -> Row:
+    """
+    @dev The first place is 1, so that a verifier's 0 says that it has none.
+    """
+    word: uint256 = self._rows[task]
+    return Row(
+        first=1 + (word & (2**40 - 1)),
+        next=1 + ((word >> 40) & (2**40 - 1)),
+        entered=word >> 80,
+    )
+
+
+@internal
+def _keep_row(task: uint256, row: Row):
+    self._rows[task] = (row.first - 1) | (row.next - 1) << 40 | row.entered << 80
+
+
+@internal
+@view
+def _place(task: uint256, verifier: address) -> Place:
+    word: uint256 = self._places[task][verifier]
+    return Place(
+        number=word & (2**24 - 1),
+        busy=(word >> 24) & (2**24 - 1),
+        position=word >> 48,
+    )
+
+
+@internal
+def _keep_place(task: uint256, verifier: address, place: Place):
+    self._places[task][verifier] = place.number | place.busy << 24 | place.position << 48

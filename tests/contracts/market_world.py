@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from hypothesis import settings
 from bcfl.keys.accounts import Account
 from bcfl.keys.sealing import public_key_of
 from bcfl.market.spec.report import Reason, Report, seal
-from bcfl.market.spec.terms import Conditions, MarketPhase, Rules, deposit
+from bcfl.market.spec.terms import Conditions, MarketPhase, Rules, bond, deposit
 
 FUZZ = bool(os.environ.get("BCFL_FUZZ"))
 #: For properties whose every example deploys a contract.
@@ -29,7 +29,8 @@ few_examples = settings(max_examples=1_000 if FUZZ else 10)
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"
 ETHER = 10**18
-BOND = 10_000
+LEAST_BOND = 10_000
+DRAW_DELAY = 2
 SALT = b"\x07" * 32
 #: Not the second, hour and block at which boa starts, but any that never change.
 START_S, START_BLOCK = 1_800_000_000, 1_000
@@ -37,12 +38,13 @@ START_S, START_BLOCK = 1_800_000_000, 1_000
 RULES = Rules(reward=1_000_000, fee=1_000, mafr=500_000, seats=5, quorum=3, redraws=2)
 CONDITIONS = Conditions(
     submissions=4,
-    stake=70_000,
+    stake=600_000,
     deadline=START_S + 100_000,
-    draw_window=600,
+    draw_window=800,
     answer_window=900,
     report_window=1_200,
 )
+BOND = bond(RULES, CONDITIONS, LEAST_BOND)
 
 
 def word(text: str) -> bytes:
@@ -70,6 +72,8 @@ def person(name: str) -> Person:
 INITIATOR, CONTRIBUTOR, STRANGER = map(person, ("initiator", "contributor", "stranger"))
 VERIFIERS = [person(f"verifier {i}") for i in range(8)]
 SECRET = word("secret")
+#: Where what is burnt goes.
+NOBODY = "0x" + 40 * "0"
 
 
 @cache
@@ -81,12 +85,13 @@ def deployer() -> Any:
 class World:
     """One marketplace, with everybody rich enough."""
 
-    def __init__(self, bond: int = BOND, draw_delay: int = 1) -> None:
+    def __init__(self, least_bond: int = LEAST_BOND, draw_delay: int = DRAW_DELAY) -> None:
         self.travel_to(START_S, START_BLOCK)
-        self.contract = deployer().deploy(bond, draw_delay)
-        self.bond = bond
+        self.contract = deployer().deploy(least_bond, draw_delay)
+        self.verifiers: list[Person] = []  # who registered
         for someone in (INITIATOR, CONTRIBUTOR, STRANGER, *VERIFIERS):
             boa.env.set_balance(someone.address, ETHER)
+        self.burnt_before = int(boa.env.get_balance(NOBODY))
 
     # time
 
@@ -129,13 +134,24 @@ class World:
         by_address = {someone.address: someone for someone in VERIFIERS}
         return [by_address.get(str(a)) for a in self.contract.submission(submission).panel]
 
+    def place(self, someone: Person, task: int = 1) -> Any:
+        return self.contract.place(task, someone.address)
+
+    def is_in(self, someone: Person, task: int = 1) -> bool:
+        return bool(self.place(someone, task).position)
+
+    def burnt(self) -> int:
+        """What has been burnt since this world began."""
+        return int(boa.env.get_balance(NOBODY)) - self.burnt_before
+
     def free(self, task: int = 1) -> int:
         return int(self.contract.task(task).free)
 
     # what people do
 
     def launch(self, rules: Rules = RULES, conditions: Conditions = CONDITIONS) -> int:
-        return int(
+        """A new task, whose pool everybody enters who has registered."""
+        task = int(
             self.contract.launch(
                 word("description"),
                 terms(rules),
@@ -144,10 +160,25 @@ class World:
                 sender=INITIATOR.address,
             )
         )
+        self.enter(task, *self.verifiers)
+        return task
 
     def register(self, *verifiers: Person) -> None:
+        """They register, and enter the pool of every task that they are not in."""
         for someone in verifiers:
-            self.contract.register(someone.public_key, value=self.bond, sender=someone.address)
+            if someone not in self.verifiers:
+                self.contract.register(someone.public_key, sender=someone.address)
+                self.verifiers.append(someone)
+        for task in range(1, self.contract.tasks() + 1):
+            self.enter(task, *(v for v in verifiers if not self.is_in(v, task)))
+
+    def enter(self, task: int, *verifiers: Person) -> None:
+        value = self.contract.bond(task)
+        for someone in verifiers:
+            self.contract.enter(task, value=value, sender=someone.address)
+
+    def leave(self, someone: Person, task: int = 1) -> None:
+        self.contract.leave(task, sender=someone.address)
 
     def submit(self, name: str = "model", by: Person = CONTRIBUTOR, task: int = 1) -> bytes:
         stake = self.contract.task(task).conditions.stake
@@ -165,6 +196,8 @@ class World:
         self.contract.grant(submission, word("grant"), sender=INITIATOR.address)
 
     def share(self, submission: bytes, by: Person = CONTRIBUTOR) -> None:
+        if self.phase(submission) is MarketPhase.GRANT:
+            self.grant(submission)
         self.contract.share(submission, word("keys"), sender=by.address)
 
     def seal(self, submission: bytes, verifier: Person, report: Report) -> None:
@@ -203,18 +236,6 @@ class World:
             self.reveal(submission, verifier, report)
         return panel
 
-    def owe_a_grant(self) -> bytes:
-        """A submission in GRANT: something was bought before, for members only."""
-        task = self.launch(replace(RULES, members_only=True))
-        bought = self.submit("bought", task=task)
-        self.draw(bought)
-        self.judge(bought, [GOOD] * RULES.seats)
-        self.disclose(bought)
-        submission = self.submit("next", task=task)
-        self.draw(submission)
-        assert self.phase(submission) is MarketPhase.GRANT
-        return submission
-
     def reach(self, phase: MarketPhase, name: str = "model") -> bytes:
         """A new submission, brought to that phase. The task and verifiers must be there."""
         submission = word(name)
@@ -229,25 +250,26 @@ class World:
         self, submission: bytes, name: str, goal: MarketPhase
     ) -> Iterator[tuple[MarketPhase, Callable[[], object]]]:
         """Each phase, when the submission is in it, and how to leave it."""
-        report = BAD if goal is MarketPhase.REJECTED else GOOD
+        reports = {MarketPhase.REJECTED: BAD, MarketPhase.JUNK: UNOPENABLE}
+        report = reports.get(goal, GOOD)
         yield MarketPhase.NONE, lambda: self.submit(name)
         if goal is MarketPhase.VOID:
             self.wait_past(self.state(submission).deadline)
             return self.settle(submission)
         yield MarketPhase.DRAW, lambda: self.draw(submission)
-        if self.phase(submission) is MarketPhase.GRANT:
-            yield MarketPhase.GRANT, lambda: self.grant(submission)
+        yield MarketPhase.GRANT, lambda: self.grant(submission)
         yield MarketPhase.SHARE, lambda: self.share(submission)
         panel = [someone for someone in self.panel(submission) if someone]
         yield MarketPhase.SEAL, lambda: self.seal_all(submission, panel, report)
         yield MarketPhase.REVEAL, lambda: self.reveal_all(submission, panel, report)
-        yield MarketPhase.REJECTED, lambda: None
+        if goal in reports:
+            return
         yield MarketPhase.DISCLOSE, lambda: self.disclose(submission)
         yield MarketPhase.PAID, lambda: None
 
 
 GOOD, BAD = Report(700_000), Report(300_000)
-UNOPENABLE = Report(0, Reason.UNOPENABLE)
+UNOPENABLE, UNGRANTED = Report(0, Reason.UNOPENABLE), Report(0, Reason.UNGRANTED)
 
 
 def refuses(reason: str) -> Any:

@@ -71,13 +71,13 @@ def test_a_wrong_key_or_bond_is_refused(world: World, key: bytes, value: int, re
 def test_nobody_registers_twice_or_leaves_unregistered(world: World) -> None:
     verifier = VERIFIERS[0]
     with refuses("not registered"):
-        world.contract.leave(sender=verifier.address)
+        world.leave(verifier)
     world.register(verifier)
     with refuses("already registered"):
         world.register(verifier)
-    world.contract.leave(sender=verifier.address)
+    world.leave(verifier)
     with refuses("not registered"):
-        world.contract.leave(sender=verifier.address)
+        world.leave(verifier)
 
 
 def test_numbers_of_verifiers_run_out_before_they_overflow(world: World) -> None:
@@ -92,8 +92,8 @@ def test_numbers_of_verifiers_run_out_before_they_overflow(world: World) -> None
 def test_who_leaves_gets_the_bond_back_and_keeps_its_number(world: World) -> None:
     world.register(*VERIFIERS)
     verifier = VERIFIERS[3]
-    world.contract.leave(sender=verifier.address)
-    assert world.contract.account(verifier.address).position == 0
+    world.leave(verifier)
+    assert world.place(verifier).position == 0
     assert world.withdraw(verifier) == BOND
     world.register(verifier)
     assert world.contract.account(verifier.address).number == 4
@@ -106,9 +106,9 @@ def test_a_drawn_verifier_leaves_after_its_report_and_not_before(world: World) -
     verifier = world.panel(submission)[0]
     assert verifier
     with refuses("a panel waits for you"):
-        world.contract.leave(sender=verifier.address)
+        world.leave(verifier)
     world.reveal(submission, verifier, GOOD)
-    world.contract.leave(sender=verifier.address)
+    world.leave(verifier)
     assert world.credit(verifier) == BOND + RULES.fee
 
 
@@ -257,5 +257,5 @@ def test_a_receiver_that_refuses_ether_hurts_only_itself(world: World) -> None:
     with refuses("payment refused"):
         contributor.withdraw()
     assert world.contract.account(contributor.address).credit == CONDITIONS.stake
-    world.contract.leave(sender=VERIFIERS[0].address)
+    world.leave(VERIFIERS[0])
     assert world.withdraw(VERIFIERS[0]) == BOND

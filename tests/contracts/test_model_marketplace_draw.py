@@ -97,7 +97,7 @@ def churn(world: World, data: st.DataObject, crowd: list[Person], most: int) -> 
         if account.position == 0:
             world.register(someone)
         elif account.busy == 0:
-            world.contract.leave(sender=someone.address)
+            world.leave(someone)
             left.add(someone.address)
         if data.draw(st.booleans()):
             world.wait()
@@ -178,7 +178,7 @@ def test_nobody_but_who_leaves_can_change_an_armed_draw(data: st.DataObject) -> 
         world.launch()
         crowd(world, 12)
         for leaver in data.draw(st.lists(st.sampled_from(CROWD[:12]), max_size=4, unique=True)):
-            world.contract.leave(sender=leaver.address)
+            world.leave(leaver)
         world.wait()
         submission = arm(world, "model")
         with boa.env.anchor():
@@ -205,7 +205,7 @@ def test_who_is_moved_is_still_found_in_its_old_place(world: World) -> None:
     submission = world.submit()
     first = world.contract.first()
     for leaver in VERIFIERS[5:]:
-        world.contract.leave(sender=leaver.address)
+        world.leave(leaver)
     assert world.contract.first() > first
     assert set(addresses(world.draw(submission))) == {v.address for v in VERIFIERS[:5]}
 
@@ -215,7 +215,7 @@ def test_holes_do_not_fill_the_pool(world: World) -> None:
     boa.env.set_balance(STRANGER.address, 10**18)
     crowd(world, 24)
     for leaver in (*CROWD[12:], *CROWD[2:12:2]):
-        world.contract.leave(sender=leaver.address)
+        world.leave(leaver)
     row = world.contract.next() - world.contract.first()
     assert world.contract.registered() == 7
     assert row <= 2 * 7
@@ -273,7 +273,7 @@ def test_a_verifier_of_many_comings_and_goings_has_one_chance(world: World) -> N
     world.register(*VERIFIERS[1:])
     for _ in range(5):
         world.register(restless)
-        world.contract.leave(sender=restless.address)
+        world.leave(restless)
     world.register(restless)
     world.wait()
     submission = world.submit()

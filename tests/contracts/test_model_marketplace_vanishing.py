@@ -52,7 +52,7 @@ def empty(world: World) -> None:
         account = world.contract.account(someone.address)
         assert account.busy == 0
         if account.position:
-            world.contract.leave(sender=someone.address)
+            world.leave(someone)
         if world.credit(someone):
             world.withdraw(someone)
     assert world.balance() == 0
@@ -84,16 +84,16 @@ def test_without_a_panel_the_submission_is_void_and_the_stake_returned(world: Wo
 
 def test_a_panel_that_was_never_complete_is_released(world: World) -> None:
     for someone in VERIFIERS[2:]:
-        world.contract.leave(sender=someone.address)
+        world.leave(someone)
     world.wait()
     submission = world.reach(MarketPhase.DRAW)
     assert world.draw(submission).count(None) == 3
     with refuses("a panel waits for you"):
-        world.contract.leave(sender=VERIFIERS[0].address)
+        world.leave(VERIFIERS[0])
     lapse(world, submission)
     assert cause(world, submission) is MarketPhase.DRAW
     for someone in VERIFIERS[:2]:
-        world.contract.leave(sender=someone.address)
+        world.leave(someone)
         assert world.credit(someone) == BOND
 
 
@@ -120,8 +120,8 @@ def test_a_contributor_that_does_not_share_forfeits_its_stake(world: World) -> N
     assert cause(world, submission) is MarketPhase.SHARE
     assert world.free() == DEPOSIT + CONDITIONS.stake
     assert world.credit(CONTRIBUTOR) == 0
-    assert all(world.contract.account(v.address).busy == 0 for v in panel)
-    assert all(world.contract.account(v.address).position for v in panel)
+    assert all(world.place(v).busy == 0 for v in panel)
+    assert all(world.place(v).position for v in panel)
 
 
 def test_a_contributor_that_does_not_disclose_is_not_paid_but_verifiers_are(world: World) -> None:
@@ -185,7 +185,7 @@ def test_a_quorum_of_seals_needs_no_replacement(world: World) -> None:
     # the verdict came with the last report; the two who vanished are not paid
     assert world.phase(submission) is MarketPhase.DISCLOSE
     assert [world.credit(verifier) for verifier in panel] == [RULES.fee] * 3 + [0, 0]
-    assert [world.contract.account(v.address).position == 0 for v in panel[3:]] == [True, True]
+    assert [world.place(v).position == 0 for v in panel[3:]] == [True, True]
     world.disclose(submission)
     assert world.free() == DEPOSIT - RULES.reward - 3 * RULES.fee + 2 * BOND
 
@@ -218,7 +218,7 @@ def test_a_quorum_of_reports_is_a_verdict(world: World) -> None:
         world.reveal(submission, verifier, GOOD)
     assert lapse(world, submission) is MarketPhase.DISCLOSE
     world.disclose(submission)
-    assert [world.contract.account(v.address).position == 0 for v in panel] == [False] * 3 + [
+    assert [world.place(v).position == 0 for v in panel] == [False] * 3 + [
         True
     ] * 2
 
@@ -242,7 +242,7 @@ def test_redraws_are_bounded_and_then_the_submission_is_void(world: World) -> No
 
 
 def registered(world: World, someone: Person) -> bool:
-    return bool(world.contract.account(someone.address).position)
+    return bool(world.place(someone).position)
 
 
 def test_who_has_sealed_is_paid_even_if_the_submission_comes_to_nothing() -> None:
@@ -311,7 +311,7 @@ def market(rules: Rules) -> World:
 def test_a_verifier_struck_off_elsewhere_still_serves_its_other_panels(world: World) -> None:
     """It forfeits one bond, not one for each panel."""
     for someone in VERIFIERS[5:]:
-        world.contract.leave(sender=someone.address)
+        world.leave(someone)
     world.wait()
     one, other = world.reach(MarketPhase.SEAL, "one"), world.reach(MarketPhase.SEAL, "other")
     panel = members(world, one)

@@ -10,20 +10,23 @@ from bcfl.market.spec.terms import Conditions, MarketPhase, Rules
 
 __all__ = [
     "Armed",
+    "Burnt",
     "Collected",
     "Disclosed",
     "Drawn",
+    "Entered",
     "Granted",
     "Judged",
     "Launched",
     "Left",
     "Registered",
+    "ReportSealed",
     "Reported",
-    "Sealed",
+    "Seated",
     "Shared",
     "StruckOff",
+    "SubmissionVoided",
     "Submitted",
-    "Voided",
     "Withdrawn",
 ]
 
@@ -58,19 +61,37 @@ class Registered(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Left(Event):
-    """A verifier went."""
+class Entered(Event):
+    """A verifier entered a task's pool."""
 
+    task: int
+    verifier: str
+    bond: int  #: wei
+
+
+@dataclass(frozen=True, slots=True)
+class Left(Event):
+    """A verifier left a task's pool."""
+
+    task: int
     verifier: str
 
 
 @dataclass(frozen=True, slots=True)
 class StruckOff(Event):
-    """A verifier let a panel wait in vain, and is not registered any more."""
+    """A verifier let a panel wait in vain, and is not in the task's pool any more."""
 
     verifier: str
     submission: bytes
     forfeited: int  #: wei
+
+
+@dataclass(frozen=True, slots=True)
+class Burnt(Event):
+    """What was forfeited over a submission is gone for good."""
+
+    submission: bytes
+    amount: int  #: wei
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +120,25 @@ class Drawn(Event):
 
     submission: bytes
     seed: bytes
-    verifiers: tuple[str, ...]  #: for the seats that were vacant, lowest first
+    seats: int  #: how many
+
+
+@dataclass(frozen=True, slots=True)
+class Seated(Event):
+    """A verifier was drawn."""
+
+    submission: bytes
+    verifier: str
+    task: int
+    seat: int
 
 
 @dataclass(frozen=True, slots=True)
 class Granted(Event):
-    """The initiator passed on what was bought before."""
+    """The initiator passed on what the panel measures by."""
 
     submission: bytes
-    models: bytes  #: digest of the blob that opens, to this panel, the models bought before
+    opening: bytes  #: digest of the blob that opens, to this panel, samples and bought models
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +150,7 @@ class Shared(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed(Event):
+class ReportSealed(Event):
     """A verifier has its report ready."""
 
     submission: bytes
@@ -144,6 +175,8 @@ class Judged(Event):
     submission: bytes
     accepted: bool
     above: int  #: how many reports are above MAFR
+    junk: int  #: how many say that it is no model, or a copy
+    ungranted: int  #: how many say that the initiator did not grant what it had promised
     reports: int  #: how many there are
 
 
@@ -157,7 +190,7 @@ class Disclosed(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Voided(Event):
+class SubmissionVoided(Event):
     """A submission came to nothing."""
 
     submission: bytes

@@ -20,11 +20,12 @@ from bcfl.chain.event import Event, Transaction
 from bcfl.contracts import artifact
 from bcfl.core.errors import AccountError, LedgerError, ReplyMalformed
 from bcfl.keys.accounts import checksummed
-from bcfl.market.contract.events import Launched
+from bcfl.market.contract.events import Launched, Seated
 from bcfl.market.contract.words import (
     EVENTS,
     account_of,
     event_of,
+    place_of,
     submission_of,
     task_of,
     words,
@@ -34,15 +35,22 @@ from bcfl.market.spec.terms import (
     Conditions,
     MarketAccount,
     MarketPhase,
+    PoolPlace,
     Rules,
     Submission,
     Task,
     deposit,
 )
 
-__all__ = ["MarketLedger"]
+__all__ = ["SAFE_DRAW_DELAY", "AboveCap", "MarketLedger"]
 
 _CONTRACT: Final = "ModelMarketplace"
+#: Blocks. Ethereum's proposers are known for at most two epochs of 32 slots; and some more.
+SAFE_DRAW_DELAY: Final = 72
+
+
+class AboveCap(LedgerError):
+    """The marketplace asks for a larger deposit than the account's owner allows."""
 
 
 class MarketLedger:
@@ -71,7 +79,7 @@ class MarketLedger:
         wait_until: Callable[[int], None] | None,
         *,
         bond: int = 0,
-        draw_delay: int = 1,
+        draw_delay: int = SAFE_DRAW_DELAY,
     ) -> Self:
         """Open a marketplace. Whoever does has no power over it.
 
@@ -82,9 +90,10 @@ class MarketLedger:
         wait_until : callable
             How time passes on this chain: its ``wait_until``.
         bond : int
-            Wei that a verifier deposits.
+            The least wei that a verifier deposits to enter a task's pool.
         draw_delay : int
-            Blocks, 1 to 128, from a submission to the block that draws its panel.
+            Blocks, 2 to 128, from a submission to the block that draws its panel. 2 is enough
+            where nobody who takes part makes blocks, as on a development chain.
         """
         compiled = artifact(_CONTRACT)
         address, sent = connection.deploy(compiled, bond, draw_delay)
@@ -133,9 +142,18 @@ class MarketLedger:
         return self._connection.signer.address
 
     @property
-    def bond(self) -> int:
-        """Wei that a verifier deposits when it registers."""
+    def least_bond(self) -> int:
+        """Wei that a verifier deposits at least to enter a task's pool."""
         return int(self._read("BOND"))
+
+    @property
+    def draw_delay(self) -> int:
+        """Blocks from a submission to the block that draws its panel."""
+        return int(self._read("DRAW_DELAY"))
+
+    def bond(self, task: int) -> int:
+        """Wei that a verifier deposits to enter this task's pool."""
+        return int(self._read("bond", task))
 
     def now(self) -> int:
         """The newest block's timestamp, seconds."""
@@ -175,20 +193,55 @@ class MarketLedger:
         return task_of(self._read("task", task))
 
     def register(self, public_key: bytes) -> Transaction:
-        """Become a verifier, with the bond and one's own key (64 bytes, x ‖ y)."""
-        return self._write("register", public_key, value=self.bond)
+        """Become a verifier, with one's own key (64 bytes, x ‖ y); once and for good."""
+        return self._write("register", public_key)
 
-    def leave(self) -> Transaction:
-        """Stop being a verifier; the bond becomes credit."""
-        return self._write("leave")
+    def enter(self, task: int, *, most_wei: int) -> Transaction:
+        """Come into a task's pool, with its bond.
+
+        Raises
+        ------
+        AboveCap
+            The bond is more than ``most_wei``.
+        """
+        bond = self.bond(task)
+        self._expect_below_cap("bond", task, bond, most_wei)
+        return self._write("enter", task, value=bond)
+
+    def leave(self, task: int) -> Transaction:
+        """Go out of a task's pool; the bond becomes credit."""
+        return self._write("leave", task)
+
+    def pool(self, task: int) -> Mapping[str, bytes]:
+        """Who is in a task's pool now, with public keys, in the order of registration."""
+        entered = {
+            str(log.arguments["verifier"])
+            for log in self._logs("Entered")
+            if log.arguments["task"] == task
+        }
+        keys = self.verifiers()
+        return {who: keys[who] for who in keys if who in entered and self.place_of(task, who).is_in}
+
+    def place_of(self, task: int, verifier: str) -> PoolPlace:
+        """Where a verifier stands in a task's pool; zeros if it was never there."""
+        return place_of(self._read("place", task, checksummed(verifier)))
+
+    def seats_of(self, verifier: str, from_block: int = 0) -> Sequence[Seated]:
+        """Every seat that a verifier was ever drawn for, in the chain's order."""
+        logs = self._logs("Seated", from_block=from_block)
+        seats = (event_of(log) for log in logs)
+        return [
+            seat
+            for seat in seats
+            if isinstance(seat, Seated) and seat.verifier == checksummed(verifier)
+        ]
 
     def verifiers(self) -> Mapping[str, bytes]:
-        """Who is registered now, with public keys, in the order of first registration."""
-        keys = {
+        """Who ever registered as a verifier, with public keys, in that order."""
+        return {
             str(log.arguments["verifier"]): bytes(log.arguments["public_key"])
             for log in self._logs("Registered")
         }
-        return {who: key for who, key in keys.items() if self.account_of(who).is_registered}
 
     def public_key(self, verifier: str) -> bytes:
         """Of anyone who was ever registered."""
@@ -197,10 +250,19 @@ class MarketLedger:
                 return bytes(log.arguments["public_key"])
         raise LedgerError(f"{verifier} was never registered as a verifier: it has no public key")
 
-    def submit(self, task: int, submission: bytes, key_commitment: bytes) -> Transaction:
-        """Offer a model, with the task's stake."""
+    def submit(
+        self, task: int, submission: bytes, key_commitment: bytes, *, most_wei: int
+    ) -> Transaction:
+        """Offer a model, with the task's stake.
+
+        Raises
+        ------
+        AboveCap
+            The stake is more than ``most_wei``.
+        """
         terms = self.task(task)
         stake = terms.conditions.stake if terms is not None else 0
+        self._expect_below_cap("stake", task, stake, most_wei)
         return self._write("submit", task, submission, key_commitment, value=stake)
 
     def draw(self, submission: bytes) -> Transaction:
@@ -212,9 +274,9 @@ class MarketLedger:
                 self.wait_until(self.now())
         return self._write("draw", submission)
 
-    def grant(self, submission: bytes, models: bytes) -> Transaction:
-        """Initiator: the digest of the blob that opens the models bought before."""
-        return self._write("grant", submission, models)
+    def grant(self, submission: bytes, opening: bytes) -> Transaction:
+        """Initiator: the digest of the blob that opens to the panel what it measures by."""
+        return self._write("grant", submission, opening)
 
     def share(self, submission: bytes, keys: bytes) -> Transaction:
         """Contributor: the digest of the blob that opens the model to the panel."""
@@ -260,6 +322,13 @@ class MarketLedger:
     def _logs(self, *names: str, from_block: int = 0) -> Sequence[Log]:
         first = max(from_block, self._deployed_at)
         return self._connection.events(self._contract, names, first)
+
+    def _expect_below_cap(self, what: str, task: int, asked: int, most_wei: int) -> None:
+        if asked > most_wei:
+            raise AboveCap(
+                f"task {task} asks for a {what} of {asked} wei; at most {most_wei} are allowed "
+                "here: allow more, or choose another task"
+            )
 
     def _read(self, function: str, *arguments: Any) -> Any:
         return self._connection.call(self._contract, function, *arguments)

@@ -19,12 +19,13 @@ from bcfl.market.spec.terms import (
     Conditions,
     MarketAccount,
     MarketPhase,
+    PoolPlace,
     Rules,
     Submission,
     Task,
 )
 
-__all__ = ["EVENTS", "account_of", "event_of", "submission_of", "task_of", "words"]
+__all__ = ["EVENTS", "account_of", "event_of", "place_of", "submission_of", "task_of", "words"]
 
 _NOBODY: Final = "0x" + 40 * "0"
 
@@ -35,7 +36,6 @@ _KINDS: Final[Mapping[str, Callable[..., Event]]] = {
 _MEANINGS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "cause": MarketPhase,
     "reason": Reason,
-    "verifiers": tuple,
     "rules": lambda row: Rules(*_row(row)),
     "conditions": lambda row: Conditions(*_row(row)),
 }
@@ -73,7 +73,7 @@ def submission_of(said: Any) -> Submission | None:
     """What the view ``submission`` says."""
     with _believing("submission"):
         contributor, commitment, panel, reserved, state = _row(said)
-        task, _, phase, cause, redraws, owed, *rest = _row(state)
+        task, _, phase, cause, redraws, short, *rest = _row(state)
         if contributor == _NOBODY:
             return None
         return Submission(
@@ -85,7 +85,7 @@ def submission_of(said: Any) -> Submission | None:
             MarketPhase(phase),
             MarketPhase(cause),
             redraws,
-            bool(owed),
+            bool(short),
             *rest,
         )
 
@@ -94,6 +94,12 @@ def account_of(said: Any) -> MarketAccount:
     """What the view ``account`` says."""
     with _believing("account"):
         return MarketAccount(*_row(said))
+
+
+def place_of(said: Any) -> PoolPlace:
+    """What the view ``place`` says."""
+    with _believing("place"):
+        return PoolPlace(*_row(said))
 
 
 def _row(struct: Any) -> Sequence[Any]:

@@ -15,7 +15,7 @@ from enum import IntEnum
 from bcfl.core.errors import ProtocolError
 from bcfl.market.spec.terms import MILLION
 
-__all__ = ["Reason", "Report", "is_accepted", "seal", "to_ppm"]
+__all__ = ["Reason", "Report", "is_accepted", "is_junk", "measuring_set_of", "seal", "to_ppm"]
 
 
 class Reason(IntEnum):
@@ -26,6 +26,12 @@ class Reason(IntEnum):
     KEY_MISMATCH = 2  #: what was shared is not what disclosure would publish
     MALFORMED = 3  #: no model, or one outside the limits, or not of this contributor
     DUPLICATE = 4  #: a model that was bought before
+    UNGRANTED = 5  #: what the initiator opened to the panel is not what it had promised
+
+    @property
+    def is_junk(self) -> bool:
+        """Whether it is the contributor's doing: its stake is forfeited if most say so."""
+        return self not in (Reason.MEASURED, Reason.UNGRANTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,26 @@ def is_accepted(fitnesses: Sequence[int], mafr: int, quorum: int) -> bool:
     """
     above = sum(fitness > mafr for fitness in fitnesses)
     return len(fitnesses) >= quorum and 2 * above > len(fitnesses)
+
+
+def is_junk(reports: Sequence[Report]) -> bool:
+    """Whether most of the reports made say that it is no model, or a copy."""
+    return 2 * sum(report.reason.is_junk for report in reports) > len(reports)
+
+
+def measuring_set_of(number: int, sets: int) -> int:
+    """Which of a task's ``sets`` secret measuring sets judges its submission ``number``, from 1.
+
+    Who has sat on a panel can pass its set on. With as many sets as submissions every model is
+    judged by one that nobody has seen; with fewer, all later submissions share the last one.
+
+    **[reading]** PROTOCOL asks for one secret half; more are the initiator's choice.
+    """
+    if number < 1 or sets < 1:
+        raise ProtocolError(
+            f"submissions count from 1 and there is a measuring set; found {number} of {sets}"
+        )
+    return min(number, sets) - 1
 
 
 def seal(submission: bytes, verifier: str, report: Report, salt: bytes) -> bytes:

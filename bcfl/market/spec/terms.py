@@ -24,9 +24,10 @@ initiator's share is the encryption of this ``shared``, (3) both together open t
 whatever ``disclose`` publishes opens this very model for the initiator. The blob names its
 contributor, so that a stranger who submits the same bytes is found out.
 
-A panel fuses the new model with those bought before it was submitted. In a task for members
-only it cannot open them; the initiator therefore *grants* it their ``shared`` parts, by a
-digest on chain, before the contributor shares.
+The initiator *grants* a panel, by a digest on chain before the contributor shares, the samples
+that the model is measured by: until the model is in, only their digest is known. A panel fuses
+the new model with those bought before it was submitted. In a task for members only it cannot
+open them; there the grant also has their ``shared`` parts.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from enum import IntEnum
 from bcfl.core.errors import ConfigurationError
 
 __all__ = [
+    "LEAST_WINDOW_S",
     "LONGEST_WINDOW_S",
     "MAX_SEATS",
     "MILLION",
@@ -44,15 +46,20 @@ __all__ = [
     "Conditions",
     "MarketAccount",
     "MarketPhase",
+    "PoolPlace",
     "Rules",
     "Submission",
     "Task",
+    "bond",
     "deposit",
+    "least_draw_window_s",
+    "least_stake",
     "submission_cost",
 ]
 
 MILLION = 1_000_000
 MAX_SEATS = 10  #: verifiers on one panel
+LEAST_WINDOW_S = 600  #: 50 blocks of Ethereum; ``contracts/market_terms.vy`` says why
 LONGEST_WINDOW_S = 30 * 86_400
 MOST_REDRAWS = 10  #: of vanished verifiers, a submission
 
@@ -62,7 +69,7 @@ class MarketPhase(IntEnum):
 
     NONE = 0  #: there is no such submission
     DRAW = 1  #: waits for its panel
-    GRANT = 2  #: waits for the initiator, who owes the panel the bought models
+    GRANT = 2  #: waits for the initiator, who owes the panel its measuring samples
     SHARE = 3  #: waits for the contributor's keys for the panel
     SEAL = 4  #: waits for sealed reports
     REVEAL = 5  #: waits for the reports themselves
@@ -70,6 +77,7 @@ class MarketPhase(IntEnum):
     PAID = 7
     REJECTED = 8
     VOID = 9
+    JUNK = 10  #: no model, or a copy, as most reports say: the stake is burnt
 
     @property
     def is_final(self) -> bool:
@@ -106,9 +114,9 @@ class Conditions:
     """
 
     submissions: int  #: how many models are judged at most
-    stake: int  #: wei; forfeited by a contributor who keeps the keys back
+    stake: int  #: wei; forfeited by who keeps the keys back, or submits junk; see ``least_stake``
     deadline: int  #: seconds, chain time; the last moment to submit
-    draw_window: int = 3600  #: seconds that the panel may take to be drawn
+    draw_window: int = 3600  #: seconds that the panel may take; see ``least_draw_window_s``
     answer_window: int = 3600  #: seconds for each turn of the contributor or the initiator
     report_window: int = 3600  #: seconds to seal a report, and again to reveal it
 
@@ -117,7 +125,7 @@ class Conditions:
         _expect("stake", self.stake, 0, 2**96 - 1)
         _expect("deadline", self.deadline, 1, 2**40 - 1)
         for name in ("draw_window", "answer_window", "report_window"):
-            _expect(name, getattr(self, name), 1, LONGEST_WINDOW_S)
+            _expect(name, getattr(self, name), LEAST_WINDOW_S, LONGEST_WINDOW_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +138,10 @@ class Task:
     conditions: Conditions
     free: int  #: wei of the deposit that nothing is set aside from
     opened: int  #: submissions ever made
-    taken: int  #: submissions that count against ``conditions.submissions``: not the void ones
+    taken: int  #: submissions that keep a place among ``conditions.submissions``
     pending: int  #: submissions without an outcome
     paid: int  #: models bought
+    drawing: int = 0  #: submissions that wait for their panel: nobody leaves the pool meanwhile
 
     def is_closed(self, now: int) -> bool:
         """Whether no submission is taken any more, for good; ``now`` in seconds, chain time.
@@ -159,7 +168,7 @@ class Submission:
     phase: MarketPhase
     cause: MarketPhase  #: the phase that failed for good; NONE: none did
     redraws: int
-    grant_owed: bool  #: its panels need the initiator's grant before the contributor's keys
+    short: bool  #: when its draw was armed, the pool was too small for the panel
     deadline: int  #: seconds; the last moment to do what ``phase`` waits for
     anchor: int  #: the block whose hash draws
     first: int  #: where the pool began when the draw was armed
@@ -167,6 +176,8 @@ class Submission:
     sealed: int  #: bit field over the seats
     revealed: int  #: bit field over the seats
     above: int  #: bit field over the seats: more than MAFR
+    junk: int  #: bit field over the seats: no model, or a copy
+    ungranted: int  #: bit field over the seats: not what the initiator had promised
 
     def seat_of(self, verifier: str) -> int | None:
         """Where that verifier sits, None if it does not."""
@@ -179,11 +190,23 @@ class MarketAccount:
 
     credit: int  #: wei that ``withdraw`` pays out
     number: int  #: as a verifier, from 1, for ever; 0: never registered
-    busy: int  #: panels that wait for its report
-    position: int  #: its place in the pool; 0: not registered
 
     @property
     def is_registered(self) -> bool:
+        """Whether it may enter pools."""
+        return self.number != 0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPlace:
+    """Where a verifier stands in the pool of one task."""
+
+    number: int  #: as in ``MarketAccount``; 0: it was never in this pool
+    busy: int  #: panels of this task that wait for its report
+    position: int  #: its place in the row; 0: it is not in the pool
+
+    @property
+    def is_in(self) -> bool:
         """Whether it can be drawn."""
         return self.position != 0
 
@@ -196,6 +219,38 @@ def submission_cost(rules: Rules) -> int:
 def deposit(rules: Rules, conditions: Conditions) -> int:
     """Wei that an initiator deposits at launch."""
     return conditions.submissions * submission_cost(rules)
+
+
+def least_stake(rules: Rules) -> int:
+    """The least stake in wei: half of the reward, rounded up, and no less than a panel's fees.
+
+    So it does not pay to look at panels and let bad ones go, nor to submit junk for the fees of
+    verifiers of one's own.
+    """
+    return max(rules.seats * rules.fee, (rules.reward + 1) // 2)
+
+
+def least_draw_window_s(draw_delay: int) -> int:
+    """The least window for a draw that waits ``draw_delay`` blocks."""
+    return LEAST_WINDOW_S + 24 * draw_delay
+
+
+def bond(rules: Rules, conditions: Conditions, least: int) -> int:
+    """Wei that a verifier deposits to enter the task's pool.
+
+    ``seats - quorum + 1`` verifiers that look at a model and then vanish keep it from being
+    bought. Together they deposit the price of all models that can be under way at once, so
+    that vanishing is never cheaper than buying.
+
+    Parameters
+    ----------
+    rules, conditions
+        The task's.
+    least : int
+        The marketplace's own least bond, wei.
+    """
+    price = conditions.submissions * rules.reward
+    return max(least, -(-price // (rules.seats - rules.quorum + 1)))
 
 
 def _expect(name: str, value: int, lowest: int, highest: int) -> None:
