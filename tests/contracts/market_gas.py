@@ -1,7 +1,7 @@
 """Gas of the marketplace's calls, from the receipts of the embedded chain.
 
 ``python -m tests.contracts.market_gas`` writes the snapshot, ``market_gas.json``, beside this.
-Measured is the dear case: everybody's first fee and reward, so that no credit is in storage.
+Measured is the dear case: everybody's first fee and reward, and a contributor's first stake.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tests.market.contract.people import People, commitment, digest, public_key
 SNAPSHOT = Path(__file__).with_name("market_gas.json")
 SEATS = 5
 RULES = Rules(10**15, 10**13, 500_000, seats=SEATS, quorum=3, redraws=2, members_only=True)
+STAKE, BOND = 10**15, 10**16
 REPORT = Report(750_000)
 SALT = digest("salt")
 
@@ -27,23 +28,25 @@ SALT = digest("salt")
 def measure() -> dict[str, Any]:
     """Every figure of the snapshot."""
     with EmbeddedChain(seed=0) as chain:
-        people = People(chain, bond=10**16)
-        conditions = Conditions(4, 10**14, people.market.now() + 10**6)
+        people = People(chain, bond=BOND)
+        conditions = Conditions(4, STAKE, people.market.now() + 10**6)
         launched = people["initiator"].launch(digest("description"), RULES, conditions)
         figures = {"launch": chain.connect().receipt(launched.transaction).gas}
         early, late = ([f"{when} {i}" for i in range(SEATS)] for when in ("early", "late"))
         figures["register"] = [people[n].register(public_key(n)) for n in early][-1].gas
+        figures["enter"] = [people[n].enter(1, most_wei=BOND) for n in early][-1].gas
         first = sell(people, "contributor")
-        figures["leave"] = [people[n].leave() for n in early][-1].gas
+        figures["leave"] = [people[n].leave(1) for n in early][-1].gas
         # other verifiers, so that every fee of the second panel is somebody's first, too
         for name in late:
             people[name].register(public_key(name))
+            people[name].enter(1, most_wei=BOND)
         second = sell(people, "rival")
         figures["withdraw"] = people["rival"].withdraw().gas
         return {
             **figures,
             "submission, 5 verifiers": first,
-            "submission, 5 verifiers, after a grant": second,
+            "submission, 5 verifiers, after another": second,
         }
 
 
@@ -52,11 +55,9 @@ def sell(people: People, name: str) -> dict[str, Any]:
     contributor, initiator = people[name], people["initiator"]
     submission, secret = digest(f"model of {name}"), digest(f"secret of {name}")
     gas: dict[str, Any] = {}
-    gas["submit"] = contributor.submit(1, submission, commitment(secret)).gas
+    gas["submit"] = contributor.submit(1, submission, commitment(secret), most_wei=STAKE).gas
     gas["draw"] = contributor.draw(submission).gas
-    found = initiator.submission(submission)
-    if found is not None and found.grant_owed:
-        gas["grant"] = initiator.grant(submission, digest("grant")).gas
+    gas["grant"] = initiator.grant(submission, digest("grant")).gas
     gas["share"] = contributor.share(submission, digest("keys")).gas
     panel = people.panel(submission)
     gas["seal"] = amounts(

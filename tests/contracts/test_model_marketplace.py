@@ -24,6 +24,7 @@ from tests.contracts.market_world import (
     SALT,
     SECRET,
     STRANGER,
+    UNGRANTED,
     UNOPENABLE,
     VERIFIERS,
     World,
@@ -178,7 +179,36 @@ def test_a_report_other_than_the_sealed_one_is_refused(
 def test_every_reason_that_python_knows_can_be_reported(world: World, reason: Reason) -> None:
     submission = world.reach(MarketPhase.SHARE)
     world.judge(submission, [Report(0, reason)] * 5)
+    outcomes = {Reason.MEASURED: MarketPhase.REJECTED, Reason.UNGRANTED: MarketPhase.VOID}
+    assert world.phase(submission) is outcomes.get(reason, MarketPhase.JUNK)
+
+
+def test_junk_costs_its_author_the_stake_and_gives_its_place_back(world: World) -> None:
+    submission = world.reach(MarketPhase.SHARE)
+    panel = world.judge(submission, [UNOPENABLE, BAD, UNOPENABLE, UNOPENABLE, GOOD])
+    assert world.phase(submission) is MarketPhase.JUNK
+    assert [world.credit(verifier) for verifier in panel] == [RULES.fee] * 5
+    assert (world.credit(CONTRIBUTOR), world.burnt()) == (0, CONDITIONS.stake)
+    assert world.free() == DEPOSIT - 5 * RULES.fee
+    assert world.contract.task(1).taken == 0
+
+
+def test_junk_is_what_most_call_junk(world: World) -> None:
+    submission = world.reach(MarketPhase.SHARE)
+    world.judge(submission, [UNOPENABLE, BAD, UNOPENABLE, UNGRANTED, GOOD])
     assert world.phase(submission) is MarketPhase.REJECTED
+    assert (world.credit(CONTRIBUTOR), world.burnt()) == (CONDITIONS.stake, 0)
+
+
+def test_an_initiator_that_grants_something_else_pays_as_if_it_had_bought(world: World) -> None:
+    submission = world.reach(MarketPhase.SHARE)
+    panel = world.judge(submission, [UNGRANTED, UNGRANTED, GOOD, UNGRANTED, UNOPENABLE])
+    assert world.phase(submission) is MarketPhase.VOID
+    assert MarketPhase(world.state(submission).cause) is MarketPhase.GRANT
+    assert [world.credit(verifier) for verifier in panel] == [RULES.fee] * 5
+    assert (world.credit(CONTRIBUTOR), world.burnt()) == (CONDITIONS.stake, RULES.reward)
+    assert world.free() == DEPOSIT - COST
+    assert world.contract.task(1).taken == 1
 
 
 def test_nothing_is_sealed_or_reported_twice(world: World) -> None:
@@ -205,17 +235,17 @@ def test_an_empty_digest_is_no_digest(world: World, call: str) -> None:
         with refuses("no key commitment"):
             world.contract.submit(1, word("m"), bytes(32), value=stake, sender=STRANGER.address)
         return
-    submission = world.owe_a_grant() if call == "grant" else world.reach(phase[call])
+    submission = world.reach(phase[call])
     sender = {"grant": INITIATOR, "share": CONTRIBUTOR, "seal": world.panel(submission)[0]}[call]
     assert sender
     with refuses("no seal" if call == "seal" else "no digest"):
         getattr(world.contract, call)(submission, bytes(32), sender=sender.address)
 
 
-def test_a_second_submission_for_members_only_waits_for_the_grant(world: World) -> None:
-    submission = world.owe_a_grant()
+def test_no_key_is_shared_before_the_measuring_samples_are_opened(world: World) -> None:
+    submission = world.reach(MarketPhase.GRANT)
     with refuses("no keys are due"):
-        world.share(submission)
+        world.contract.share(submission, word("keys"), sender=CONTRIBUTOR.address)
     world.grant(submission)
     world.share(submission)
     assert world.phase(submission) is MarketPhase.SEAL

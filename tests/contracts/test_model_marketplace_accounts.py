@@ -26,6 +26,7 @@ from tests.contracts.market_world import (
     World,
     deployer,
     refuses,
+    terms,
     word,
 )
 
@@ -39,45 +40,29 @@ def world() -> Iterator[World]:
         yield World()
 
 
-# Register and leave
+# Register, enter and leave
 
 
-def test_a_verifier_registers_with_its_own_key_and_the_bond(world: World) -> None:
+def test_a_verifier_registers_with_its_own_key_for_nothing(world: World) -> None:
     verifier = VERIFIERS[0]
     world.register(verifier)
     (event,) = world.contract.get_logs()
     assert (event.verifier, event.public_key) == (verifier.address, verifier.public_key)
-    account = world.contract.account(verifier.address)
-    assert (account.number, account.position, account.busy) == (1, 1, 0)
-    assert world.balance() == BOND
+    assert world.contract.account(verifier.address).number == 1
+    assert world.balance() == 0
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "refusal"),
+    ("key", "refusal"),
     [
-        (VERIFIERS[1].public_key, BOND, "not the sender's public key"),
-        (b"", BOND, "a public key is 64 bytes"),
-        (VERIFIERS[0].public_key[:63], BOND, "a public key is 64 bytes"),
-        (VERIFIERS[0].public_key, BOND - 1, "the bond, and no other sum"),
-        (VERIFIERS[0].public_key, BOND + 1, "the bond, and no other sum"),
-        (VERIFIERS[0].public_key, 0, "the bond, and no other sum"),
+        (VERIFIERS[1].public_key, "not the sender's public key"),
+        (b"", "a public key is 64 bytes"),
+        (VERIFIERS[0].public_key[:63], "a public key is 64 bytes"),
     ],
 )
-def test_a_wrong_key_or_bond_is_refused(world: World, key: bytes, value: int, refusal: str) -> None:
+def test_a_wrong_key_is_refused(world: World, key: bytes, refusal: str) -> None:
     with refuses(refusal):
-        world.contract.register(key, value=value, sender=VERIFIERS[0].address)
-
-
-def test_nobody_registers_twice_or_leaves_unregistered(world: World) -> None:
-    verifier = VERIFIERS[0]
-    with refuses("not registered"):
-        world.leave(verifier)
-    world.register(verifier)
-    with refuses("already registered"):
-        world.register(verifier)
-    world.leave(verifier)
-    with refuses("not registered"):
-        world.leave(verifier)
+        world.contract.register(key, sender=VERIFIERS[0].address)
 
 
 def test_numbers_of_verifiers_run_out_before_they_overflow(world: World) -> None:
@@ -89,14 +74,84 @@ def test_numbers_of_verifiers_run_out_before_they_overflow(world: World) -> None
         world.register(VERIFIERS[1])
 
 
+def test_a_verifier_enters_the_pool_of_a_task_with_its_bond(world: World) -> None:
+    world.register(VERIFIERS[0])
+    world.launch()
+    assert world.contract.bond(1) == BOND
+    (event,) = world.contract.get_logs()
+    assert (event.task, event.verifier, event.bond) == (1, VERIFIERS[0].address, BOND)
+    place = world.place(VERIFIERS[0])
+    assert (place.number, place.busy, place.position) == (1, 0, 1)
+    assert tuple(world.contract.row(1)) == (1, 2, 1)
+    assert world.balance() == DEPOSIT + BOND
+
+
+@pytest.mark.parametrize("value", [0, BOND - 1, BOND + 1])
+def test_a_bond_of_another_size_is_refused(world: World, value: int) -> None:
+    world.register(VERIFIERS[0])
+    world.contract.launch(
+        word("d"), terms(RULES), terms(CONDITIONS), value=DEPOSIT, sender=INITIATOR.address
+    )
+    with refuses("the bond, and no other sum"):
+        world.contract.enter(1, value=value, sender=VERIFIERS[0].address)
+
+
+def test_who_may_not_enter(world: World) -> None:
+    with refuses("no such task"):
+        world.contract.enter(1, value=BOND, sender=VERIFIERS[0].address)
+    world.launch()
+    with refuses("not registered"):
+        world.contract.enter(1, value=BOND, sender=VERIFIERS[0].address)
+    with refuses("the initiator does not verify"):
+        world.register(INITIATOR)
+    world.register(VERIFIERS[0])
+    with refuses("already in the pool"):
+        world.enter(1, VERIFIERS[0])
+    with refuses("already registered"):
+        world.contract.register(VERIFIERS[0].public_key, sender=VERIFIERS[0].address)
+
+
+def test_a_pool_is_one_task_s_alone(world: World) -> None:
+    world.launch()
+    world.register(*VERIFIERS)
+    world.contract.launch(
+        word("d"), terms(RULES), terms(CONDITIONS), value=DEPOSIT, sender=INITIATOR.address
+    )
+    with refuses("too few verifiers"):
+        world.submit(task=2)
+    with refuses("not in the pool"):
+        world.leave(VERIFIERS[0], task=2)
+
+
+def test_a_verifier_of_the_task_does_not_submit_to_it(world: World) -> None:
+    world.launch()
+    world.register(*VERIFIERS)
+    with refuses("a verifier of the task does not submit to it"):
+        world.submit(by=VERIFIERS[0])
+
+
 def test_who_leaves_gets_the_bond_back_and_keeps_its_number(world: World) -> None:
+    world.launch()
+    with refuses("not in the pool"):
+        world.leave(VERIFIERS[3])
     world.register(*VERIFIERS)
     verifier = VERIFIERS[3]
     world.leave(verifier)
-    assert world.place(verifier).position == 0
+    assert not world.is_in(verifier)
     assert world.withdraw(verifier) == BOND
-    world.register(verifier)
-    assert world.contract.account(verifier.address).number == 4
+    world.enter(1, verifier)
+    assert world.place(verifier).number == 4
+
+
+def test_nobody_leaves_while_a_draw_is_due_and_anybody_can_end_that(world: World) -> None:
+    world.launch()
+    world.register(*VERIFIERS)
+    submission = world.submit()
+    with refuses("a draw is due"):
+        world.leave(VERIFIERS[0])
+    panel = world.draw(submission)
+    idle = next(verifier for verifier in VERIFIERS if verifier not in panel)
+    world.leave(idle)
 
 
 def test_a_drawn_verifier_leaves_after_its_report_and_not_before(world: World) -> None:
@@ -148,9 +203,9 @@ def test_what_a_pending_submission_sets_free_is_collected_later(world: World) ->
     world.wait_past(world.state(submission).deadline)
     world.settle(submission)
     world.contract.collect(1)
-    # the contributor never disclosed: reward back, stake forfeited, fees spent
-    spent = RULES.seats * RULES.fee
-    assert world.credit(INITIATOR) == DEPOSIT - spent + CONDITIONS.stake
+    # the contributor never disclosed: reward back, fees spent, the stake is nobody's
+    assert world.credit(INITIATOR) == DEPOSIT - RULES.seats * RULES.fee
+    assert world.burnt() == CONDITIONS.stake
 
 
 def test_a_complete_task_is_collected_before_its_deadline(world: World) -> None:
@@ -231,12 +286,13 @@ def test_a_stranger_has_nothing_to_withdraw(world: World) -> None:
 
 
 def void_submission_of(world: World, source: str) -> Any:
-    """A contract whose submission is void, so that its stake is owed to it."""
+    """A contract whose submission is void by the initiator's doing: its stake is owed to it."""
     world.launch()
     world.register(*VERIFIERS)
     contributor = boa.loads(source, world.contract.address)
     stake = CONDITIONS.stake
     contributor.submit(1, word("m"), word("k"), value=stake, sender=CONTRIBUTOR.address)
+    world.draw(word("m"))
     world.wait_past(world.state(word("m")).deadline)
     world.settle(word("m"))
     assert world.contract.account(contributor.address).credit == stake

@@ -95,7 +95,7 @@ def people(world: World, submission: bytes) -> dict[str, Person]:
 @pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
 @pytest.mark.parametrize("phase", MarketPhase, ids=lambda phase: phase.name)
 def test_who_may_call_what_when(world: World, phase: MarketPhase, late: bool) -> None:
-    submission = world.owe_a_grant() if phase is MarketPhase.GRANT else world.reach(phase)
+    submission = world.reach(phase)
     deadline = world.state(submission).deadline
     world.travel_to(deadline + late if deadline else world.now, world.block + 5)
     late = late and not phase.is_final and phase is not MarketPhase.NONE

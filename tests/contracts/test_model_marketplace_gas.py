@@ -27,7 +27,7 @@ def test_gas_is_what_the_snapshot_says(measured: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", ["submission, 5 verifiers", "submission, 5 verifiers, after a grant"]
+    "case", ["submission, 5 verifiers", "submission, 5 verifiers, after another"]
 )
 def test_a_submission_with_five_verifiers_stays_within_the_budget(
     measured: dict[str, Any], case: str

@@ -8,26 +8,36 @@ from typing import Any
 
 import boa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bcfl.market.spec.terms import (
+    LEAST_WINDOW_S,
     LONGEST_WINDOW_S,
     MAX_SEATS,
     MOST_REDRAWS,
     MarketPhase,
+    Rules,
+    bond,
     deposit,
+    least_draw_window_s,
+    least_stake,
     submission_cost,
 )
 from tests.contracts.market_world import (
     CONDITIONS,
     CONTRIBUTOR,
+    DRAW_DELAY,
     ETHER,
     GOOD,
     INITIATOR,
+    LEAST_BOND,
     RULES,
     START_S,
     VERIFIERS,
     World,
     deployer,
+    few_examples,
     refuses,
     terms,
     word,
@@ -61,9 +71,12 @@ def world() -> Iterator[World]:
         ("quorum", 0, "quorum out of range"),
         ("quorum", RULES.seats + 1, "quorum out of range"),
         ("redraws", MOST_REDRAWS + 1, "too many redraws"),
-        ("draw_window", 0, "a window is at least a second"),
-        ("answer_window", 0, "a window is at least a second"),
-        ("report_window", 0, "a window is at least a second"),
+        ("draw_window", least_draw_window_s(DRAW_DELAY) - 1, "a window is too short"),
+        ("answer_window", LEAST_WINDOW_S - 1, "a window is too short"),
+        ("report_window", LEAST_WINDOW_S - 1, "a window is too short"),
+        ("report_window", 0, "a window is too short"),
+        ("stake", least_stake(RULES) - 1, "the stake is too low"),
+        ("fee", CONDITIONS.stake // RULES.seats + 1, "the stake is too low"),
         ("draw_window", LONGEST_WINDOW_S + 1, "a window is too long"),
         ("answer_window", LONGEST_WINDOW_S + 1, "a window is too long"),
         ("report_window", LONGEST_WINDOW_S + 1, "a window is too long"),
@@ -83,7 +96,10 @@ def test_terms_out_of_range_are_refused(world: World, field: str, value: int, re
         {"mafr": 999_999},
         {"seats": MAX_SEATS, "quorum": MAX_SEATS, "redraws": MOST_REDRAWS},
         {"seats": 1, "quorum": 1, "redraws": 0},
-        {"draw_window": 1, "answer_window": 1, "report_window": 1},
+        {"draw_window": least_draw_window_s(DRAW_DELAY)},
+        {"answer_window": LEAST_WINDOW_S, "report_window": LEAST_WINDOW_S},
+        {"stake": least_stake(RULES)},
+        {"fee": CONDITIONS.stake // RULES.seats},
         dict.fromkeys(("draw_window", "answer_window", "report_window"), LONGEST_WINDOW_S),
         {"stake": 2**96 - 1},
         {"reward": 1, "fee": 1, "submissions": 2**16 - 1},
@@ -105,8 +121,35 @@ def test_terms_at_the_edge_of_their_range_are_kept_as_given(
 def test_the_largest_sums_do_not_overflow(world: World) -> None:
     most = 2**96 - 1
     boa.env.set_balance(INITIATOR.address, 2**120)
-    task = launch(world, reward=most, fee=most, seats=10, submissions=2**16 - 1)
-    assert world.free(task) == (2**16 - 1) * 11 * most
+    sums = {"reward": most, "fee": most // 10, "stake": most}
+    task = launch(world, **sums, seats=10, quorum=10, submissions=2**16 - 1)
+    assert world.free(task) == (2**16 - 1) * (most + 10 * (most // 10))
+    assert world.contract.bond(task) == (2**16 - 1) * most
+
+
+@few_examples
+@given(
+    reward=st.integers(1, 2**80),
+    fee=st.integers(1, 2**70),
+    seats=st.integers(1, 10),
+    quorum=st.integers(1, 10),
+    submissions=st.integers(1, 2**16 - 1),
+)
+def test_bond_and_least_stake_equal_the_reference(
+    reward: int, fee: int, seats: int, quorum: int, submissions: int
+) -> None:
+    rules = Rules(reward, fee, 0, seats, min(quorum, seats))
+    conditions = replace(CONDITIONS, submissions=submissions, stake=least_stake(rules))
+    with boa.env.anchor():
+        world = World()
+        boa.env.set_balance(INITIATOR.address, 2**127)
+        with refuses("the stake is too low"):
+            world.launch(rules, replace(conditions, stake=conditions.stake - 1))
+        task = world.launch(rules, conditions)
+        expected = bond(rules, conditions, LEAST_BOND)
+        assert world.contract.bond(task) == expected >= LEAST_BOND
+        vanishing = rules.seats - rules.quorum + 1
+        assert vanishing * expected >= submissions * reward
 
 
 @pytest.mark.parametrize("off", [-1, 1, -DEPOSIT])
@@ -151,6 +194,7 @@ def launch(world: World, **fields: Any) -> int:
 
 def test_submissions_are_taken_up_to_the_deadline_and_no_later(world: World) -> None:
     world.launch()
+    world.register(*VERIFIERS)
     world.travel_to(CONDITIONS.deadline, world.block)
     world.submit("in time")
     world.wait()
@@ -174,6 +218,7 @@ def test_a_stake_of_another_size_is_refused(world: World, stake: int) -> None:
 
 def test_no_more_submissions_are_taken_than_were_asked_for(world: World) -> None:
     world.launch()
+    world.register(*VERIFIERS)
     for number in range(CONDITIONS.submissions):
         world.submit(f"model {number}")
     with refuses("all are taken"):
@@ -182,6 +227,7 @@ def test_no_more_submissions_are_taken_than_were_asked_for(world: World) -> None
 
 def test_a_void_submission_gives_its_place_to_another(world: World) -> None:
     world.launch(conditions=replace(CONDITIONS, submissions=1))
+    world.register(*VERIFIERS)
     void = world.submit("void")
     world.wait_past(world.state(void).deadline)
     world.settle(void)
@@ -192,7 +238,7 @@ def test_a_void_submission_gives_its_place_to_another(world: World) -> None:
 
 def test_a_submission_is_taken_only_while_the_deposit_covers_it() -> None:
     with boa.env.anchor():
-        world = World(bond=0)
+        world = World(least_bond=0)
         rules = replace(RULES, quorum=2, redraws=0, seats=2)
         world.launch(rules, replace(CONDITIONS, submissions=1))
         world.register(*VERIFIERS)
@@ -216,8 +262,8 @@ def test_a_submission_is_taken_only_while_the_deposit_covers_it() -> None:
 @pytest.mark.parametrize(
     ("bond", "delay", "refusal"),
     [
-        (2**96, 1, "bond out of range"),
-        (0, 0, "draw delay out of range"),
+        (2**96, 2, "bond out of range"),
+        (0, 1, "draw delay out of range"),
         (0, 129, "draw delay out of range"),
     ],
 )

@@ -8,7 +8,7 @@ from dataclasses import replace
 import boa
 import pytest
 
-from bcfl.market.spec.terms import MarketPhase, Rules, deposit
+from bcfl.market.spec.terms import MarketPhase, Rules, deposit, submission_cost
 from tests.contracts.market_world import (
     BAD,
     BOND,
@@ -49,10 +49,10 @@ def empty(world: World) -> None:
         if world.free(task):
             world.contract.collect(task)
     for someone in EVERYBODY:
-        account = world.contract.account(someone.address)
-        assert account.busy == 0
-        if account.position:
-            world.leave(someone)
+        for task in range(1, world.contract.tasks() + 1):
+            assert world.place(someone, task).busy == 0
+            if world.is_in(someone, task):
+                world.leave(someone, task)
         if world.credit(someone):
             world.withdraw(someone)
     assert world.balance() == 0
@@ -74,43 +74,43 @@ def members(world: World, submission: bytes) -> list[Person]:
     return [verifier for verifier in world.panel(submission) if verifier]
 
 
-def test_without_a_panel_the_submission_is_void_and_the_stake_returned(world: World) -> None:
+def test_a_draw_that_nobody_makes_costs_the_stake(world: World) -> None:
     submission = world.reach(MarketPhase.DRAW)
     lapse(world, submission)
     assert cause(world, submission) is MarketPhase.DRAW
     assert world.free() == DEPOSIT
-    assert world.credit(CONTRIBUTOR) == CONDITIONS.stake
+    assert (world.credit(CONTRIBUTOR), world.burnt()) == (0, CONDITIONS.stake)
+    assert world.contract.task(1).taken == 0
 
 
-def test_a_panel_that_was_never_complete_is_released(world: World) -> None:
-    for someone in VERIFIERS[2:]:
+def test_a_pool_that_became_too_small_costs_the_contributor_nothing(world: World) -> None:
+    """Verifiers vanish from one submission while another waits for its panel."""
+    for someone in VERIFIERS[5:]:
         world.leave(someone)
-    world.wait()
-    submission = world.reach(MarketPhase.DRAW)
-    assert world.draw(submission).count(None) == 3
-    with refuses("a panel waits for you"):
-        world.leave(VERIFIERS[0])
-    lapse(world, submission)
-    assert cause(world, submission) is MarketPhase.DRAW
-    for someone in VERIFIERS[:2]:
-        world.leave(someone)
-        assert world.credit(someone) == BOND
+    failing = world.reach(MarketPhase.SEAL, "failing")
+    world.wait_past(world.state(failing).deadline)
+    waiting = world.submit("waiting")
+    world.settle(failing)
+    burnt = world.burnt()
+    assert world.draw(waiting) == [None] * 5
+    assert world.state(waiting).short == 1
+    lapse(world, waiting)
+    assert cause(world, waiting) is MarketPhase.DRAW
+    assert (world.credit(CONTRIBUTOR), world.burnt()) == (CONDITIONS.stake, burnt)
+    lapse(world, failing)
 
 
-def test_an_initiator_that_does_not_grant_gains_nothing(world: World) -> None:
-    task = world.launch(replace(RULES, members_only=True))
-    bought = world.submit("bought", task=task)
-    world.draw(bought)
-    world.judge(bought, [GOOD] * RULES.seats)
-    world.disclose(bought)
-    free, credit = world.free(task), world.credit(CONTRIBUTOR)
-    submission = world.submit("next", task=task)
-    world.draw(submission)
-    assert world.phase(submission) is MarketPhase.GRANT
+def test_an_initiator_that_does_not_grant_pays_as_if_it_had_bought(world: World) -> None:
+    """Else it could look at the panel, and grant only to one that is its own."""
+    submission = world.reach(MarketPhase.GRANT)
+    panel = members(world, submission)
     lapse(world, submission)
     assert cause(world, submission) is MarketPhase.GRANT
-    assert world.free(task) == free
-    assert world.credit(CONTRIBUTOR) == credit + CONDITIONS.stake
+    cost = submission_cost(RULES)
+    assert (world.free(), world.burnt()) == (DEPOSIT - cost, cost)
+    assert world.credit(CONTRIBUTOR) == CONDITIONS.stake
+    assert world.contract.task(1).taken == 1
+    assert all(world.place(v).busy == 0 and world.is_in(v) for v in panel)
 
 
 def test_a_contributor_that_does_not_share_forfeits_its_stake(world: World) -> None:
@@ -118,8 +118,8 @@ def test_a_contributor_that_does_not_share_forfeits_its_stake(world: World) -> N
     panel = members(world, submission)
     lapse(world, submission)
     assert cause(world, submission) is MarketPhase.SHARE
-    assert world.free() == DEPOSIT + CONDITIONS.stake
-    assert world.credit(CONTRIBUTOR) == 0
+    assert world.free() == DEPOSIT
+    assert (world.credit(CONTRIBUTOR), world.burnt()) == (0, CONDITIONS.stake)
     assert all(world.place(v).busy == 0 for v in panel)
     assert all(world.place(v).position for v in panel)
 
@@ -131,7 +131,7 @@ def test_a_contributor_that_does_not_disclose_is_not_paid_but_verifiers_are(worl
     assert cause(world, submission) is MarketPhase.DISCLOSE
     assert world.credit(CONTRIBUTOR) == 0
     assert [world.credit(verifier) for verifier in panel] == [RULES.fee] * 5
-    assert world.free() == DEPOSIT - 5 * RULES.fee + CONDITIONS.stake
+    assert (world.free(), world.burnt()) == (DEPOSIT - 5 * RULES.fee, CONDITIONS.stake)
     with refuses("no key is due"):
         world.disclose(submission)
 
@@ -143,15 +143,15 @@ def test_verifiers_that_do_not_seal_are_struck_off_and_replaced(world: World) ->
     for verifier in keep:
         world.seal(submission, verifier, GOOD)
     assert lapse(world, submission) is MarketPhase.DRAW
-    assert world.free() == DEPOSIT - RULES.reward - 5 * RULES.fee + 3 * BOND
+    assert (world.free(), world.burnt()) == (DEPOSIT - submission_cost(RULES), 3 * BOND)
     for verifier in vanish:
-        account = world.contract.account(verifier.address)
-        assert (account.busy, account.position) == (0, 0)
+        place = world.place(verifier)
+        assert (place.busy, place.position) == (0, 0)
     world.draw(submission)
     renewed = members(world, submission)
     assert renewed[:2] == keep
     assert not set(renewed) & set(vanish)
-    assert world.phase(submission) is MarketPhase.SHARE
+    assert world.phase(submission) is MarketPhase.GRANT
 
     world.share(submission)
     for verifier in renewed[2:]:
@@ -187,7 +187,8 @@ def test_a_quorum_of_seals_needs_no_replacement(world: World) -> None:
     assert [world.credit(verifier) for verifier in panel] == [RULES.fee] * 3 + [0, 0]
     assert [world.place(v).position == 0 for v in panel[3:]] == [True, True]
     world.disclose(submission)
-    assert world.free() == DEPOSIT - RULES.reward - 3 * RULES.fee + 2 * BOND
+    assert world.free() == DEPOSIT - RULES.reward - 3 * RULES.fee
+    assert world.burnt() == 2 * BOND
 
 
 def test_verifiers_that_do_not_reveal_are_replaced_if_the_quorum_is_missed(world: World) -> None:
@@ -218,9 +219,7 @@ def test_a_quorum_of_reports_is_a_verdict(world: World) -> None:
         world.reveal(submission, verifier, GOOD)
     assert lapse(world, submission) is MarketPhase.DISCLOSE
     world.disclose(submission)
-    assert [world.place(v).position == 0 for v in panel] == [False] * 3 + [
-        True
-    ] * 2
+    assert [world.place(v).position == 0 for v in panel] == [False] * 3 + [True] * 2
 
 
 def test_redraws_are_bounded_and_then_the_submission_is_void(world: World) -> None:
@@ -229,20 +228,17 @@ def test_redraws_are_bounded_and_then_the_submission_is_void(world: World) -> No
         assert lapse(world, submission) is MarketPhase.DRAW
         assert world.state(submission).redraws == redraw + 1
         world.register(*[v for v in VERIFIERS if not registered(world, v)])
-        world.wait(blocks=2)
-        world.contract.draw(submission)  # armed before they came back
-        world.wait()
-        if world.phase(submission) is MarketPhase.DRAW:
+        if None in world.draw(submission):  # armed before they came back
             world.draw(submission)
         world.share(submission)
     lapse(world, submission)
     assert cause(world, submission) is MarketPhase.SEAL
     assert world.credit(CONTRIBUTOR) == CONDITIONS.stake
-    assert world.free() == DEPOSIT + 3 * 5 * BOND
+    assert (world.free(), world.burnt()) == (DEPOSIT, 3 * 5 * BOND)
 
 
 def registered(world: World, someone: Person) -> bool:
-    return bool(world.place(someone).position)
+    return world.is_in(someone)
 
 
 def test_who_has_sealed_is_paid_even_if_the_submission_comes_to_nothing() -> None:
@@ -272,8 +268,8 @@ def test_who_sealed_before_a_redraw_that_fails_is_paid(phase: MarketPhase) -> No
         world.register(*[v for v in VERIFIERS if not registered(world, v)])
         if phase is MarketPhase.SHARE:
             world.draw(submission)
-            world.wait()
             world.draw(submission)
+            world.grant(submission)
         assert world.phase(submission) is phase
         innocent = [v for v in members(world, submission) if v is not diligent]
         assert lapse(world, submission) is MarketPhase.REVEAL
@@ -283,6 +279,7 @@ def test_who_sealed_before_a_redraw_that_fails_is_paid(phase: MarketPhase) -> No
         assert all(registered(world, verifier) for verifier in innocent)
         forfeited = phase is MarketPhase.SHARE
         assert world.credit(CONTRIBUTOR) == (0 if forfeited else CONDITIONS.stake)
+        assert world.burnt() == 4 * BOND + forfeited * CONDITIONS.stake
         empty(world)
 
 
@@ -320,17 +317,18 @@ def test_a_verifier_struck_off_elsewhere_still_serves_its_other_panels(world: Wo
         world.seal(other, verifier, GOOD)
     free = world.free()
     assert lapse(world, one) is MarketPhase.DRAW
-    assert world.free() == free + 5 * BOND
+    assert (world.free(), world.burnt()) == (free, 5 * BOND)
     for verifier in panel[:4]:
         world.reveal(other, verifier, GOOD)
     world.wait_past(world.state(other).deadline)
     world.settle(other)
     world.disclose(other)
     # the fifth vanished from both, and had nothing left to lose
-    assert world.free() == free + 5 * BOND + RULES.fee
+    assert (world.free(), world.burnt()) == (free + RULES.fee, 5 * BOND)
     assert [world.credit(verifier) for verifier in panel] == [RULES.fee] * 4 + [0]
     lapse(world, one)
     assert cause(world, one) is MarketPhase.DRAW
+    assert world.credit(CONTRIBUTOR) == RULES.reward + 2 * CONDITIONS.stake
 
 
 def test_a_late_disclosure_and_a_late_report_come_too_late(world: World) -> None:

@@ -39,7 +39,7 @@ def commitment(secret: bytes) -> bytes:
 class People:
     """One marketplace, seen from whoever is named; the first to name somebody makes it rich."""
 
-    def __init__(self, chain: EmbeddedChain, bond: int = 0, draw_delay: int = 1) -> None:
+    def __init__(self, chain: EmbeddedChain, bond: int = 0, draw_delay: int = 2) -> None:
         self.chain = chain
         deployer = chain.connect(chain.coordinator)
         self.market = MarketLedger.deploy(

@@ -13,13 +13,24 @@ from hypothesis import strategies as st
 
 from bcfl.core.errors import ConfigurationError, ProtocolError
 from bcfl.market.spec.draw import PICKS, draw, draw_seed, picks
-from bcfl.market.spec.report import Reason, Report, is_accepted, seal, to_ppm
+from bcfl.market.spec.report import (
+    Reason,
+    Report,
+    is_accepted,
+    is_junk,
+    measuring_set_of,
+    seal,
+    to_ppm,
+)
 from bcfl.market.spec.terms import (
     Conditions,
     MarketPhase,
     Rules,
     Task,
+    bond,
     deposit,
+    least_draw_window_s,
+    least_stake,
     submission_cost,
 )
 
@@ -61,9 +72,9 @@ def test_rules_that_the_contract_would_refuse_are_refused_before(change: dict[st
         {"submissions": 2**16},
         {"stake": -1},
         {"deadline": 0},
-        {"draw_window": 0},
+        {"draw_window": 599},
         {"answer_window": 30 * 86_400 + 1},
-        {"report_window": 0},
+        {"report_window": 599},
     ],
     ids=str,
 )
@@ -82,7 +93,28 @@ def test_the_deposit_pays_for_every_submission_and_a_full_panel_each() -> None:
 
 def test_only_what_is_over_is_final() -> None:
     final = {phase.name for phase in MarketPhase if phase.is_final}
-    assert final == {"PAID", "REJECTED", "VOID"}
+    assert final == {"PAID", "REJECTED", "VOID", "JUNK"}
+
+
+@pytest.mark.parametrize(
+    ("reward", "fee", "stake"), [(100, 7, 50), (101, 7, 51), (60, 7, 35), (1, 1, 5)]
+)
+def test_the_least_stake_is_half_of_the_reward_and_a_panel_s_fees(
+    reward: int, fee: int, stake: int
+) -> None:
+    assert least_stake(Rules(reward, fee, 0)) == stake
+
+
+@pytest.mark.parametrize(("least", "found"), [(0, 134), (134, 134), (135, 135)])
+def test_the_bonds_of_those_who_can_prevent_a_verdict_are_the_price_of_all(
+    least: int, found: int
+) -> None:
+    """400 wei of rewards, of which 3 of 5 verifiers cover a third each, rounded up."""
+    assert bond(Rules(**RULES), Conditions(**CONDITIONS), least) == found
+
+
+def test_a_draw_s_least_window_grows_with_its_delay() -> None:
+    assert (least_draw_window_s(2), least_draw_window_s(72)) == (648, 2328)
 
 
 # Reports
@@ -141,6 +173,35 @@ def test_a_seal_binds_submission_verifier_report_and_salt() -> None:
 def test_a_seal_of_odd_sizes_is_refused(submission: bytes, address: str, salt: bytes) -> None:
     with pytest.raises(ProtocolError, match="bytes long"):
         seal(submission, address, Report(5), salt)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "junk"),
+    [
+        ([Reason.DUPLICATE, Reason.MALFORMED, Reason.MEASURED], True),
+        ([Reason.DUPLICATE, Reason.MEASURED], False),  # half is not most
+        ([Reason.UNGRANTED, Reason.UNGRANTED, Reason.UNOPENABLE], False),  # not its author's doing
+        ([Reason.KEY_MISMATCH, Reason.UNOPENABLE], True),
+        ([], False),
+    ],
+)
+def test_junk_is_what_most_call_junk(reasons: list[Reason], junk: bool) -> None:
+    assert is_junk([Report(0, reason) for reason in reasons]) is junk
+
+
+@pytest.mark.parametrize(
+    ("number", "sets", "which"), [(1, 1, 0), (9, 1, 0), (1, 3, 0), (2, 3, 1), (3, 3, 2), (4, 3, 2)]
+)
+def test_each_submission_is_measured_by_a_set_of_its_own_while_there_are_any(
+    number: int, sets: int, which: int
+) -> None:
+    assert measuring_set_of(number, sets) == which
+
+
+@pytest.mark.parametrize(("number", "sets"), [(0, 1), (1, 0)])
+def test_submissions_count_from_one_and_there_is_a_measuring_set(number: int, sets: int) -> None:
+    with pytest.raises(ProtocolError, match="count from 1"):
+        measuring_set_of(number, sets)
 
 
 # Majority
