@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcfl.market.spec.draw import draw, draw_seed
-from bcfl.market.spec.terms import MarketPhase
+from bcfl.market.spec.terms import MarketPhase, least_draw_window_s
 from tests.contracts.market_world import (
     BOND,
     CONDITIONS,
@@ -301,7 +301,9 @@ def test_a_verifier_of_many_comings_and_goings_has_one_chance(world: World) -> N
 def test_a_longer_delay_moves_the_anchor() -> None:
     with boa.env.anchor():
         world = World(draw_delay=70)
-        world.launch()
+        with refuses("a window is too short"):
+            world.launch()
+        world.launch(conditions=replace(CONDITIONS, draw_window=least_draw_window_s(70)))
         world.register(*VERIFIERS)
         submission = world.submit()
         assert world.state(submission).anchor == world.block + 70

@@ -338,6 +338,7 @@ def test_a_late_disclosure_and_a_late_report_come_too_late(world: World) -> None
     with refuses("too late to report"):
         world.contract.reveal(submission, GOOD.fitness, 0, SALT, sender=verifier.address)
     world.settle(submission)
+    world.register(*[v for v in VERIFIERS if not registered(world, v)])
     accepted = world.reach(MarketPhase.DRAW, "another")
     lapse(world, accepted)
     with refuses("no key is due"):

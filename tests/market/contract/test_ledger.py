@@ -46,7 +46,7 @@ def people() -> Iterator[People]:
 
 
 def launch(people: People) -> events.Launched:
-    conditions = Conditions(3, STAKE, people.market.now() + 10_000, 650, 700, 800)
+    conditions = Conditions(3, STAKE, people.market.now() + 10_000, 2_000, 700, 800)
     return people["initiator"].launch(digest("description"), RULES, conditions)
 
 
