@@ -45,7 +45,7 @@ def world() -> Iterator[World]:
 
 def test_a_verifier_registers_with_its_own_key_for_nothing(world: World) -> None:
     verifier = VERIFIERS[0]
-    world.register(verifier)
+    world.contract.register(verifier.public_key, sender=verifier.address)
     (event,) = world.contract.get_logs()
     assert (event.verifier, event.public_key) == (verifier.address, verifier.public_key)
     assert world.contract.account(verifier.address).number == 1
@@ -75,9 +75,10 @@ def test_numbers_of_verifiers_run_out_before_they_overflow(world: World) -> None
 
 
 def test_a_verifier_enters_the_pool_of_a_task_with_its_bond(world: World) -> None:
-    world.register(VERIFIERS[0])
     world.launch()
+    world.contract.register(VERIFIERS[0].public_key, sender=VERIFIERS[0].address)
     assert world.contract.bond(1) == BOND
+    world.contract.enter(1, value=BOND, sender=VERIFIERS[0].address)
     (event,) = world.contract.get_logs()
     assert (event.task, event.verifier, event.bond) == (1, VERIFIERS[0].address, BOND)
     place = world.place(VERIFIERS[0])
