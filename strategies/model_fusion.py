@@ -33,7 +33,7 @@ from bcfl.market.judging.fitness import FitnessRules
 from bcfl.market.roles.description import publish_description
 from bcfl.market.spec.architecture import Architecture
 from bcfl.market.spec.report import to_ppm
-from bcfl.market.spec.terms import Conditions, Rules
+from bcfl.market.spec.terms import Conditions, TaskRules, least_draw_window_s
 from bcfl.market.verification_set import VerificationSet
 
 __all__ = ["ModelFusion"]
@@ -48,7 +48,7 @@ class ModelFusion(Strategy):
     Parameters
     ----------
     verification : VerificationSet
-        Published with the task; what models are fused and measured on.
+        What models are fused on, which is published, and measured on, which is not.
     mafr : float
         Minimum acceptable fitness rate, in [0, 1); a reported fitness has to exceed it.
     fusion : {"I", "II"}
@@ -59,17 +59,21 @@ class ModelFusion(Strategy):
     fitness : FitnessRules, optional
         How verifiers judge, instead of the two before.
     reward_wei, fee_wei, stake_wei, bond_wei : int
-        For a model, for a report; what a contributor, a verifier risks by vanishing.
+        For a model, for a report; what a contributor risks, no less than ``least_stake``; what a
+        verifier deposits at least, see ``bcfl.market.spec.terms.bond``.
     seats, quorum, redraws : int
         Verifiers on a panel; reports that make a verdict; how often vanished ones are replaced.
     members_only : bool
         Bought models are the initiator's alone.
     open_s, window_s : int
-        Seconds, chain time: for which models are taken; for each step of a submission.
+        Seconds, chain time: for which models are taken; for each step of a submission, the
+        draw a little longer where the market needs it.
     allowance_wei : int
         Ether that the server gives each node, for its gas, bond and stakes.
     chain : Chain, optional
-        Where the marketplace is opened. It is started by ``start`` and stopped after.
+        Where the marketplace is. It is started by ``start`` and stopped after.
+    market : str, optional
+        Its address; left out, one is opened. Nodes whose owners name a contract need one.
     store : str, optional
         Of the blobs: a folder, or the URL of a Kubo node. Nodes elsewhere name their own, see
         ``client_app.STORE``.
@@ -99,7 +103,7 @@ class ModelFusion(Strategy):
         recommended: Architecture | None = None,
         reward_wei: int = 10**16,
         fee_wei: int = 10**14,
-        stake_wei: int = 10**15,
+        stake_wei: int = 5 * 10**15,
         bond_wei: int = 10**15,
         seats: int = 5,
         quorum: int = 3,
@@ -109,6 +113,7 @@ class ModelFusion(Strategy):
         window_s: int = 600,
         allowance_wei: int = 10**18,
         chain: Chain | None = None,
+        market: str | None = None,
         store: str | None = None,
         run_dir: Path | str | None = None,
         min_available_nodes: int = 2,
@@ -118,13 +123,16 @@ class ModelFusion(Strategy):
     ) -> None:
         expect(0 <= mafr < 1, "mafr", "in [0, 1)", mafr)
         expect(allowance_wei >= 0, "allowance_wei", "at least 0", allowance_wei)
-        self.rules = Rules(reward_wei, fee_wei, to_ppm(mafr), seats, quorum, redraws, members_only)
+        self.rules = TaskRules(
+            reward_wei, fee_wei, to_ppm(mafr), seats, quorum, redraws, members_only
+        )
         self.fitness = fitness or FitnessRules(
             fusion=FusionSettings(strategy=fusion), least_gain_ppm=least_gain_ppm
         )
         self.folder = Path(run_dir or Path("bcfl-runs") / time.strftime("%Y-%m-%d_%H-%M-%S"))
         self.chain = chain or EmbeddedChain(self.folder / "chain.jsonl", seed=seed)
         self.market: Marketplace  #: once ``start`` has opened it
+        self._address = market
         self.fused = FusedModel()  #: what has been bought so far, as one model
         self._verification, self._recommended = verification, recommended
         self._stake_wei, self._bond_wei, self._allowance_wei = stake_wei, bond_wei, allowance_wei
@@ -171,6 +179,7 @@ class ModelFusion(Strategy):
                 connection,
                 Federation(grid, timeout),
                 bond_wei=self._bond_wei,
+                market=self._address,
                 store=self._store,
                 folder=str((self.folder / "roles").absolute()),
                 seed=self._seed,
@@ -193,13 +202,14 @@ class ModelFusion(Strategy):
         description = publish_description(
             self.market.store,
             "bcfl run",
-            self.chain.coordinator.public_key,
+            self.chain.coordinator,
             self._verification,
             self.fitness,
             self._recommended,
         )
         closes = self.market.ledger.now() + self._open_s
-        windows = (self._window_s,) * 3
+        drawing = max(self._window_s, least_draw_window_s(self.market.ledger.draw_delay))
+        windows = drawing, self._window_s, self._window_s
         conditions = Conditions(submissions, self._stake_wei, closes, *windows)
         self.market.launch(description, self.rules, conditions)
 
@@ -228,6 +238,7 @@ class ModelFusion(Strategy):
             return None, None
         # contract event 2: draw, open to the panel, report, pay
         submitted = market.see_through(submission, tell, seconds)
+        market.admit([market.nodes[contributor]])
         # after payment: the initiator opens what it has bought, and makes it one model
         tell("fuse")
         self.fused = market.initiator.fused()

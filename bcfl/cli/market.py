@@ -56,8 +56,11 @@ _BLOBS = "bcfl-blobs"
 def open_(
     rpc: Rpc = _NODE,
     key_file: KeyFile = None,
-    bond: Annotated[str, typer.Option(help="Ether that a verifier deposits.")] = "0.01",
-    draw_delay: Annotated[int, typer.Option(help="Blocks to the one that draws a panel.")] = 1,
+    bond: Annotated[str, typer.Option(help="Ether that a verifier deposits at least.")] = "0.01",
+    draw_delay: Annotated[
+        int,
+        typer.Option(help="Blocks to the one that draws a panel; 2 will do where nobody bends it."),
+    ] = 72,
 ) -> None:
     """Deploy a marketplace; whoever does has no power over it."""
     from bcfl.cli.market_programs import open_market  # noqa: PLC0415
@@ -85,35 +88,50 @@ def launch(
     seats: Annotated[int, typer.Option(help="Verifiers on a panel, 1 to 10.")] = 5,
     quorum: Annotated[int, typer.Option(help="Reports that make a verdict.")] = 3,
     redraws: Annotated[int, typer.Option(help="How often vanished ones are replaced.")] = 2,
-    stake: Annotated[str, typer.Option(help="Ether a contributor risks by vanishing.")] = "0.001",
+    stake: Annotated[
+        str, typer.Option(help="Ether a contributor risks; by default half of the reward.")
+    ] = "",
     open_hours: Annotated[float, typer.Option(help="For how long models are taken.")] = 24,
     window_minutes: Annotated[float, typer.Option(help="For each step of a submission.")] = 60,
     recommend: Annotated[str, typer.Option(help="cnn, deep_cnn, mlp, or a JSON file.")] = "",
     members_only: Annotated[
         bool, typer.Option(help="Only the buyer may open what it buys.")
     ] = False,
+    public_share: Annotated[
+        float, typer.Option(help="Of the verification set, to fuse on; the rest stays secret.")
+    ] = 0.5,
+    measuring_sets: Annotated[
+        int, typer.Option(help="Secret sets to measure by; the last serves all further models.")
+    ] = 1,
+    stay: Annotated[
+        bool, typer.Option(help="Stay to grant; without it, say the same again with --stay.")
+    ] = True,
 ) -> None:
-    """Ask for models and deposit their price."""
+    """Ask for models, deposit their price, and open to each panel what it measures by."""
     from bcfl.cli.market_programs import Request  # noqa: PLC0415
     from bcfl.cli.market_programs import launch as program  # noqa: PLC0415
     from bcfl.market.judging.fitness import FitnessRules  # noqa: PLC0415
     from bcfl.market.spec.report import to_ppm  # noqa: PLC0415
-    from bcfl.market.spec.terms import Rules  # noqa: PLC0415
+    from bcfl.market.spec.terms import TaskRules  # noqa: PLC0415
 
     def ask() -> None:
-        rules = Rules(_wei(reward), _wei(fee), to_ppm(mafr), seats, quorum, redraws, members_only)
+        rules = TaskRules(
+            _wei(reward), _wei(fee), to_ppm(mafr), seats, quorum, redraws, members_only
+        )
         request = Request(
             name or verification.stem,
             verification,
             rules,
             FitnessRules(least_gain_ppm=_whole("least-gain", least_gain * 1_000_000)),
             submissions,
-            _wei(stake),
+            _wei(stake) if stake else None,
             _whole("open-hours", open_hours * 3600),
             _whole("window-minutes", window_minutes * 60),
             recommend,
+            public_share,
+            measuring_sets,
         )
-        program(_access(rpc, address, key_file, store, folder), request, typer.echo)
+        program(_access(rpc, address, key_file, store, folder), request, typer.echo, stay=stay)
 
     _run(ask)
 
@@ -135,6 +153,7 @@ def contribute(
         int | None, typer.Option(help="Of the training; by default the account decides.")
     ] = None,
     anew: Annotated[bool, typer.Option(help="Submit once more what came to nothing.")] = False,
+    max_stake: Annotated[str, typer.Option(help="Ether that it may stake at most.")] = "0",
 ) -> None:
     """Train a model, submit it, and be paid for it if its panel accepts it."""
     from bcfl.cli.market_programs import contribute as program  # noqa: PLC0415
@@ -142,7 +161,7 @@ def contribute(
 
     _run(
         lambda: program(
-            _access(rpc, address, key_file, store, folder),
+            _access(rpc, address, key_file, store, folder, max_stake=max_stake),
             task,
             data,
             architecture,
@@ -161,14 +180,21 @@ def verify(
     key_file: KeyFile = None,
     store: Store = _BLOBS,
     folder: Folder = None,
-    task: Annotated[int | None, typer.Option(min=1, help="Stop when this task is over.")] = None,
-    leave: Annotated[bool, typer.Option(help="In the end, leave and take the bond.")] = False,
+    task: Annotated[int | None, typer.Option(min=1, help="This one; else every open one.")] = None,
+    max_bond: Annotated[str, typer.Option(help="Ether that all bonds may come to.")] = "0",
+    leave: Annotated[bool, typer.Option(help="Leave now, and take bond and fees.")] = False,
 ) -> None:
-    """Lend hardware: judge the models one is drawn for, for a fee each."""
+    """Lend hardware: judge the models one is drawn for, for a fee each, until the task is over."""
     from bcfl.cli.market_programs import verify as program  # noqa: PLC0415
 
-    access = _access(rpc, address, key_file, store, folder)
-    _run(lambda: program(access, typer.echo, task=task, leave=leave))
+    _run(
+        lambda: program(
+            _access(rpc, address, key_file, store, folder, max_bond=max_bond),
+            typer.echo,
+            task=task,
+            leave=leave,
+        )
+    )
 
 
 @market.command()
@@ -220,11 +246,18 @@ def data(
 
 
 def _access(
-    rpc: str, address: str | None, key_file: Path | None, store: str, folder: Path | None
+    rpc: str,
+    address: str | None,
+    key_file: Path | None,
+    store: str,
+    folder: Path | None,
+    *,
+    max_bond: str = "0",
+    max_stake: str = "0",
 ) -> Access:
     from bcfl.market.roles.access import Access  # noqa: PLC0415
 
-    return Access(rpc, address, key_file, store, folder)
+    return Access(rpc, address, key_file, store, folder, _wei(max_bond), _wei(max_stake))
 
 
 def _wei(ether: str) -> int:

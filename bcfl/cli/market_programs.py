@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bcfl.cli.samples import load_samples
-from bcfl.core.errors import ConfigurationError
+from bcfl.core.errors import BlobError, CodecError, ConfigurationError
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.fusion.fused_arrays import save_fused
 from bcfl.market.judging.fitness import FitnessRules
@@ -25,14 +26,20 @@ from bcfl.market.roles.description import (
     fetch_description,
     publish_description,
 )
-from bcfl.market.roles.history import expect_task, read_history
+from bcfl.market.roles.history import read_history
 from bcfl.market.roles.initiator import Initiator
 from bcfl.market.roles.run_role import run_role
 from bcfl.market.roles.turn import short_name
 from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.architecture import Architecture
 from bcfl.market.spec.model_blob import TrainedModel
-from bcfl.market.spec.terms import Conditions, MarketPhase, Rules
+from bcfl.market.spec.terms import (
+    Conditions,
+    MarketPhase,
+    TaskRules,
+    least_draw_window_s,
+    least_stake,
+)
 from bcfl.market.verification_set import VerificationSet
 
 __all__ = ["Request", "collect", "contribute", "launch", "open_market", "verify"]
@@ -46,13 +53,15 @@ class Request:
 
     name: str
     verification: Path
-    rules: Rules
+    rules: TaskRules
     fitness: FitnessRules
     submissions: int
-    stake: int  #: wei
+    stake: int | None  #: wei; None: the least that the market allows
     open_s: int  #: seconds, from now, for which models are taken
     window_s: int  #: seconds for each step of a submission
     recommended: str  #: name of a shipped architecture, a JSON file, or empty
+    fusion_share: float  #: of the verification set that is public
+    measuring_sets: int  #: into which the rest is divided
 
 
 def open_market(access: Access, bond: int, draw_delay: int, tell: Tell) -> str:
@@ -63,15 +72,15 @@ def open_market(access: Access, bond: int, draw_delay: int, tell: Tell) -> str:
         return market.address
 
 
-def launch(access: Access, request: Request, tell: Tell) -> int:
-    """Ask for models, and stay to grant where the task is for members only; the task's number.
+def launch(access: Access, request: Request, tell: Tell, *, stay: bool) -> int:
+    """Ask for models, and stay to open to each panel what it measures by; the task's number.
 
-    A task of the same description that is open already is gone on with.
+    A task that asks for the same and is open already is gone on with.
     """
     with access.open() as session:
         task = _launched(session, request, tell)
-        if request.rules.members_only:
-            tell("a task for members only needs its initiator at each submission: waiting")
+        if stay:
+            tell("waiting for models: a panel that is not granted in time costs what a model costs")
             run_role(Initiator(session, task), session.chain, tell)
         return task
 
@@ -94,9 +103,7 @@ def contribute(
     """
     with access.open() as session:
         contributor = Contributor(session)
-        description = fetch_description(
-            session.store, expect_task(session.ledger, task).description
-        )
+        description = contributor.description(task)
         own = int(session.account.address[2:10], 16) if seed is None else seed
         model = _train(description, data, architecture, training, own, tell)
         submission = contributor.submit(task, model, anew=anew)
@@ -109,29 +116,22 @@ def contribute(
 
 
 def verify(access: Access, tell: Tell, *, task: int | None, leave: bool) -> None:
-    """Register, and judge what one is drawn for: until ``task`` is over, or for ever."""
+    """Enter ``task``, or every open one, and judge what one is drawn for, until it is over."""
     with access.open() as session:
-        verifier = Verifier(session)
-        if not session.ledger.account_of(session.account.address).is_registered:
-            _expect_shared_store(session, task, tell)
-        if verifier.register():
-            tell(f"registered as a verifier, with a bond of {session.ledger.bond} wei")
-        run_role(
-            verifier,
-            session.chain,
-            tell,
-            enough=lambda: task is not None and _is_free(session, task),
-        )
-        registered = session.ledger.account_of(session.account.address).is_registered
-        if registered and leave:
-            verifier.leave()
-            tell("left; bond and fees are paid out")
+        verifier = Verifier(session, None if task is None else (task,))
+        if leave:
+            for number in range(1, session.ledger.tasks() + 1):
+                if task in (None, number) and verifier.leave(number):
+                    tell(f"left the pool of task {number}; bond and fees are paid out")
             return
+        if verifier.register():
+            tell("registered as a verifier")
+        if task is not None and verifier.enter(task):
+            tell(f"entered the pool of task {task}, with a bond of {session.ledger.bond(task)} wei")
+        run_role(verifier, session.chain, tell)
         if earned := verifier.withdraw():
             tell(f"withdrew {earned} wei")
-        if registered:
-            tell("still registered: who is drawn and not there loses the bond; --leave leaves")
-        else:
+        if task is not None and not _is_over(session, task):
             tell("struck off: a report was due and did not come, and the bond is lost")
 
 
@@ -159,7 +159,7 @@ def _launched(session: Session, request: Request, tell: Tell) -> int:
     samples, labels = load_samples(request.verification)
     classes = int(labels.max(initial=0)) + 1
     expect_classes(classes)
-    verification = VerificationSet(samples, labels, classes)
+    verification = VerificationSet(samples, labels, classes, request.fusion_share)
     recommended = (
         read_architecture(request.recommended, verification.input_shape, verification.classes)
         if request.recommended
@@ -168,37 +168,36 @@ def _launched(session: Session, request: Request, tell: Tell) -> int:
     digest = publish_description(
         session.store,
         request.name,
-        session.account.public_key,
+        session.account,
         verification,
         request.fitness,
         recommended,
+        request.measuring_sets,
     )
-    for task, launched in read_history(session.ledger).launched.items():
-        mine = (launched.initiator, launched.description) == (session.account.address, digest)
-        if mine and not _is_over(session, task):
-            tell(f"task {task} asks for just this already: going on with it")
-            return task
-    closes, windows = session.ledger.now() + request.open_s, (request.window_s,) * 3
-    conditions = Conditions(request.submissions, request.stake, closes, *windows)
+    if (task := _asking(session, digest)) is not None:
+        tell(f"task {task} asks for just this already: going on with it")
+        return task
+    closes = session.ledger.now() + request.open_s
+    drawing = max(request.window_s, least_draw_window_s(session.ledger.draw_delay))
+    stake = least_stake(request.rules) if request.stake is None else request.stake
+    windows = drawing, request.window_s, request.window_s
+    conditions = Conditions(request.submissions, stake, closes, *windows)
     launched = session.ledger.launch(digest, request.rules, conditions)
     tell(f"launched task {launched.task}; models are taken until {conditions.deadline}")
     return launched.task
 
 
-def _expect_shared_store(session: Session, task: int | None, tell: Tell) -> None:
-    """A verifier that finds no blob calls every model unopenable: say so before it deposits."""
-    for number, launched in read_history(session.ledger).launched.items():
-        if number == task:
-            fetch_description(session.store, launched.description)
-        elif task is not None or _is_over(session, number):
+def _asking(session: Session, digest: bytes) -> int | None:
+    """The open task of one's own that asks for what the description of that digest does."""
+    me = session.account.address
+    wanted = fetch_description(session.store, digest, me)
+    for task, launched in read_history(session.ledger).launched.items():
+        if launched.initiator != me or _is_over(session, task):
             continue
-        elif not session.store.has(launched.description):
-            tell(f"this store has no description of task {number}: is it the one that others use?")
-
-
-def _is_free(session: Session, task: int) -> bool:
-    """Whether a task is over, and no panel of another one waits for this verifier."""
-    return _is_over(session, task) and not session.ledger.account_of(session.account.address).busy
+        with suppress(BlobError, CodecError, ConfigurationError):
+            if wanted.asks_for_the_same(fetch_description(session.store, launched.description, me)):
+                return task
+    return None
 
 
 def _is_over(session: Session, task: int) -> bool:
@@ -250,6 +249,8 @@ def _train(
 
 
 def _outcome(outcome: MarketPhase, cause: MarketPhase) -> str:
+    if outcome is MarketPhase.JUNK:
+        return "junk, as most of the panel say: the stake is lost"
     if outcome is MarketPhase.VOID:
         return f"void: {cause.name.lower()} did not happen in time; --anew submits it once more"
     return outcome.name.lower()

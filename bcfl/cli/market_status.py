@@ -50,10 +50,10 @@ def market_status(ledger: MarketLedger, task: int | None = None) -> dict[str, An
     return {
         "market": ledger.address,
         "time": ledger.now(),
-        "bond_wei": ledger.bond,
+        "least_bond_wei": ledger.least_bond,
         "tasks": [_task(ledger, history, number) for number in tasks],
         "submissions": [_submission(ledger, submitted) for submitted in submissions],
-        "verifiers": list(ledger.verifiers()),
+        "verifiers": list(history.public_keys),
     }
 
 
@@ -76,13 +76,28 @@ def _show(status: dict[str, Any], console: Console) -> None:
     )
     _print(
         console,
-        ["task", "reward wei", "MAFR", "seats", "submitted", "bought", "pending", "closes"],
+        [
+            "task",
+            "reward wei",
+            "stake wei",
+            "bond wei",
+            "MAFR",
+            "seats",
+            "pool",
+            "submitted",
+            "bought",
+            "pending",
+            "closes",
+        ],
         [
             [
                 str(task["task"]),
                 f"{task['reward_wei']:,}",
+                f"{task['stake_wei']:,}",
+                f"{task['bond_wei']:,}",
                 f"{task['mafr']:.3f}",
                 str(task["seats"]),
+                str(len(task["pool"])),
                 f"{task['taken']} of {task['submissions']}",
                 str(task["paid"]),
                 str(task["pending"]),
@@ -120,6 +135,9 @@ def _task(ledger: MarketLedger, history: MarketHistory, number: int) -> dict[str
         "mafr": task.rules.mafr / 1e6,
         "seats": task.rules.seats,
         "members_only": task.rules.members_only,
+        "stake_wei": task.conditions.stake,
+        "bond_wei": ledger.bond(number),
+        "pool": sorted(history.pools[number]),
         "submissions": task.conditions.submissions,
         "taken": task.taken,
         "pending": task.pending,

@@ -14,12 +14,12 @@ from typing import Any
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.chain.event import Transaction
 from bcfl.market.spec.report import Report, seal
-from bcfl.market.spec.terms import Conditions, Rules
+from bcfl.market.spec.terms import Conditions, TaskRules
 from tests.market.contract.people import People, commitment, digest, public_key
 
 SNAPSHOT = Path(__file__).with_name("market_gas.json")
 SEATS = 5
-RULES = Rules(10**15, 10**13, 500_000, seats=SEATS, quorum=3, redraws=2, members_only=True)
+RULES = TaskRules(10**15, 10**13, 500_000, seats=SEATS, quorum=3, redraws=2, members_only=True)
 STAKE, BOND = 10**15, 10**16
 REPORT = Report(750_000)
 SALT = digest("salt")

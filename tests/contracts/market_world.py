@@ -21,7 +21,7 @@ from hypothesis import settings
 from bcfl.keys.accounts import Account
 from bcfl.keys.sealing import public_key_of
 from bcfl.market.spec.report import Reason, Report, seal
-from bcfl.market.spec.terms import Conditions, MarketPhase, Rules, bond, deposit
+from bcfl.market.spec.terms import Conditions, MarketPhase, TaskRules, bond, deposit
 
 FUZZ = bool(os.environ.get("BCFL_FUZZ"))
 #: For properties whose every example deploys a contract.
@@ -35,7 +35,7 @@ SALT = b"\x07" * 32
 #: Not the second, hour and block at which boa starts, but any that never change.
 START_S, START_BLOCK = 1_800_000_000, 1_000
 
-RULES = Rules(reward=1_000_000, fee=1_000, mafr=500_000, seats=5, quorum=3, redraws=2)
+RULES = TaskRules(reward=1_000_000, fee=1_000, mafr=500_000, seats=5, quorum=3, redraws=2)
 CONDITIONS = Conditions(
     submissions=4,
     stake=600_000,
@@ -149,7 +149,7 @@ class World:
 
     # what people do
 
-    def launch(self, rules: Rules = RULES, conditions: Conditions = CONDITIONS) -> int:
+    def launch(self, rules: TaskRules = RULES, conditions: Conditions = CONDITIONS) -> int:
         """A new task, whose pool everybody enters who has registered."""
         task = int(
             self.contract.launch(
@@ -277,6 +277,6 @@ def refuses(reason: str) -> Any:
     return boa.reverts(f"model marketplace: {reason}")
 
 
-def terms(values: Rules | Conditions) -> tuple[Any, ...]:
+def terms(values: TaskRules | Conditions) -> tuple[Any, ...]:
     """As the contract takes them: the fields in order."""
     return tuple(getattr(values, name) for name in values.__slots__)

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 
 from bcfl.market.spec.report import Report, seal
-from bcfl.market.spec.terms import Conditions, MarketPhase, Rules, deposit
+from bcfl.market.spec.terms import Conditions, MarketPhase, TaskRules, deposit
 from tests.contracts.market_world import (
     CONTRIBUTOR,
     ETHER,
@@ -134,7 +134,7 @@ class Market(RuleBasedStateMachine):
         submissions: int,
         members_only: bool,
     ) -> None:
-        rules = Rules(1_000, 10, 500_000, seats, min(quorum, seats), redraws, members_only)
+        rules = TaskRules(1_000, 10, 500_000, seats, min(quorum, seats), redraws, members_only)
         until = self.world.now + 5_000
         conditions = Conditions(submissions, stake, until, 700, 650, 600)
         value = deposit(rules, conditions)

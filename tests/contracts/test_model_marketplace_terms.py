@@ -17,7 +17,7 @@ from bcfl.market.spec.terms import (
     MAX_SEATS,
     MOST_REDRAWS,
     MarketPhase,
-    Rules,
+    TaskRules,
     bond,
     deposit,
     least_draw_window_s,
@@ -138,7 +138,7 @@ def test_the_largest_sums_do_not_overflow(world: World) -> None:
 def test_bond_and_least_stake_equal_the_reference(
     reward: int, fee: int, seats: int, quorum: int, submissions: int
 ) -> None:
-    rules = Rules(reward, fee, 0, seats, min(quorum, seats))
+    rules = TaskRules(reward, fee, 0, seats, min(quorum, seats))
     conditions = replace(CONDITIONS, submissions=submissions, stake=least_stake(rules))
     with boa.env.anchor():
         world = World()

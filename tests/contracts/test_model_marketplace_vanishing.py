@@ -8,7 +8,7 @@ from dataclasses import replace
 import boa
 import pytest
 
-from bcfl.market.spec.terms import MarketPhase, Rules, deposit, submission_cost
+from bcfl.market.spec.terms import MarketPhase, TaskRules, deposit, submission_cost
 from tests.contracts.market_world import (
     BAD,
     BOND,
@@ -297,7 +297,7 @@ def test_who_seals_and_then_vanishes_from_a_failed_submission_is_struck_off() ->
         empty(world)
 
 
-def market(rules: Rules) -> World:
+def market(rules: TaskRules) -> World:
     world = World()
     world.launch(rules)
     world.register(*VERIFIERS)

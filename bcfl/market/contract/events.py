@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bcfl.chain.event import Event
 from bcfl.market.spec.report import Reason
-from bcfl.market.spec.terms import Conditions, MarketPhase, Rules
+from bcfl.market.spec.terms import Conditions, MarketPhase, TaskRules
 
 __all__ = [
     "Armed",
@@ -38,7 +38,7 @@ class Launched(Event):
     task: int
     initiator: str
     description: bytes
-    rules: Rules
+    rules: TaskRules
     conditions: Conditions
 
 

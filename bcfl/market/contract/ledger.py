@@ -36,9 +36,9 @@ from bcfl.market.spec.terms import (
     MarketAccount,
     MarketPhase,
     PoolPlace,
-    Rules,
     Submission,
     Task,
+    TaskRules,
     deposit,
 )
 
@@ -166,7 +166,7 @@ class MarketLedger:
                 raise LedgerError("this ledger cannot wait: attach it with a chain's wait_until")
             self._wait_until(timestamp)
 
-    def launch(self, description: bytes, rules: Rules, conditions: Conditions) -> Launched:
+    def launch(self, description: bytes, rules: TaskRules, conditions: Conditions) -> Launched:
         """Deposit the price of all submissions and ask for models."""
         sent = self._write(
             "launch",
@@ -211,6 +211,11 @@ class MarketLedger:
     def leave(self, task: int) -> Transaction:
         """Go out of a task's pool; the bond becomes credit."""
         return self._write("leave", task)
+
+    def entered(self, task: int) -> int:
+        """How many verifiers are in a task's pool now."""
+        _, _, entered = self._read("row", task)
+        return int(entered)
 
     def pool(self, task: int) -> Mapping[str, bytes]:
         """Who is in a task's pool now, with public keys, in the order of registration."""
@@ -260,17 +265,29 @@ class MarketLedger:
         AboveCap
             The stake is more than ``most_wei``.
         """
+        stake = self.stake(task, most_wei=most_wei)
+        return self._write("submit", task, submission, key_commitment, value=stake)
+
+    def stake(self, task: int, *, most_wei: int) -> int:
+        """Wei that a submission to this task stakes; raises as :meth:`submit`."""
         terms = self.task(task)
         stake = terms.conditions.stake if terms is not None else 0
         self._expect_below_cap("stake", task, stake, most_wei)
-        return self._write("submit", task, submission, key_commitment, value=stake)
+        return stake
+
+    def blocks_since_anchor(self, submission: Submission) -> int:
+        """How many blocks lie on the one that draws; 1 or more: it can be drawn by.
+
+        One block further than the contract asks for, because nodes estimate gas as if in the
+        newest block.
+        """
+        return self._connection.block_number() - submission.anchor
 
     def draw(self, submission: bytes) -> Transaction:
         """Wait for the anchor block, then draw the panel, or arm the draw again."""
         found = self.submission(submission)
         if found is not None and found.phase is MarketPhase.DRAW:
-            # one block further, because nodes estimate gas as if in the newest block
-            while self._connection.block_number() <= found.anchor:
+            while self.blocks_since_anchor(found) < 1:
                 self.wait_until(self.now())
         return self._write("draw", submission)
 
@@ -327,7 +344,8 @@ class MarketLedger:
         if asked > most_wei:
             raise AboveCap(
                 f"task {task} asks for a {what} of {asked} wei; at most {most_wei} are allowed "
-                "here: allow more, or choose another task"
+                f"here: allow more (--max-{what}, in ether; on a node, bcfl-stake-wei), or choose "
+                "another task"
             )
 
     def _read(self, function: str, *arguments: Any) -> Any:

@@ -20,9 +20,9 @@ from bcfl.market.spec.terms import (
     MarketAccount,
     MarketPhase,
     PoolPlace,
-    Rules,
     Submission,
     Task,
+    TaskRules,
 )
 
 __all__ = ["EVENTS", "account_of", "event_of", "place_of", "submission_of", "task_of", "words"]
@@ -36,7 +36,7 @@ _KINDS: Final[Mapping[str, Callable[..., Event]]] = {
 _MEANINGS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "cause": MarketPhase,
     "reason": Reason,
-    "rules": lambda row: Rules(*_row(row)),
+    "rules": lambda row: TaskRules(*_row(row)),
     "conditions": lambda row: Conditions(*_row(row)),
 }
 
@@ -44,7 +44,7 @@ _MEANINGS: Final[Mapping[str, Callable[[Any], Any]]] = {
 EVENTS: Final = tuple(_KINDS)
 
 
-def words(values: Rules | Conditions) -> tuple[Any, ...]:
+def words(values: TaskRules | Conditions) -> tuple[Any, ...]:
     """As the contract takes them: the fields in their order."""
     return tuple(getattr(values, field.name) for field in dataclasses.fields(values))
 
@@ -65,7 +65,7 @@ def task_of(said: Any) -> Task | None:
         initiator, description, rules, conditions, *counts = _row(said)
         if initiator == _NOBODY:
             return None
-        terms = Rules(*_row(rules)), Conditions(*_row(conditions))
+        terms = TaskRules(*_row(rules)), Conditions(*_row(conditions))
         return Task(initiator, description, *terms, *counts)
 
 

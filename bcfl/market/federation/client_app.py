@@ -2,9 +2,10 @@
 
 The strategy's messages only say when to look at the chain; what a node then does is what its
 role's own program would do (``contributor``, ``verifier``), and neither models nor reports
-travel in a message. So of a sale the server can only delay a node. But it names the chain and
-the market, and with them the bond and the stake that the node's account deposits: give that
-account no more than it may lose.
+travel in a message. So of a sale the server can only delay a node. What a node deposits has the
+cap that its owner sets, ``bcfl-stake-wei`` in its configuration: for all its bonds together, and
+for each stake. With a key of its own, and off development chains, node, chain and contract are
+the owner's to name, too (``bcfl.flower.identity``).
 """
 
 from __future__ import annotations
@@ -20,14 +21,22 @@ from flwr.clientapp import ClientApp
 
 from bcfl.chain.node_chain import NodeChain
 from bcfl.core.errors import ConfigurationError, ProtocolError
-from bcfl.flower.identity import account_from, refuse_development_key
+from bcfl.flower.identity import (
+    MOST_STAKE_WEI,
+    account_from,
+    has_own_key,
+    own_contract,
+    refuse_development_key,
+    rpc_url_of,
+    signer_from,
+)
 from bcfl.keys.accounts import Account
+from bcfl.keys.signer import Wallet
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.federation.records import Contribution, Introduction, Order, TurnReply
 from bcfl.market.roles.access import Session, open_store
 from bcfl.market.roles.contributor import Contributor
-from bcfl.market.roles.description import Description, fetch_description
-from bcfl.market.roles.history import expect_task
+from bcfl.market.roles.description import Description
 from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.model_blob import TrainedModel
 
@@ -56,8 +65,9 @@ def market_app(train: TrainModel) -> ClientApp:
     def contribute(message: Message, context: Context) -> Message:
         order = Order.read(message.content)
         node = _node(order, context)
-        terms = expect_task(node.session.ledger, order.task)
-        model = train(context, fetch_description(node.session.store, terms.description))
+        model = train(context, node.contributor.description(order.task))
+        # who is in a task's pool may not submit to it; the server asks it in again afterwards
+        node.verifier.leave(order.task)
         submission = node.contributor.submit(order.task, model)
         return Message(Contribution(submission).content(), reply_to=message)
 
@@ -77,9 +87,10 @@ def _act(order: Order, context: Context) -> Introduction | TurnReply:
     match order.action:
         case "register":
             return TurnReply(["registered"] if node.verifier.register() else [])
+        case "enter":
+            return TurnReply(["entered"] if node.verifier.enter(order.task) else [])
         case "leave":
-            node.verifier.leave()
-            return TurnReply(["left"])
+            return TurnReply(["left"] if node.verifier.leave(order.task) else [])
         case "turn":
             return TurnReply.of(node.contributor.turn(), node.verifier.turn())
         case "contribute":
@@ -106,13 +117,30 @@ def _node(order: Order, context: Context) -> _Node:
             f'{FOLDER}="/a/folder/of/its/own"\''
         )
     own = Path(str(folder)) / account.address.lower()
-    return _roles(order.rpc_url, order.market, str(store), own, account)
+    contract = own_contract(context)
+    if contract and contract != order.market:
+        raise ConfigurationError(
+            f"this node is for the market {contract}; the server names {order.market}"
+        )
+    # simulated nodes have nothing to lose
+    cap = int(context.node_config.get(MOST_STAKE_WEI, 0 if has_own_key(context) else 2**96))
+    url = rpc_url_of(context, order.rpc_url)
+    wallet = signer_from(context, order.seed)
+    return _roles(url, order.market, str(store), own, account, wallet, cap)
 
 
 @lru_cache(maxsize=256)
-def _roles(rpc_url: str, market: str, store: str, folder: Path, account: Account) -> _Node:
+def _roles(
+    rpc_url: str,
+    market: str,
+    store: str,
+    folder: Path,
+    account: Account,
+    wallet: Wallet,
+    cap: int,
+) -> _Node:
     """Kept from one message to the next: what a verifier has fused is slow to make again."""
     chain = NodeChain(rpc_url, account)
-    ledger = MarketLedger.attach(chain.connect(account), market, chain.wait_until)
-    session = Session(chain, ledger, open_store(store), account, folder)
+    ledger = MarketLedger.attach(chain.connect(wallet), market, chain.wait_until)
+    session = Session(chain, ledger, open_store(store), account, folder, cap, cap)
     return _Node(session, Contributor(session), Verifier(session))

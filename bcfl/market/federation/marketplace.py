@@ -17,14 +17,15 @@ from flwr.common.logger import log
 from bcfl.chain.chain import Chain
 from bcfl.chain.connection import Connection
 from bcfl.core.errors import BlobError, CodecError, ConfigurationError, ProtocolError
-from bcfl.market.contract.ledger import MarketLedger
+from bcfl.keys.accounts import DEVELOPMENT_CHAINS
+from bcfl.market.contract.ledger import SAFE_DRAW_DELAY, MarketLedger
 from bcfl.market.federation.nodes import Federation
 from bcfl.market.federation.records import Order
 from bcfl.market.roles.access import Session, open_store
 from bcfl.market.roles.history import SubmissionLog, read_history, state_of
 from bcfl.market.roles.initiator import Initiator
 from bcfl.market.roles.opening import fetch_offer
-from bcfl.market.spec.terms import Conditions, MarketPhase, Rules, Submission
+from bcfl.market.spec.terms import Conditions, MarketPhase, Submission, TaskRules
 
 __all__ = ["Marketplace"]
 
@@ -49,7 +50,9 @@ class Marketplace:
     connection : Connection
         Sends as ``chain.coordinator``.
     bond_wei : int
-        That a verifier deposits.
+        The least that a verifier deposits.
+    market : str or None
+        A marketplace to come to; None: one is deployed.
     store, folder : str
         For nodes that name none of their own, see ``client_app``.
     seed : int
@@ -63,6 +66,7 @@ class Marketplace:
         federation: Federation,
         *,
         bond_wei: int,
+        market: str | None,
         store: str,
         folder: str,
         seed: int,
@@ -71,7 +75,13 @@ class Marketplace:
         self._connection = connection
         self._federation = federation
         self.store = open_store(store)
-        self.ledger = MarketLedger.deploy(connection, chain.wait_until, bond=bond_wei)
+        self.ledger = (
+            MarketLedger.attach(connection, market, chain.wait_until)
+            if market
+            else MarketLedger.deploy(
+                connection, chain.wait_until, bond=bond_wei, draw_delay=draw_delay_of(connection)
+            )
+        )
         self._order = Order(
             chain.url, connection.chain_id, self.ledger.address, seed, store, folder
         )
@@ -104,13 +114,19 @@ class Marketplace:
         self._federation.order(self.nodes, self._order.to("register"))
         self._warn("%s did not register as a verifier: %s")
 
-    def launch(self, description: bytes, rules: Rules, conditions: Conditions) -> None:
-        """Launch the task, with its deposit."""
+    def launch(self, description: bytes, rules: TaskRules, conditions: Conditions) -> None:
+        """Launch the task, with its deposit, and ask all nodes into its pool."""
         task = self.ledger.launch(description, rules, conditions).task
         self.initiator = Initiator(
             Session(self._chain, self.ledger, self.store, self._chain.coordinator, self._folder),
             task,
         )
+        self.admit(self.nodes)
+
+    def admit(self, nodes: Iterable[str]) -> None:
+        """Ask these nodes into the task's pool: each looks at the terms and its owner's cap."""
+        self._federation.order(nodes, self._order.to("enter", self.initiator.task))
+        self._warn("%s did not enter the task's pool: %s")
 
     def ask(self, contributor: str) -> Message:
         """The message that asks a node for a model."""
@@ -190,14 +206,16 @@ class Marketplace:
             if not turn.actions and turn.wake is not None:
                 self._chain.wait_until(turn.wake)
         self._federation.order(self.nodes, self._order.to("turn"))
-        self._federation.order(self.nodes, self._order.to("leave"))
+        self._federation.order(self.nodes, self._order.to("leave", self.initiator.task))
         self._warn("%s did not leave, its money waits on the chain: %s")
         left = self._connection.balance(self.ledger.address)
         log(INFO, "left on the contract: %s wei", left)
 
     def _look(self, submitted: SubmissionLog, found: Submission) -> None:
         turn = self.initiator.turn()
-        people = [submitted.contributor, *(seat for seat in found.panel if seat is not None)]
+        people = {submitted.contributor, *(seat for seat in found.panel if seat is not None)}
+        if found.phase is MarketPhase.DRAW:
+            people = {*self.nodes}  # anyone draws
         replies = self._federation.order(people, self._order.to("turn"))
         for who, lines in [
             ("the initiator", turn.troubles),
@@ -220,3 +238,8 @@ class Marketplace:
         if wake is None or self._chain.time_is_virtual:
             return False
         return wake - self.ledger.now() > patience_s
+
+
+def draw_delay_of(connection: Connection) -> int:
+    """Blocks to the one that draws: few where nobody who takes part makes blocks."""
+    return 2 if connection.chain_id in DEVELOPMENT_CHAINS else SAFE_DRAW_DELAY

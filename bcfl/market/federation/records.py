@@ -24,7 +24,7 @@ MARKET_KEY = "bcfl-market"
 _LONGEST = 2_000  #: characters of a text
 _MOST = 1_000  #: entries of a list
 
-Action = Literal["meet", "register", "contribute", "turn", "leave"]
+Action = Literal["meet", "register", "enter", "contribute", "turn", "leave"]
 _Text = Annotated[str, Field(strict=True, max_length=_LONGEST)]
 _Texts = Annotated[list[_Text], Field(strict=True, max_length=_MOST)]
 _Int64 = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
@@ -96,7 +96,7 @@ class Order(_Record):
     store: _Text = ""
     folder: _Text = ""
     action: Action = "meet"
-    task: _Time = 0  #: which to contribute to
+    task: _Time = 0  #: which to enter, to contribute to, to leave
 
     def to(self, action: Action, task: int = 0) -> Order:
         """The same market, another action."""
@@ -122,7 +122,7 @@ class Contribution(_Record):
 
 @dataclass(frozen=True, slots=True)
 class TurnReply(_Record):
-    """The reply to ``register``, ``turn`` and ``leave``; lines for a person."""
+    """The reply to all other orders; lines for a person."""
 
     kind: ClassVar[str] = "turn"
     actions: _Texts = field(default_factory=list)

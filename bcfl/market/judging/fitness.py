@@ -23,6 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bcfl.core.errors import ArchitectureError, ModelError, expect
 from bcfl.market.fusion.fused_model import FusedModel, outputs_for_task
@@ -72,7 +73,7 @@ class Fitness:
     finding: str  #: for a person: why the reported fitness is what it is
     accuracy: float = 0.0  #: of the fused model with the newcomer, on the measuring part
     before: float = 0.0  #: of the fused model without it
-    own: float = 0.0  #: of the newcomer by itself, on the whole verification set
+    own: float = 0.0  #: of the newcomer by itself, on the measuring part
     likeness: float = 0.0  #: to the accepted model that it is most like
     fused: FusedModel | None = None  #: with the newcomer in it; None if it could not join
 
@@ -102,9 +103,11 @@ def judge(
         fused = accepted.join(candidate, outputs, verification, rules.fusion)
     except (ArchitectureError, ModelError) as error:
         return Fitness(Report(0, Reason.MALFORMED), str(error), before=accepted.accuracy)
-    own = float((outputs.predictions == verification.labels).mean())
+    _, measuring = verification.parts()
+    predictions, labels = outputs.predictions[measuring], verification.labels[measuring]
+    own = float((predictions == labels).mean())
     alike = _most_alike(outputs, accepted, verification)
-    if objection := _guesses(outputs, own, verification, rules):
+    if objection := _guesses(predictions, labels, own, rules):
         report, finding = Report(0), objection
     elif alike >= rules.copy_likeness:
         finding = f"an accepted model and this one explain {alike:.4f} of each other: a copy"
@@ -131,11 +134,11 @@ def _most_alike(
 
 
 def _guesses(
-    outputs: ModelOutputs, own: float, verification: VerificationSet, rules: FitnessRules
+    predictions: NDArray[np.intp], labels: NDArray[np.int64], own: float, rules: FitnessRules
 ) -> str | None:
-    classes = verification.classes
+    classes = int(max(predictions.max(), labels.max())) + 1
     confusion = np.zeros((classes, classes), int)
-    np.add.at(confusion, (verification.labels, outputs.predictions), 1)
+    np.add.at(confusion, (labels, predictions), 1)
     guessing = confusion.sum(axis=1).max() / confusion.sum()
     if own < rules.own_lift * guessing:
         return (

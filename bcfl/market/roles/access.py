@@ -32,6 +32,8 @@ class Session:
     store: BlobStore
     account: Account
     folder: Path  #: of this account and market alone
+    most_bond_wei: int = 0  #: what all the account's bonds may come to, as its owner allows
+    most_stake_wei: int = 0  #: what a submission may stake, as its owner allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Access:
         A folder, or the URL of a Kubo node's RPC.
     folder : Path or None
         Left out: ``bcfl-market/`` and the first digits of market and account.
+    most_bond_wei, most_stake_wei : int
+        See ``Session``. Without them nothing is deposited.
     """
 
     rpc: str
@@ -57,6 +61,8 @@ class Access:
     key_file: Path | None
     store: str
     folder: Path | None = None
+    most_bond_wei: int = 0
+    most_stake_wei: int = 0
 
     @contextmanager
     def chain(self) -> Iterator[RpcChain]:
@@ -85,7 +91,9 @@ class Access:
                 ledger = MarketLedger.attach(connection, market, chain.wait_until)
                 name = f"{ledger.address[2:10]}-{account.address[2:10]}".lower()
                 folder = self.folder or Path("bcfl-market") / name
-                yield Session(chain, ledger, open_store(self.store), account, folder)
+                store = open_store(self.store)
+                caps = self.most_bond_wei, self.most_stake_wei
+                yield Session(chain, ledger, store, account, folder, *caps)
 
     @contextmanager
     def read(self) -> Iterator[MarketLedger]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from functools import partial
 
 from bcfl.core.errors import ConfigurationError, ContractReverted, ProtocolError
 from bcfl.files import Journal
 from bcfl.keys.sealing import encrypt_model, seal_for, seal_share, secret_commitment
 from bcfl.market.roles.access import Session
 from bcfl.market.roles.costs import expect_within
-from bcfl.market.roles.description import fetch_description
+from bcfl.market.roles.description import Description, fetch_description
 from bcfl.market.roles.history import expect_task, read_history
 from bcfl.market.roles.opening import address_bytes
 from bcfl.market.roles.pieces import put_pieces
@@ -53,17 +54,18 @@ class Contributor(Role):
 
         Raises
         ------
+        AboveCap
+            The task's stake is more than the account's owner allows.
         ArchitectureError, ConfigurationError
             The model is beyond the task's limits, or not for its inputs and classes; or the
             task's limits are beyond what verifiers put up with.
         ContractReverted
-            The task is closed, or the deposit used up.
+            The task is closed, or the deposit used up; or too few verifiers are in its pool, or
+            this account is one of them.
         ProtocolError
             Somebody submits in our place whatever we publish.
         """
-        terms = expect_task(self._ledger, task)
-        description = fetch_description(self._store, terms.description)
-        expect_within(description.fitness, DEFAULT_LIMITS)
+        description = self.description(task)
         model.architecture.check(description.limits)
         found = (model.architecture.input_shape, model.architecture.classes)
         if found != (description.input_shape, description.classes):
@@ -76,7 +78,8 @@ class Contributor(Role):
         submission = self._offered(task, name)
         if submission is not None and anew and self._came_to_nothing(submission):
             submission = None
-        key = description.initiator_key if terms.rules.members_only else None
+        members_only = expect_task(self._ledger, task).rules.members_only
+        key = description.initiator_key if members_only else None
         for _ in range(_TRIES):
             if submission is None:
                 # on disk before it is on the chain: killed in between, the next try submits the
@@ -91,13 +94,29 @@ class Contributor(Role):
             f"{task}: who sees this account's transactions before they are mined?"
         )
 
+    def description(self, task: int) -> Description:
+        """What a task asks for: to be read before there is a model.
+
+        Raises
+        ------
+        AboveCap, ConfigurationError
+            As :meth:`submit`.
+        BlobError, CodecError
+            As ``fetch_description``.
+        """
+        terms = expect_task(self._ledger, task)
+        self._ledger.stake(task, most_wei=self._most_stake)
+        description = fetch_description(self._store, terms.description, terms.initiator)
+        expect_within(description.fitness, DEFAULT_LIMITS)
+        return description
+
     def turn(self) -> Turn:
         """Draw, share, disclose, settle: whatever is due of one's own submissions."""
         pending = read_history(self._ledger).pending()
         mine = [each for each in pending if each.contributor == self._account.address]
         log = TurnLog(self._ledger)
         for submitted in mine:
-            log.act(submitted, self._act)
+            log.act(submitted, partial(self._act, log))
         if not mine and self.withdraw():
             log.actions.append("withdrew its credit")
         return log.turn(finished=not mine and not log.actions)
@@ -123,7 +142,7 @@ class Contributor(Role):
         if (known := self._ledger.submission(submission)) is None:
             commitment = secret_commitment(self.keys_of(task, self._nonce(submission)).secret)
             try:
-                self._ledger.submit(task, submission, commitment)
+                self._ledger.submit(task, submission, commitment, most_wei=self._most_stake)
             except ContractReverted:
                 # a transaction of before this process was killed may have been mined meanwhile
                 if (known := self._ledger.submission(submission)) is None:
@@ -160,23 +179,15 @@ class Contributor(Role):
                 return bytes.fromhex(entry["nonce"])
         return Offer.decode(self._store.get(submission, MAX_OFFER_BYTES)).nonce
 
-    def _act(self, pending: Pending) -> str:
+    def _act(self, log: TurnLog, pending: Pending) -> str:
         match pending.found.phase:
-            case MarketPhase.DRAW if self._enough_verifiers(pending):
-                return pending.attempt("drew the panel", self._ledger.draw)
+            case MarketPhase.DRAW:
+                return pending.draw(log)
             case MarketPhase.SHARE:
                 return self._share(pending)
             case MarketPhase.DISCLOSE:
                 return self._disclose(pending)
         return ""
-
-    def _enough_verifiers(self, pending: Pending) -> bool:
-        panel, initiator = (
-            pending.found.panel,
-            expect_task(self._ledger, pending.log.task).initiator,
-        )
-        free = self._ledger.verifiers().keys() - {pending.log.contributor, initiator, *panel}
-        return len(free) >= panel.count(None)
 
     def _share(self, pending: Pending) -> str:
         history, submitted = pending.reread()

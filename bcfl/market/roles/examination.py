@@ -19,7 +19,6 @@ from bcfl.core.errors import (
 )
 from bcfl.keys.accounts import Account
 from bcfl.keys.sealing import check_share, secret_commitment
-from bcfl.market.fusion.fused_model import FusedModel
 from bcfl.market.judging.fitness import Fitness, judge
 from bcfl.market.roles.assessment import BREAKDOWNS, Assessment
 from bcfl.market.roles.description import Description
@@ -29,6 +28,8 @@ from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.spec.offer import MAX_GRANT_BYTES, ModelKeys, Offer, decode_grant
 from bcfl.market.spec.report import Reason, Report
+from bcfl.market.spec.terms import Task
+from bcfl.market.verification_set import VerificationSet
 from bcfl.store.blob_store import BlobStore
 
 __all__ = ["Examiner"]
@@ -52,6 +53,10 @@ class Examiner:
         self._store = store
         self._account = account
         self._assessment = Assessment(store, limits)
+
+    def expect_bearable(self, terms: Task) -> None:
+        """See :meth:`bcfl.market.roles.assessment.Assessment.expect_bearable`."""
+        self._assessment.expect_bearable(terms)
 
     def examine(
         self, history: MarketHistory, submitted: SubmissionLog, *, patient: bool
@@ -82,11 +87,14 @@ class Examiner:
             return Fitness(Report(0, refused.reason), str(refused))
 
     def _examine(self, history: MarketHistory, submitted: SubmissionLog, patient: bool) -> Fitness:
-        # a fault of the initiator's, or a limit of this machine's, is reported too, and so paid
         missing = () if patient else (BlobMissing,)
-        with _refusing(Reason.UNOPENABLE, ConfigurationError, CodecError, *missing, *BREAKDOWNS):
+        # whatever the initiator has to bring: a junk report would cost the contributor its stake
+        with _refusing(
+            Reason.UNGRANTED, ConfigurationError, CodecError, SealError, *missing, *BREAKDOWNS
+        ):
             description = self._assessment.description(history, submitted.task)
-            verification = self._assessment.verification(history, submitted.task)
+            granted = self._granted(submitted)
+            verification = self._verification(history, submitted, description, granted)
         with _refusing(Reason.UNOPENABLE, CodecError, SealError, *missing):
             offer, keys = fetch_offer(self._store, submitted), self._keys(submitted)
             if objection := _mismatch(history, submitted, offer, keys, description):
@@ -96,10 +104,33 @@ class Examiner:
             _refusing(Reason.UNOPENABLE, SealError, *missing),
         ):
             model = open_model(self._store, submitted, offer, keys, description.limits)
-        accepted = self._accepted(history, submitted, description, patient)
-        with _refusing(Reason.MALFORMED, *BREAKDOWNS):
-            # a verifier that crashes here loses its bond to whoever found out how
+        models = self._bought(submitted, history, description, granted, patient)
+        # a verifier that crashes here loses its bond to whoever found out how; whether it is the
+        # model's fault or the machine's nobody can say, so it is no junk
+        with _refusing(Reason.MEASURED, *BREAKDOWNS):
+            accepted = self._assessment.fuse(history, submitted.task, models, verification)
             return judge(model, accepted, verification, description.fitness)
+
+    def _granted(self, submitted: SubmissionLog) -> dict[bytes, bytes]:
+        if submitted.opening is None:
+            # the chain's state says otherwise: a node that has not heard of the newest events
+            raise BlobMissing("expected the initiator's grant to the panel; found none yet")
+        sealed = self._store.get(submitted.opening, _MAX_SEALED_BYTES)
+        return decode_grant(self._account.unseal(sealed))
+
+    def _verification(
+        self,
+        history: MarketHistory,
+        submitted: SubmissionLog,
+        description: Description,
+        granted: dict[bytes, bytes],
+    ) -> VerificationSet:
+        digest = description.measuring_set(submitted.number).digest
+        if digest not in granted:
+            raise CodecError(f"expected the key of the measuring set {digest.hex()}; found none")
+        return self._assessment.verification(
+            history, submitted.task, submitted.number, granted[digest]
+        )
 
     def _keys(self, submitted: SubmissionLog) -> ModelKeys:
         if submitted.keys is None:
@@ -108,15 +139,15 @@ class Examiner:
         sealed = self._store.get(submitted.keys, _MAX_SEALED_BYTES)
         return ModelKeys.decode(self._account.unseal(sealed))
 
-    def _accepted(
+    def _bought(
         self,
-        history: MarketHistory,
         submitted: SubmissionLog,
+        history: MarketHistory,
         description: Description,
+        granted: dict[bytes, bytes],
         patient: bool,
-    ) -> FusedModel:
-        """What was bought before. What the initiator keeps back, or nobody has, counts as none."""
-        granted = self._granted(submitted, patient)
+    ) -> list[tuple[bytes, TrainedModel]]:
+        """What was bought before. What the initiator has lost, or nobody has, counts as none."""
         models: list[tuple[bytes, TrainedModel]] = []
         for digest in submitted.bought_before:
             known = history.submissions[digest]
@@ -133,20 +164,7 @@ class Examiner:
             except (SealError, CodecError, ArchitectureError, ModelError):
                 continue
             models.append((digest, model))
-        return self._assessment.fuse(history, submitted.task, models)
-
-    def _granted(self, submitted: SubmissionLog, patient: bool) -> dict[bytes, bytes]:
-        if submitted.models is None:
-            return {}
-        try:
-            sealed = self._store.get(submitted.models, _MAX_SEALED_BYTES)
-            return decode_grant(self._account.unseal(sealed))
-        except BlobMissing:
-            if patient:
-                raise
-            return {}
-        except (SealError, CodecError):
-            return {}
+        return models
 
 
 def _mismatch(
@@ -168,7 +186,7 @@ def _mismatch(
 
 
 class _Refused(Exception):
-    """What is wrong with a submission, for its report."""
+    """What keeps a submission from being measured, for its report."""
 
     def __init__(self, reason: Reason, error: BaseException) -> None:
         super().__init__(f"{type(error).__name__}: {error}")
@@ -177,7 +195,7 @@ class _Refused(Exception):
 
 @contextmanager
 def _refusing(reason: Reason, *errors: type[Exception]) -> Iterator[None]:
-    """Inside, these errors are the submission's fault, and reported for that reason."""
+    """Inside, these errors are reported for that reason."""
     try:
         yield
     except errors as error:

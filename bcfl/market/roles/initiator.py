@@ -6,6 +6,7 @@ PROTOCOL, System B, initiator and "after payment".
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 
 from bcfl.core.errors import (
     ArchitectureError,
@@ -20,6 +21,7 @@ from bcfl.keys.sealing import seal_for
 from bcfl.market.fusion.fused_model import FusedModel
 from bcfl.market.roles.access import Session
 from bcfl.market.roles.assessment import Assessment
+from bcfl.market.roles.description import measuring_key
 from bcfl.market.roles.history import (
     MarketHistory,
     SubmissionLog,
@@ -56,10 +58,10 @@ class Initiator(Role):
             )
 
     def turn(self) -> Turn:
-        """Grant, settle what is overdue; once the task is closed, take what is left of it."""
+        """Draw, grant, settle what is overdue; once the task is closed, take what is left of it."""
         log = TurnLog(self._ledger)
         for submitted in read_history(self._ledger).pending(self.task):
-            log.act(submitted, self._act)
+            log.act(submitted, partial(self._act, log))
         terms = expect_task(self._ledger, self.task)
         if not terms.is_closed(self._ledger.now()):
             log.wake = earliest(log.wake, terms.conditions.deadline + 1)
@@ -97,23 +99,36 @@ class Initiator(Role):
 
     def fused(self) -> FusedModel:
         """The models bought as one; ``FusedModel()`` while there is none."""
-        models = self.models()
-        return self._assessment.fuse(read_history(self._ledger), self.task, models)
+        models, history = self.models(), read_history(self._ledger)
+        verification = self._assessment.verification(history, self.task, 1, self._key(history, 1))
+        return self._assessment.fuse(history, self.task, models, verification)
 
-    def _act(self, pending: Pending) -> str:
-        return self._grant(pending) if pending.found.phase is MarketPhase.GRANT else ""
+    def _act(self, log: TurnLog, pending: Pending) -> str:
+        match pending.found.phase:
+            case MarketPhase.DRAW:
+                return pending.draw(log)
+            case MarketPhase.GRANT:
+                return self._grant(pending)
+        return ""
+
+    def _key(self, history: MarketHistory, number: int) -> bytes:
+        description = self._assessment.description(history, self.task)
+        return measuring_key(self._account, description.measuring_set(number))
 
     def _grant(self, pending: Pending) -> str:
         history, submitted = pending.reread()
         readers = [history.public_keys[seat] for seat in pending.found.panel if seat is not None]
-        shared: dict[bytes, bytes] = {}
-        for digest in submitted.bought_before:
+        sealed = self._assessment.description(history, self.task).measuring_set(submitted.number)
+        opening = {sealed.digest: measuring_key(self._account, sealed)}
+        members_only = history.launched[self.task].rules.members_only
+        for digest in submitted.bought_before if members_only else ():
             # one that cannot be opened must not keep the task from going on
             with suppress(BlobMissing, SealError, CodecError):
-                shared[digest] = self._shared(fetch_offer(self._store, history.submissions[digest]))
-        models = self._store.put(seal_for(encode_grant(shared), readers))
-        action = "opened to the panel what was bought before"
-        return pending.attempt(action, self._ledger.grant, models)
+                offer = fetch_offer(self._store, history.submissions[digest])
+                opening[digest] = self._shared(offer)
+        blob = self._store.put(seal_for(encode_grant(opening), readers))
+        action = "opened to the panel what it measures by"
+        return pending.attempt(action, self._ledger.grant, blob)
 
     def _shared(self, offer: Offer) -> bytes:
         if expect_task(self._ledger, self.task).rules.members_only:

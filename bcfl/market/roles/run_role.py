@@ -19,7 +19,6 @@ def run_role(
     chain: Chain,
     tell: Callable[[str], None],
     *,
-    enough: Callable[[], bool] = lambda: False,
     pause: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.time,
 ) -> None:
@@ -33,8 +32,6 @@ def run_role(
         Is made to move on where a deadline has passed and nobody else sends transactions.
     tell : callable
         Given a line for every action, and for every trouble that was not there a turn ago.
-    enough : callable
-        Asked after a turn without an action whether to stop; for roles that never finish.
     pause, clock : callable
         Seconds to wait, and the seconds since 1970; exchanged in tests.
 
@@ -48,7 +45,7 @@ def run_role(
         due = False
         try:
             turn = role.turn()
-            over = turn.finished or (not turn.actions and not turn.troubles and enough())
+            over = turn.finished
             if not over and not turn.actions and turn.wake is not None and clock() >= turn.wake:
                 chain.wait_until(turn.wake)
                 due = not turn.troubles  # else it may stay due: a busy loop

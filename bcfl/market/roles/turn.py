@@ -14,6 +14,7 @@ from bcfl.core.errors import BcflError, ContractReverted, NodeUnreachable
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.roles.access import Session
 from bcfl.market.roles.history import MarketHistory, SubmissionLog, read_history, state_of
+from bcfl.market.spec.draw import HORIZON
 from bcfl.market.spec.terms import Submission
 
 __all__ = ["Pending", "Role", "Turn", "TurnLog", "earliest", "short_name"]
@@ -41,6 +42,7 @@ class Role(ABC):
     def __init__(self, session: Session) -> None:
         self._ledger, self._store = session.ledger, session.store
         self._account = session.account
+        self._most_bond, self._most_stake = session.most_bond_wei, session.most_stake_wei
 
     @abstractmethod
     def turn(self) -> Turn:
@@ -85,6 +87,22 @@ class Pending:
                 raise
             return ""
         return action
+
+    def draw(self, log: TurnLog) -> str:
+        """Draw the panel, or settle that nobody did; nothing where neither is due.
+
+        Anyone may, and everybody does: a draw that only its contributor makes is one that it can
+        let go.
+        """
+        if self.found.short and self.ledger.entered(self.log.task) < len(self.found.panel):
+            return ""
+        age = self.ledger.blocks_since_anchor(self.found)
+        if age < 1:
+            log.wake = earliest(log.wake, self.ledger.now())  # with the next block
+            return ""
+        if age > HORIZON and not self.found.short:
+            return self.attempt("settled a draw that nobody had made", self.ledger.settle)
+        return self.attempt("drew the panel", self.ledger.draw)
 
     def reread(self) -> tuple[MarketHistory, SubmissionLog]:
         """The history anew, and the submission's own.

@@ -6,63 +6,142 @@ reports is ``examination``'s; when it does is here.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from functools import partial
 
-from bcfl.core.errors import BlobMissing
+from bcfl.core.errors import BcflError, BlobMissing, NodeUnreachable
 from bcfl.files import Journal
 from bcfl.market.judging.fitness import Fitness
 from bcfl.market.roles.access import Session
 from bcfl.market.roles.examination import Examiner
-from bcfl.market.roles.history import MarketHistory, SubmissionLog, read_history, state_of
+from bcfl.market.roles.history import (
+    MarketHistory,
+    SubmissionLog,
+    expect_task,
+    read_history,
+    state_of,
+)
 from bcfl.market.roles.opening import address_bytes
 from bcfl.market.roles.turn import Pending, Role, Turn, TurnLog, earliest, short_name
 from bcfl.market.spec.report import Reason, Report, seal
-from bcfl.market.spec.terms import MarketPhase
+from bcfl.market.spec.terms import MarketPhase, Task
 
 __all__ = ["Verifier"]
 
 
 class Verifier(Role):
-    """One account's seats on panels; its folder keeps what it found, until it may be said."""
+    """One account's seats on panels; its folder keeps what it found, until it may be said.
 
-    def __init__(self, session: Session) -> None:
+    Parameters
+    ----------
+    tasks : collection of int or None
+        Which it enters by itself, each once; None: every open one. Where it has been struck off
+        it does not go again.
+    """
+
+    def __init__(self, session: Session, tasks: Collection[int] | None = ()) -> None:
         super().__init__(session)
+        self._tasks = tasks
         self._found = Journal(session.folder / "reports.jsonl")
         self._examiner = Examiner(session.store, session.account)
 
     def register(self) -> bool:
-        """Become a verifier, with the bond; False if it is one already."""
+        """Become a verifier, who may enter pools; False if it is one already."""
         if self._ledger.account_of(self._account.address).is_registered:
             return False
         self._ledger.register(self._account.public_key)
         return True
 
-    def leave(self) -> None:
-        """Stop being a verifier, and take bond and fees.
+    def enter(self, task: int) -> bool:
+        """Come into a task's pool, having read what it asks for; False if it is there already.
+
+        Raises
+        ------
+        AboveCap
+            The bond, and those in other pools, are more than the account's owner allows.
+        BlobError, CodecError
+            This store has no description or public samples of the task: is it the shared one?
+        ConfigurationError
+            There is no such task, or it asks for more than this machine is lent for.
+        ContractReverted
+            The account launched the task.
+        """
+        if self._ledger.place_of(task, self._account.address).is_in:
+            return False
+        terms = expect_task(self._ledger, task)
+        self._examiner.expect_bearable(terms)
+        pools = read_history(self._ledger).pools
+        locked = sum(self._ledger.bond(each) for each, pool in pools.items() if self._me in pool)
+        self._ledger.enter(task, most_wei=self._most_bond - locked)
+        return True
+
+    def leave(self, task: int) -> bool:
+        """Go out of a task's pool, and take bond and fees; False if it is not there.
 
         Raises
         ------
         ContractReverted
-            A panel waits for this verifier.
+            A panel waits for this verifier, or a submission to the task for its panel.
         """
-        if self._ledger.account_of(self._account.address).is_registered:
-            self._ledger.leave()
+        if not self._ledger.place_of(task, self._account.address).is_in:
+            return False
+        self._ledger.leave(task)
         self.withdraw()
+        return True
 
     def turn(self) -> Turn:
-        """Report on what there is to judge, the most urgent first; settle what is overdue.
+        """Report on what there is to judge, the most urgent first; draw; settle what is overdue.
 
-        Finished once it is no verifier any more and no panel waits for it.
+        Finished once it is in no pool, no panel waits for it, and it has none to enter.
         """
-        log, pending = TurnLog(self._ledger), read_history(self._ledger).pending()
-        found = [(state_of(self._ledger, submitted), submitted) for submitted in pending]
-        seats = [each for each in found if each[0].seat_of(self._account.address) is not None]
-        for _, submitted in sorted(seats, key=lambda each: each[0].deadline):
+        log, history = TurnLog(self._ledger), read_history(self._ledger)
+        due = [each for each in history.pending() if self._concerns(history, each)]
+        found = [(state_of(self._ledger, submitted), submitted) for submitted in due]
+        for _, submitted in sorted(found, key=lambda each: each[0].deadline):
             # its state is read again: the submissions before it may have taken long
             log.act(submitted, partial(self._act, log))
-        registered = self._ledger.account_of(self._account.address).is_registered
-        return log.turn(finished=not seats and not registered)
+        waits = any(each.seat_of(self._me) is not None for each, _ in found)
+        stays = [self._come_or_go(log, history, task) for task in history.launched]
+        return log.turn(finished=not waits and not any(stays) and self._tasks is not None)
+
+    @property
+    def _me(self) -> str:
+        return self._account.address
+
+    def _concerns(self, history: MarketHistory, submitted: SubmissionLog) -> bool:
+        """Whether this verifier was drawn for it, or may draw; of other tasks it reads nothing."""
+        in_pool = self._me in history.pools[submitted.task]
+        return self._me in submitted.seated or (submitted.drawing and in_pool)
+
+    def _come_or_go(self, log: TurnLog, history: MarketHistory, task: int) -> bool:
+        """Enter a task that is wanted, leave one that is over; whether it concerns us further."""
+        is_in = self._me in history.pools[task]
+        wanted = self._tasks is None or task in self._tasks
+        if not is_in and not wanted:
+            return False
+        terms = expect_task(self._ledger, task)
+        try:
+            if is_in and terms.is_over(self._ledger.now()):
+                if self.leave(task):
+                    log.actions.append(f"left the pool of task {task}; bond and fees are paid out")
+                return False
+            log.wake = earliest(log.wake, terms.conditions.deadline + 1)
+            if not is_in:
+                return self._come(log, task, terms)
+        except NodeUnreachable:
+            raise
+        except BcflError as error:
+            log.troubles.append(f"{error} (task {task})")
+        return True
+
+    def _come(self, log: TurnLog, task: int, terms: Task) -> bool:
+        closed = terms.is_closed(self._ledger.now())
+        if closed or self._me == terms.initiator or self._ledger.place_of(task, self._me).number:
+            return False
+        if self.enter(task):
+            log.actions.append(f"entered the pool of task {task}")
+        return True
 
     def examine(
         self, history: MarketHistory, submitted: SubmissionLog, *, patient: bool
@@ -72,6 +151,8 @@ class Verifier(Role):
 
     def _act(self, log: TurnLog, pending: Pending) -> str:
         found = pending.found
+        if found.phase is MarketPhase.DRAW:
+            return pending.draw(log)
         if (seat := found.seat_of(self._account.address)) is None:
             return ""
         sealed, revealed = found.sealed >> seat & 1, found.revealed >> seat & 1

@@ -13,10 +13,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 
-__all__ = ["PICKS", "draw", "draw_seed", "picks"]
+__all__ = ["HORIZON", "PICKS", "draw", "draw_seed", "picks"]
 
 #: How many places one draw looks at. Of a pool with no more places, it looks at all.
 PICKS = 64
+#: How many blocks back a contract sees the hash that draws: then the draw has lapsed.
+HORIZON = 256
 
 
 def draw_seed(block_hash: bytes, submission: bytes) -> bytes:

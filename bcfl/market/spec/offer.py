@@ -154,7 +154,11 @@ class ModelKeys:
 
 
 def encode_grant(shared: Mapping[bytes, bytes]) -> bytes:
-    """What the initiator seals to a panel: submission ‖ ``shared``, by ascending submission."""
+    """What the initiator seals to a panel: digest ‖ key, by ascending digest.
+
+    Of the measuring set, and in a task for members only of each submission bought before, whose
+    key is ``shared``.
+    """
     return b"".join(submission + shared[submission] for submission in sorted(shared))
 
 

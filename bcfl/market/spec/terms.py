@@ -47,9 +47,9 @@ __all__ = [
     "MarketAccount",
     "MarketPhase",
     "PoolPlace",
-    "Rules",
     "Submission",
     "Task",
+    "TaskRules",
     "bond",
     "deposit",
     "least_draw_window_s",
@@ -86,7 +86,7 @@ class MarketPhase(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class TaskRules:
     """What is paid, and for what. Raises ConfigurationError where the contract would refuse."""
 
     reward: int  #: wei for each accepted model
@@ -134,7 +134,7 @@ class Task:
 
     initiator: str  #: checksummed address
     description: bytes  #: SHA-256 of the task description
-    rules: Rules
+    rules: TaskRules
     conditions: Conditions
     free: int  #: wei of the deposit that nothing is set aside from
     opened: int  #: submissions ever made
@@ -211,17 +211,17 @@ class PoolPlace:
         return self.position != 0
 
 
-def submission_cost(rules: Rules) -> int:
+def submission_cost(rules: TaskRules) -> int:
     """Wei set aside for one submission: the reward, and a fee for every seat."""
     return rules.reward + rules.seats * rules.fee
 
 
-def deposit(rules: Rules, conditions: Conditions) -> int:
+def deposit(rules: TaskRules, conditions: Conditions) -> int:
     """Wei that an initiator deposits at launch."""
     return conditions.submissions * submission_cost(rules)
 
 
-def least_stake(rules: Rules) -> int:
+def least_stake(rules: TaskRules) -> int:
     """The least stake in wei: half of the reward, rounded up, and no less than a panel's fees.
 
     So it does not pay to look at panels and let bad ones go, nor to submit junk for the fees of
@@ -235,7 +235,7 @@ def least_draw_window_s(draw_delay: int) -> int:
     return LEAST_WINDOW_S + 24 * draw_delay
 
 
-def bond(rules: Rules, conditions: Conditions, least: int) -> int:
+def bond(rules: TaskRules, conditions: Conditions, least: int) -> int:
     """Wei that a verifier deposits to enter the task's pool.
 
     ``seats - quorum + 1`` verifiers that look at a model and then vanish keep it from being

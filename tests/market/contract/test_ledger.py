@@ -26,12 +26,12 @@ from bcfl.market.spec.terms import (
     MarketAccount,
     MarketPhase,
     PoolPlace,
-    Rules,
+    TaskRules,
     submission_cost,
 )
 from tests.market.contract.people import ETHER, People, account, commitment, digest, public_key
 
-RULES = Rules(10**15, 10**13, 500_000, seats=3, quorum=2, redraws=1, members_only=True)
+RULES = TaskRules(10**15, 10**13, 500_000, seats=3, quorum=2, redraws=1, members_only=True)
 BOND, STAKE = 10**16, 10**15
 MODEL, SECRET = digest("model"), digest("secret")
 SALT = digest("salt")

@@ -19,7 +19,7 @@ from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.spec.offer import ModelKeys, Offer
 from bcfl.market.spec.report import Reason, Report
-from bcfl.market.spec.terms import MarketPhase, Rules
+from bcfl.market.spec.terms import MarketPhase, TaskRules
 from tests.market.conftest import Market
 from tests.market.roles.world import RULES, STAKE, Liar, World
 
@@ -192,7 +192,7 @@ def test_who_sells_what_payment_would_not_open_is_found_out_before(
     reason: Reason,
     members_only: bool,
 ) -> None:
-    rules = Rules(10**15, 10**13, 700_000, 2, 2, 0, members_only)
+    rules = TaskRules(10**15, 10**13, 700_000, 2, 2, 0, members_only)
     world = World(chain, tmp_path, market.verification, rules=rules, verifiers=(Verifier,) * 2)
     submitted = world.see_through(world.offer("cheat", market.models[3], cheat))
     assert submitted.outcome is MarketPhase.REJECTED

@@ -36,12 +36,12 @@ from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.model_blob import encode_model_blob
 from bcfl.market.spec.offer import ModelKeys, Offer
 from bcfl.market.spec.report import Reason
-from bcfl.market.spec.terms import MarketPhase, Rules
+from bcfl.market.spec.terms import MarketPhase, TaskRules
 from bcfl.store.local import LocalStore
 from tests.market.conftest import Market
 from tests.market.roles.world import World
 
-RULES = Rules(10**15, 10**13, 700_000, seats=2, quorum=2, redraws=1)
+RULES = TaskRules(10**15, 10**13, 700_000, seats=2, quorum=2, redraws=1)
 JUDGE, SELLER = derive_account(0, "judge", 0), derive_account(0, "seller", 0)
 KEYS = ModelKeys(bytes(32), bytes([1]) * 32)
 Edit = Callable[[dict[str, Any], LocalStore], None]
@@ -134,7 +134,7 @@ def test_what_is_remembered_of_tasks_is_bounded(market: Market, tmp_path: Path) 
 def test_one_bought_model_that_nobody_has_any_more_costs_the_initiator_no_other(
     chain: EmbeddedChain, market: Market, tmp_path: Path
 ) -> None:
-    rules = Rules(10**15, 10**13, 700_000, 2, 2, 1, members_only=True)
+    rules = TaskRules(10**15, 10**13, 700_000, 2, 2, 1, members_only=True)
     world = World(chain, tmp_path, market.verification, rules=rules, verifiers=(Verifier,) * 2)
     first = world.see_through(world.offer("first", market.models[3])).digest
     world.store._path(first).unlink()

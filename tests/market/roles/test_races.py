@@ -18,11 +18,11 @@ from bcfl.market.roles.history import state_of
 from bcfl.market.roles.turn import Pending
 from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.report import Reason
-from bcfl.market.spec.terms import MarketPhase, Rules
+from bcfl.market.spec.terms import MarketPhase, TaskRules
 from tests.market.conftest import Market
 from tests.market.roles.world import World
 
-RULES = Rules(10**15, 10**13, 700_000, seats=2, quorum=2, redraws=1)
+RULES = TaskRules(10**15, 10**13, 700_000, seats=2, quorum=2, redraws=1)
 
 
 @pytest.fixture

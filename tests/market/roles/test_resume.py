@@ -16,11 +16,11 @@ from bcfl.market.roles.contributor import Contributor
 from bcfl.market.roles.initiator import Initiator
 from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.offer import Offer
-from bcfl.market.spec.terms import MarketPhase, Rules
+from bcfl.market.spec.terms import MarketPhase, TaskRules
 from tests.market.conftest import Market
 from tests.market.roles.world import World
 
-RULES = Rules(10**15, 10**13, 700_000, seats=2, quorum=2, redraws=1, members_only=True)
+RULES = TaskRules(10**15, 10**13, 700_000, seats=2, quorum=2, redraws=1, members_only=True)
 WRITES = {
     "submit",
     "draw",

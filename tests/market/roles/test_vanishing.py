@@ -9,11 +9,11 @@ import pytest
 
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.market.roles.verifier import Verifier
-from bcfl.market.spec.terms import MarketPhase, Rules
+from bcfl.market.spec.terms import MarketPhase, TaskRules
 from tests.market.conftest import Market
 from tests.market.roles.world import BOND, STAKE, World
 
-RULES = Rules(reward=10**15, fee=10**13, mafr=700_000, seats=2, quorum=2, redraws=1)
+RULES = TaskRules(reward=10**15, fee=10**13, mafr=700_000, seats=2, quorum=2, redraws=1)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_contributor_that_keeps_its_keys_back_is_not_paid_and_loses_its_stake(
 def test_an_initiator_that_does_not_grant_gets_nothing(
     chain: EmbeddedChain, market: Market, tmp_path: Path
 ) -> None:
-    rules = Rules(10**15, 10**13, 700_000, 2, 2, 1, members_only=True)
+    rules = TaskRules(10**15, 10**13, 700_000, 2, 2, 1, members_only=True)
     here = world(chain, market, tmp_path, rules=rules)
     first = here.see_through(here.offer("first", market.models[3]))
     assert first.outcome is MarketPhase.PAID

@@ -19,13 +19,13 @@ from bcfl.market.roles.turn import Role, earliest
 from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.spec.report import Report
-from bcfl.market.spec.terms import Conditions, MarketPhase, Rules
+from bcfl.market.spec.terms import Conditions, MarketPhase, TaskRules
 from bcfl.market.verification_set import VerificationSet
 from bcfl.store.local import LocalStore
 
 ETHER = 10**18
-BOND, STAKE = 10**16, 10**14
-RULES = Rules(reward=10**15, fee=10**13, mafr=700_000, seats=5, quorum=3, redraws=1)
+BOND, STAKE = 10**16, 10**15
+RULES = TaskRules(reward=10**15, fee=10**13, mafr=700_000, seats=5, quorum=3, redraws=1)
 _PATIENCE = 60  #: looks at the chain that a submission may take
 
 
@@ -49,7 +49,7 @@ class World:
         folder: Path,
         verification: VerificationSet,
         *,
-        rules: Rules = RULES,
+        rules: TaskRules = RULES,
         verifiers: Collection[type[Verifier]] = (Verifier,) * 6,
         submissions: int = 3,
         fitness: FitnessRules | None = None,
@@ -58,15 +58,15 @@ class World:
         self.folder = folder
         self.store = LocalStore(folder / "blobs")
         deployer = chain.connect(chain.coordinator)
-        self.market = MarketLedger.deploy(deployer, chain.wait_until, bond=BOND)
+        self.market = MarketLedger.deploy(deployer, chain.wait_until, bond=BOND, draw_delay=2)
         self.rules = rules
         self.accounts: dict[str, Account] = {}
         session = self.somebody("initiator")
         account, ledger = session.account, session.ledger
         description = publish_description(
-            self.store, "test", account.public_key, verification, fitness or FitnessRules()
+            self.store, "test", account, verification, fitness or FitnessRules()
         )
-        conditions = Conditions(submissions, STAKE, ledger.now() + 10**6, 600, 700, 800)
+        conditions = Conditions(submissions, STAKE, ledger.now() + 10**6, 660, 700, 800)
         self.task = ledger.launch(description, rules, conditions).task
         self.initiator = Initiator(session, self.task)
         self.verifiers: dict[str, Verifier] = {}
@@ -83,12 +83,14 @@ class World:
         connection = self.chain.connect(account)
         wait = self.chain.wait_until
         ledger = MarketLedger.attach(connection, self.market.address, wait)
-        return Session(self.chain, ledger, self.store, account, self.folder / name)
+        caps = ETHER, ETHER
+        return Session(self.chain, ledger, self.store, account, self.folder / name, *caps)
 
     def verify(self, name: str, kind: type[Verifier] = Verifier) -> Verifier:
-        """A verifier that comes, and registers."""
+        """A verifier that comes, registers, and enters the task's pool."""
         self.verifiers[name] = kind(self.somebody(name))
         self.verifiers[name].register()
+        self.verifiers[name].enter(self.task)
         return self.verifiers[name]
 
     def offer(self, name: str, model: TrainedModel, kind: type[Contributor] = Contributor) -> bytes:
@@ -156,7 +158,7 @@ class World:
         while [action for role in self.present() for action in role.turn().actions]:
             pass
         for verifier in self.verifiers.values():
-            verifier.leave()
+            assert not verifier.leave(self.task)  # it has left by itself
         return self.balance()
 
     def balance(self) -> int:

@@ -25,8 +25,8 @@ from bcfl.market.spec.report import (
 from bcfl.market.spec.terms import (
     Conditions,
     MarketPhase,
-    Rules,
     Task,
+    TaskRules,
     bond,
     deposit,
     least_draw_window_s,
@@ -62,7 +62,7 @@ ADDRESS = "0x" + "ab" * 20
 )
 def test_rules_that_the_contract_would_refuse_are_refused_before(change: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError, match=rf"{next(iter(change))} lies in"):
-        Rules(**{**RULES, **change})
+        TaskRules(**{**RULES, **change})
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_conditions_that_the_contract_would_refuse_are_refused_before(
 
 
 def test_the_deposit_pays_for_every_submission_and_a_full_panel_each() -> None:
-    rules, conditions = Rules(**RULES), Conditions(**CONDITIONS)
+    rules, conditions = TaskRules(**RULES), Conditions(**CONDITIONS)
     assert submission_cost(rules) == 100 + 5 * 7
     assert deposit(rules, conditions) == 4 * 135
 
@@ -102,7 +102,7 @@ def test_only_what_is_over_is_final() -> None:
 def test_the_least_stake_is_half_of_the_reward_and_a_panel_s_fees(
     reward: int, fee: int, stake: int
 ) -> None:
-    assert least_stake(Rules(reward, fee, 0)) == stake
+    assert least_stake(TaskRules(reward, fee, 0)) == stake
 
 
 @pytest.mark.parametrize(("least", "found"), [(0, 134), (134, 134), (135, 135)])
@@ -110,7 +110,7 @@ def test_the_bonds_of_those_who_can_prevent_a_verdict_are_the_price_of_all(
     least: int, found: int
 ) -> None:
     """400 wei of rewards, of which 3 of 5 verifiers cover a third each, rounded up."""
-    assert bond(Rules(**RULES), Conditions(**CONDITIONS), least) == found
+    assert bond(TaskRules(**RULES), Conditions(**CONDITIONS), least) == found
 
 
 def test_a_draw_s_least_window_grows_with_its_delay() -> None:
@@ -240,7 +240,7 @@ def test_a_task_is_closed_when_no_submission_can_come_and_over_when_none_is_judg
     taken: int, pending: int, now: int, closed: bool, over: bool
 ) -> None:
     conditions = Conditions(submissions=2, stake=0, deadline=1000)
-    task = Task("0x", b"", Rules(1, 1, 0), conditions, 0, taken, taken, pending, 0)
+    task = Task("0x", b"", TaskRules(1, 1, 0), conditions, 0, taken, taken, pending, 0)
     assert (task.is_closed(now), task.is_over(now)) == (closed, over)
 
 
