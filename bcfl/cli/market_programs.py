@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bcfl.cli.samples import load_samples
 from bcfl.core.errors import BlobError, CodecError, ConfigurationError
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.fusion.fused_arrays import save_fused
+from bcfl.market.judging.baseline import public_accuracy
 from bcfl.market.judging.fitness import FitnessRules
 from bcfl.market.models.architectures import ARCHITECTURES, shipped_architecture
 from bcfl.market.models.training import ContributorTraining, train_contributor
@@ -123,14 +124,11 @@ def verify(access: Access, tell: Tell, *, task: int | None, leave: bool) -> None
             for number in range(1, session.ledger.tasks() + 1):
                 if task in (None, number) and verifier.leave(number):
                     tell(f"left the pool of task {number}; bond and fees are paid out")
+            verifier.withdraw()
             return
-        if verifier.register():
-            tell("registered as a verifier")
         if task is not None and verifier.enter(task):
             tell(f"entered the pool of task {task}, with a bond of {session.ledger.bond(task)} wei")
         run_role(verifier, session.chain, tell)
-        if earned := verifier.withdraw():
-            tell(f"withdrew {earned} wei")
         if task is not None and not _is_over(session, task):
             tell("struck off: a report was due and did not come, and the bond is lost")
 
@@ -165,12 +163,15 @@ def _launched(session: Session, request: Request, tell: Tell) -> int:
         if request.recommended
         else None
     )
+    modest = recommended or shipped_architecture("mlp", verification.input_shape, classes)
+    bar = public_accuracy(verification, modest, request.fitness)
+    tell(f"who has no data reaches {bar:.2f} with the public samples; they have to bring more")
     digest = publish_description(
         session.store,
         request.name,
         session.account,
         verification,
-        request.fitness,
+        replace(request.fitness, public_accuracy=bar),
         recommended,
         request.measuring_sets,
     )

@@ -19,7 +19,9 @@ from bcfl.keys.accounts import Account
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.fusion.fused_arrays import load_fused
 from bcfl.market.roles.access import Session
+from bcfl.market.roles.initiator import Initiator
 from bcfl.market.roles.run_role import run_role
+from bcfl.market.roles.turn import Role
 from bcfl.market.roles.verifier import Verifier
 from bcfl.store.local import LocalStore
 
@@ -33,7 +35,8 @@ class Shell:
     def __init__(self, chain: EmbeddedChain, folder: Path) -> None:
         self.chain = chain
         self.folder = folder
-        self.others: list[Verifier] = []
+        self.idle = 0
+        self.others: list[Role] = []
         self.environment = {
             "BCFL_RPC": chain.url,
             "BCFL_STORE": str(folder / "blobs"),
@@ -62,14 +65,30 @@ class Shell:
         connection = self.chain.connect(account)
         ledger = MarketLedger.attach(connection, address, self.chain.wait_until)
         store = LocalStore(self.folder / "blobs")
-        session = Session(self.chain, ledger, store, account, self.folder / name)
-        self.others.append(Verifier(session))
-        self.others[-1].register()
+        caps = ETHER, ETHER
+        session = Session(self.chain, ledger, store, account, self.folder / name, *caps)
+        self.others.append(Verifier(session, None))
+
+    def initiator(self, address: str) -> None:
+        """Whoever launched the task grants whenever another program waits."""
+        account = self.account("initiator")
+        ledger = MarketLedger.attach(self.chain.connect(account), address, self.chain.wait_until)
+        store = LocalStore(self.folder / "blobs")
+        session = Session(self.chain, ledger, store, account, self.folder / "initiator")
+        self.others.append(Initiator(session, 1))
+
+    def now(self) -> int:
+        with self.chain.connect() as connection:
+            return connection.now()
 
     def wait(self, seconds: float) -> None:
+        """All others take a turn; where nobody has anything to do, a block passes."""
         assert seconds > 0
         actions = [action for other in self.others for action in other.turn().actions]
-        assert actions, "everybody waits for ever"
+        self.idle = 0 if actions else self.idle + 1
+        assert self.idle < 9, "everybody waits for ever"
+        if not actions:
+            self.chain.wait_until(self.now())
 
 
 @pytest.fixture
@@ -86,7 +105,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
 def opened(shell: Shell) -> str:
     """A market, example data in ``data/``, and three who verify."""
     shell.person("initiator")
-    result = shell.run("market", "open", who="initiator")
+    result = shell.run("market", "open", "--draw-delay", "2", who="initiator")
     assert result.exit_code == 0, result.output
     address = result.output.split()[-1]
     shell.environment["BCFL_MARKET"] = address
@@ -99,17 +118,22 @@ def opened(shell: Shell) -> str:
 
 def launched(shell: Shell, *more: str) -> Result:
     words = ("market", "launch", "--verification", "data/verification.npz", "--seats", "3")
-    return shell.run(*words, "--quorum", "2", "--submissions", "2", *more, who="initiator")
+    words = (*words, "--quorum", "2", "--submissions", "2", "--no-stay", *more)
+    result = shell.run(*words, who="initiator")
+    for other in shell.others:
+        other.turn()  # the verifiers enter
+    return result
 
 
 def test_two_models_are_asked_for_sold_and_fused(shell: Shell) -> None:
-    opened(shell)
+    address = opened(shell)
     result = launched(shell, "--recommend", "mlp")
     assert "launched task 1" in result.output, result.output
     assert "asks for just this already" in launched(shell, "--recommend", "mlp").output
+    shell.initiator(address)
     for index, name in enumerate(("dora", "emil")):
         shell.person(name)
-        part = ("--data", f"data/part-{index}.npz", "--epochs", "8")
+        part = ("--data", f"data/part-{index}.npz", "--epochs", "8", "--max-stake", "0.05")
         result = shell.run("market", "contribute", "--task", "1", *part, who=name)
         assert result.exit_code == 0, result.output
         assert result.output.splitlines()[-2:] == ["withdrew its credit", "paid"]
@@ -117,7 +141,7 @@ def test_two_models_are_asked_for_sold_and_fused(shell: Shell) -> None:
     assert again.output.splitlines()[-1] == "paid"  # gone on with, not sold twice
     status = json.loads(shell.run("market", "status", "--json").output)
     assert [entry["phase"] for entry in status["submissions"]] == ["paid", "paid"]
-    assert len(status["verifiers"]) == 3
+    assert len(status["verifiers"]) == len(status["tasks"][0]["pool"]) == 3
     assert status["tasks"][0]["paid"] == 2
     text = shell.run("market", "status", "--task", "1").output
     assert "2 of 2" in text
@@ -130,34 +154,64 @@ def test_two_models_are_asked_for_sold_and_fused(shell: Shell) -> None:
     assert right.mean() > 0.9
 
 
-def test_verify_registers_judges_until_the_task_is_over_and_leaves(
+def test_verify_enters_judges_until_the_task_is_over_and_leaves(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened(shell)
-    result = launched(shell)
+    launched(shell)
     shell.person("fred")
-    elsewhere = ("--store", str(shell.folder / "elsewhere"))
-    result = shell.run("market", "verify", "--task", "1", *elsewhere, who="fred")
+    verify = ("market", "verify", "--task", "1", "--max-bond", "0.1")
+    result = shell.run(*verify, "--store", str(shell.folder / "elsewhere"), who="fred")
     assert (result.exit_code, "is this the folder" in result.stderr) == (1, True)
     before = shell.chain.connect().balance(shell.account("fred").address)
-
-    def over(seconds: float) -> None:
-        shell.chain.wait_until(shell.others[0]._ledger.now() + 2 * 86_400)
-
-    monkeypatch.setattr(programs, "run_role", partial(run_role, pause=over, clock=lambda: 0.0))
-    result = shell.run("market", "verify", "--task", "1", "--leave", who="fred")
+    monkeypatch.setattr(
+        programs,
+        "run_role",
+        partial(
+            run_role,
+            pause=lambda seconds: shell.chain.wait_until(shell.now() + 2 * 86_400),
+            clock=lambda: 0.0,
+        ),
+    )
+    result = shell.run(*verify, who="fred")
     assert result.exit_code == 0, result.output
     assert result.output.splitlines() == [
-        "registered as a verifier, with a bond of 10000000000000000 wei",
-        "left; bond and fees are paid out",
+        "entered the pool of task 1, with a bond of 100000000000000000 wei",
+        "left the pool of task 1; bond and fees are paid out",
     ]
     after = shell.chain.connect().balance(shell.account("fred").address)
     assert before - after < ETHER // 1000  # its gas, and not its bond
-    result = shell.run("market", "verify", "--task", "1", who="ann")
-    assert result.output.startswith("still registered: who is drawn and not there loses the bond")
+    assert "task 1 is closed" in shell.run(*verify, who="fred").stderr
+    result = shell.run("market", "verify", "--task", "1", "--leave", who="ann")
+    assert result.output.startswith("left the pool of task 1")
     result = shell.run("market", "collect", "--task", "1", who="initiator")
     assert "collected what was left of the deposit" in result.output
     assert "no model has been bought yet" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("verify",), "a bond of 100000000000000000 wei; at most 0 are allowed here: allow more "
+         "(--max-bond"),
+        (("verify", "--max-bond", "0.0999"), "at most 99900000000000000 are allowed"),
+        (("contribute", "--data", "data/part-0.npz"), "a stake of 50000000000000000 wei; at most "
+         "0 are allowed here: allow more (--max-stake"),
+        (("contribute", "--data", "data/part-0.npz", "--max-stake", "0.0499"), "at most"),
+    ],
+)  # fmt: skip
+def test_nothing_is_deposited_that_was_not_allowed(
+    shell: Shell, words: tuple[str, ...], said: str
+) -> None:
+    """A stake or a bond is the initiator's to demand, and its payer's to cap."""
+    opened(shell)
+    launched(shell, "--recommend", "mlp")
+    shell.person("gina")
+    before = shell.chain.connect().balance(shell.account("gina").address)
+    result = shell.run("market", *words, "--task", "1", who="gina")
+    assert (result.exit_code, said in result.stderr) == (1, True), result.output
+    assert "training" not in result.output
+    assert shell.chain.connect().balance(shell.account("gina").address) == before
 
 
 def npy(shell: Shell) -> str:
@@ -187,6 +241,9 @@ MISTAKES: list[tuple[Mistake, int, str]] = [
     (lambda s: launched(s, "--reward", "a lot"), 2, "an amount of ether such as 0.01"),
     (lambda s: launched(s, "--reward", "0"), 2, "reward lies in"),
     (lambda s: launched(s, "--quorum", "4"), 2, "quorum lies in [1, 3]"),
+    (lambda s: launched(s, "--public-share", "1"), 2, "fusion_share"),
+    (lambda s: launched(s, "--measuring-sets", "99"), 2, "measuring sets: expected 1 to"),
+    (lambda s: launched(s, "--stake", "0.0001"), 1, "the stake is too low"),
     (lambda s: launched(s, "--recommend", "vgg"), 2, "one of cnn, deep_cnn, mlp"),
     (lambda s: launched(s, "--verification", "nothing.npz"), 2, "expected a .npz file"),
     (lambda s: launched(s, "--reward", "5000"), 2, "ether"),
@@ -203,7 +260,7 @@ MISTAKES: list[tuple[Mistake, int, str]] = [
 
 def test_a_mistake_is_one_line_that_says_what_was_expected(shell: Shell) -> None:
     shell.person("initiator")
-    address = shell.run("market", "open", who="initiator").output.split()[-1]
+    address = shell.run("market", "open", "--draw-delay", "2", who="initiator").output.split()[-1]
     shell.environment["BCFL_MARKET"] = address
     shell.run("market", "data", "--out", "data", "--parts", "2")
     for mistake, status, said in MISTAKES:

@@ -52,6 +52,13 @@ def fuse_models(
     return fused
 
 
+def without_data(verification: VerificationSet, seed: int) -> TrainedModel:
+    """By somebody who has nothing but the public part of the verification set."""
+    architecture = shipped_architecture("mlp", verification.input_shape, verification.classes)
+    fusion, _ = verification.split()
+    return train_contributor(architecture, *fusion, ContributorTraining(epochs=40), seed)
+
+
 @pytest.fixture(scope="session")
 def market() -> Market:
     images = load_digits(1 / 3)

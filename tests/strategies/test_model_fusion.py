@@ -127,7 +127,9 @@ def test_every_node_sells_a_model_and_they_become_one(images: Images, tmp_path: 
         assert record.contributor == index
         assert index not in record.fitness  # nobody judges its own
         assert len(set(record.fitness.values())) == 1  # honest verifiers find the same
-        names = {"submitted", "drawn", "shared", "sealed", "reported", "disclosed"}
+        names = {
+            "submitted", "drawn", "granted", "shared", "reportsealed", "reported", "disclosed",
+        }  # fmt: skip
         assert set(record.gas) == names
         assert sum(record.gas.values()) < 900_000
     assert market.left() == 0
@@ -156,7 +158,7 @@ def test_nodes_that_vanish_cost_their_own_money_alone(images: Images, tmp_path: 
     assert first == fourth == "no reply in time"
     assert (second, third) == ("paid", "paid")
     assert all(3 not in record.fitness for record in market.records)
-    # who did not come back to leave has lost its bond to the task; nothing else is stuck
+    # who was drawn and did not come has lost its bond, which is burnt; nothing is stuck
     assert market.left() == 0
 
 
@@ -247,7 +249,8 @@ def test_an_offer_that_nobody_can_read_ends_no_run(images: Images, tmp_path: Pat
         order = Order.read(message.content)
         submission = LocalStore(order.store).put(b"no offer")
         with market.seen_by(context, order) as ledger:
-            ledger.submit(order.task, submission, secret_commitment(bytes(32)))
+            ledger.leave(order.task)
+            ledger.submit(order.task, submission, secret_commitment(bytes(32)), most_wei=10**18)
         return Message(Contribution(submission).content(), reply_to=message)
 
     def share(message: Message, context: Context) -> Message:
@@ -267,7 +270,7 @@ def test_an_offer_that_nobody_can_read_ends_no_run(images: Images, tmp_path: Pat
 
     market.deliver(change)
     market.strategy.start(market.grid, num_rounds=1)
-    assert market.outcomes() == ["rejected"]
+    assert market.outcomes() == ["junk"]
     assert set(market.records[0].reasons.values()) == {"unopenable"}
     assert market.records[0].bytes_up == 0
 

@@ -151,9 +151,11 @@ class MarketLedger:
         """Blocks from a submission to the block that draws its panel."""
         return int(self._read("DRAW_DELAY"))
 
-    def bond(self, task: int) -> int:
-        """Wei that a verifier deposits to enter this task's pool."""
-        return int(self._read("bond", task))
+    def bond(self, task: int, *, most_wei: int | None = None) -> int:
+        """Wei that a verifier deposits to enter this task's pool; raises as :meth:`enter`."""
+        bond = int(self._read("bond", task))
+        self._expect_below_cap("bond", task, bond, bond if most_wei is None else most_wei)
+        return bond
 
     def now(self) -> int:
         """The newest block's timestamp, seconds."""
@@ -204,9 +206,7 @@ class MarketLedger:
         AboveCap
             The bond is more than ``most_wei``.
         """
-        bond = self.bond(task)
-        self._expect_below_cap("bond", task, bond, most_wei)
-        return self._write("enter", task, value=bond)
+        return self._write("enter", task, value=self.bond(task, most_wei=most_wei))
 
     def leave(self, task: int) -> Transaction:
         """Go out of a task's pool; the bond becomes credit."""

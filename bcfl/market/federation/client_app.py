@@ -85,8 +85,6 @@ def _act(order: Order, context: Context) -> Introduction | TurnReply:
         return Introduction(account_from(context, order.seed).address, partition)
     node = _node(order, context)
     match order.action:
-        case "register":
-            return TurnReply(["registered"] if node.verifier.register() else [])
         case "enter":
             return TurnReply(["entered"] if node.verifier.enter(order.task) else [])
         case "leave":
@@ -141,6 +139,7 @@ def _roles(
 ) -> _Node:
     """Kept from one message to the next: what a verifier has fused is slow to make again."""
     chain = NodeChain(rpc_url, account)
-    ledger = MarketLedger.attach(chain.connect(wallet), market, chain.wait_until)
+    # without a way to wait: that would cost gas, and the server says when to look again
+    ledger = MarketLedger.attach(chain.connect(wallet), market)
     session = Session(chain, ledger, open_store(store), account, folder, cap, cap)
     return _Node(session, Contributor(session), Verifier(session))

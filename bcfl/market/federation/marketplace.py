@@ -94,7 +94,7 @@ class Marketplace:
         return self._federation.addresses
 
     def gather(self, least: int, seats: int, allowance_wei: int) -> None:
-        """Wait for nodes, give each an allowance, and have them register as verifiers.
+        """Wait for nodes, and give each an allowance.
 
         Raises
         ------
@@ -111,8 +111,6 @@ class Marketplace:
             )
         for address in self.nodes if allowance_wei else []:
             self._chain.fund(address, allowance_wei)
-        self._federation.order(self.nodes, self._order.to("register"))
-        self._warn("%s did not register as a verifier: %s")
 
     def launch(self, description: bytes, rules: TaskRules, conditions: Conditions) -> None:
         """Launch the task, with its deposit, and ask all nodes into its pool."""

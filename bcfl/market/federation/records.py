@@ -24,7 +24,7 @@ MARKET_KEY = "bcfl-market"
 _LONGEST = 2_000  #: characters of a text
 _MOST = 1_000  #: entries of a list
 
-Action = Literal["meet", "register", "enter", "contribute", "turn", "leave"]
+Action = Literal["meet", "enter", "contribute", "turn", "leave"]
 _Text = Annotated[str, Field(strict=True, max_length=_LONGEST)]
 _Texts = Annotated[list[_Text], Field(strict=True, max_length=_MOST)]
 _Int64 = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]

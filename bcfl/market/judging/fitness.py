@@ -5,13 +5,16 @@ parts per million on every verifier's machine, so that one who differs stands ou
 
 **[reading]** The article's verifiers measure "whether the whole improves", and the contract
 holds what they report against one number, MAFR. Reported is the accuracy of the fused model
-with the newcomer in it, on the measuring part, if three conditions hold, and 0 otherwise:
+with the newcomer in it, on the measuring part, if four conditions hold, and 0 otherwise:
 
 1. The model knows something by itself. Training A and B makes something of the features of a
    random network, too; so its own output layer has to do better than guessing.
 2. It is no copy: there is no accepted model such that each explains nearly all that the
    other's features say beyond the class (``originality``).
 3. The whole does not get worse by it, or gains what the initiator demands.
+4. It brings data: by itself it does better than what the public part of the verification set
+   alone gives, or the whole becomes clearly better by it. A contributor without data could else
+   train on that part, and be paid for every place of a task.
 
 The alternative, to report the gain itself, would pay the first model for everything and later
 ones for next to nothing, whatever they cost to train.
@@ -54,12 +57,16 @@ class FitnessRules:
     own_names: float = 0.8  #: … and this share of what renaming its outputs could make of it
     copy_likeness: float = 0.98  #: so much like one accepted model: a copy
     least_gain_ppm: int = 0  #: of accuracy, by joining; negative to forgive noise
+    public_accuracy: float = 0.0  #: by itself, of a model of public samples; see ``baseline``
+    data_gain_ppm: int = 20_000  #: demanded of a model that does no better than that
 
     def __post_init__(self) -> None:
         for name, valid, expected in (
             ("own_lift", self.own_lift >= 0, "0 or more"),
             ("own_names", 0 <= self.own_names <= 1, "in [0, 1]"),
             ("copy_likeness", 0 < self.copy_likeness <= 1, "in (0, 1]"),
+            ("public_accuracy", 0 <= self.public_accuracy <= 1, "in [0, 1]"),
+            ("data_gain_ppm", abs(self.data_gain_ppm) <= 1_000_000, "within ±1,000,000"),
             ("least_gain_ppm", abs(self.least_gain_ppm) <= 1_000_000, "within ±1,000,000"),
         ):
             expect(valid, f"fitness.{name}", expected, getattr(self, name))
@@ -112,7 +119,7 @@ def judge(
     elif alike >= rules.copy_likeness:
         finding = f"an accepted model and this one explain {alike:.4f} of each other: a copy"
         report = Report(0, Reason.DUPLICATE)
-    elif objection := _harms(fused, accepted, rules):
+    elif objection := _harms(fused, accepted, rules) or _has_no_data(own, fused, accepted, rules):
         report, finding = Report(0), objection
     else:
         report = Report(to_ppm(fused.accuracy))
@@ -158,4 +165,17 @@ def _harms(fused: FusedModel, accepted: FusedModel, rules: FitnessRules) -> str 
     gain = to_ppm(fused.accuracy) - to_ppm(accepted.accuracy)
     if accepted.models and gain < rules.least_gain_ppm:
         return f"the fused model gains {gain} ppm by it; expected {rules.least_gain_ppm} or more"
+    return None
+
+
+def _has_no_data(
+    own: float, fused: FusedModel, accepted: FusedModel, rules: FitnessRules
+) -> str | None:
+    known = max(accepted.accuracy, rules.public_accuracy)
+    gain = to_ppm(fused.accuracy) - to_ppm(known)
+    if own <= rules.public_accuracy and gain < rules.data_gain_ppm:
+        return (
+            f"by itself the model reaches {own:.4f}, no more than public samples give, and the "
+            f"whole gains {gain} ppm by it; expected {rules.data_gain_ppm} or more"
+        )
     return None

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import asdict
 from functools import partial
 
-from bcfl.core.errors import BcflError, BlobMissing, NodeUnreachable
+from bcfl.core.errors import BcflError, BlobMissing, ConfigurationError, NodeUnreachable
 from bcfl.files import Journal
 from bcfl.market.judging.fitness import Fitness
 from bcfl.market.roles.access import Session
@@ -46,15 +46,10 @@ class Verifier(Role):
         self._found = Journal(session.folder / "reports.jsonl")
         self._examiner = Examiner(session.store, session.account)
 
-    def register(self) -> bool:
-        """Become a verifier, who may enter pools; False if it is one already."""
-        if self._ledger.account_of(self._account.address).is_registered:
-            return False
-        self._ledger.register(self._account.public_key)
-        return True
-
     def enter(self, task: int) -> bool:
         """Come into a task's pool, having read what it asks for; False if it is there already.
+
+        The first time, register as a verifier.
 
         Raises
         ------
@@ -63,16 +58,21 @@ class Verifier(Role):
         BlobError, CodecError
             This store has no description or public samples of the task: is it the shared one?
         ConfigurationError
-            There is no such task, or it asks for more than this machine is lent for.
+            There is no such task, it is closed, or asks for more than this machine is lent for.
         ContractReverted
             The account launched the task.
         """
         if self._ledger.place_of(task, self._account.address).is_in:
             return False
         terms = expect_task(self._ledger, task)
+        if terms.is_closed(self._ledger.now()):
+            raise ConfigurationError(f"task {task} is closed: expected an open one")
         self._examiner.expect_bearable(terms)
         pools = read_history(self._ledger).pools
         locked = sum(self._ledger.bond(each) for each, pool in pools.items() if self._me in pool)
+        self._ledger.bond(task, most_wei=self._most_bond - locked)
+        if not self._ledger.account_of(self._me).is_registered:
+            self._ledger.register(self._account.public_key)
         self._ledger.enter(task, most_wei=self._most_bond - locked)
         return True
 
@@ -103,7 +103,11 @@ class Verifier(Role):
             log.act(submitted, partial(self._act, log))
         waits = any(each.seat_of(self._me) is not None for each, _ in found)
         stays = [self._come_or_go(log, history, task) for task in history.launched]
-        return log.turn(finished=not waits and not any(stays) and self._tasks is not None)
+        free = not waits and not any(stays)
+        # killed right after it had left, it still has to take what it was paid
+        if free and (credit := self.withdraw()):
+            log.actions.append(f"withdrew {credit} wei")
+        return log.turn(finished=free and not log.actions and self._tasks is not None)
 
     @property
     def _me(self) -> str:

@@ -236,6 +236,8 @@ def test_a_fused_model_without_models_says_nothing():
         {"copy_likeness": 0.0},
         {"copy_likeness": float("nan")},
         {"least_gain_ppm": 1_000_001},
+        {"public_accuracy": -0.1},
+        {"data_gain_ppm": 1_000_001},
     ],
 )
 def test_rules_out_of_range_are_refused_by_name(change):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,25 @@ import pytest
 
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.keys.sealing import encrypt_model, seal_share, secret_commitment
+from bcfl.market.contract.events import Burnt
+from bcfl.market.contract.ledger import AboveCap
 from bcfl.market.fusion.fused_arrays import fused_arrays
+from bcfl.market.judging.baseline import public_accuracy
+from bcfl.market.judging.fitness import FitnessRules
+from bcfl.market.models.architectures import shipped_architecture
 from bcfl.market.models.build import build_module, export_model
 from bcfl.market.roles.contributor import Contributor
+from bcfl.market.roles.examination import Examiner
+from bcfl.market.roles.history import read_history
 from bcfl.market.roles.opening import address_bytes
 from bcfl.market.roles.pieces import put_pieces
 from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.spec.offer import ModelKeys, Offer
 from bcfl.market.spec.report import Reason, Report
-from bcfl.market.spec.terms import MarketPhase, TaskRules
-from tests.market.conftest import Market
-from tests.market.roles.world import RULES, STAKE, Liar, World
+from bcfl.market.spec.terms import MarketPhase, TaskRules, submission_cost
+from tests.market.conftest import Market, without_data
+from tests.market.roles.world import BOND, ETHER, RULES, STAKE, Liar, World
 
 
 class Praiser(Liar):
@@ -70,19 +78,19 @@ def test_who_sells_a_worthless_model_is_not_paid_and_harms_nobody(
     honest = market.models[3]
     assert world.see_through(world.offer("honest", honest)).outcome is MarketPhase.PAID
     before = fused_arrays(world.initiator.fused())
-    for spoil, reason in (
-        (untrained, Reason.MEASURED),
-        (noisy, Reason.MEASURED),
-        (copied, Reason.DUPLICATE),
+    for spoil, reason, outcome in (
+        (untrained, Reason.MEASURED, MarketPhase.REJECTED),
+        (noisy, Reason.MEASURED, MarketPhase.REJECTED),
+        (copied, Reason.DUPLICATE, MarketPhase.JUNK),
     ):
         name = f"seller of the {spoil.__name__}"
         fees = {v.address: world.market.account_of(v.address).credit for v in world.judges()}
         submitted = world.see_through(world.offer(name, spoil(honest)))
-        assert submitted.outcome is MarketPhase.REJECTED, name
+        assert submitted.outcome is outcome, name
         assert {report.reason for report in submitted.reports.values()} == {reason}
         assert all(report.fitness <= RULES.mafr for report in submitted.reports.values())
-        # its stake alone returns: what was a reward stays with the initiator
-        assert world.received(name) == STAKE
+        # its stake alone returns, and not for a copy: what was a reward stays with the initiator
+        assert world.received(name) == (STAKE if outcome is MarketPhase.REJECTED else 0)
         assert len(submitted.reports) == 5
         for verifier in submitted.reports:
             assert world.market.account_of(verifier).credit == fees[verifier] + RULES.fee
@@ -119,7 +127,7 @@ class WrongSecret(Contributor):
     """Shares keys that open the model, and commits to others."""
 
     def _enter(self, task: int, submission: bytes) -> bool:
-        self._ledger.submit(task, submission, secret_commitment(bytes(32)))
+        self._ledger.submit(task, submission, secret_commitment(bytes(32)), most_wei=ETHER)
         return True
 
 
@@ -195,6 +203,111 @@ def test_who_sells_what_payment_would_not_open_is_found_out_before(
     rules = TaskRules(10**15, 10**13, 700_000, 2, 2, 0, members_only)
     world = World(chain, tmp_path, market.verification, rules=rules, verifiers=(Verifier,) * 2)
     submitted = world.see_through(world.offer("cheat", market.models[3], cheat))
-    assert submitted.outcome is MarketPhase.REJECTED
+    assert submitted.outcome is MarketPhase.JUNK
+    assert world.received("cheat") == 0
     assert {report.reason for report in submitted.reports.values()} == {reason}
     assert world.settle_up() == 0
+
+
+def test_who_has_no_data_is_not_paid_for_training_on_what_is_public(
+    chain: EmbeddedChain, market: Market, tmp_path: Path
+) -> None:
+    """Neither as the first nor once an honest model carries the whole."""
+    verification = replace(market.verification, fusion_share=0.1)
+    architecture = shipped_architecture("mlp", verification.input_shape, 10)
+    bar = public_accuracy(verification, architecture, FitnessRules())
+    fitness = FitnessRules(least_gain_ppm=-10_000, public_accuracy=bar)
+    two = (Verifier,) * 2
+    rules = TaskRules(10**15, 10**13, 600_000, 2, 2, 0)
+    world = World(
+        chain, tmp_path, verification, rules=rules, verifiers=two, submissions=5, fitness=fitness
+    )
+    outcomes = [
+        world.see_through(world.offer(name, model)).outcome
+        for name, model in (
+            ("nothing", without_data(verification, 1000)),
+            ("honest", market.models[3]),
+            ("nothing again", without_data(verification, 1001)),
+        )
+    ]
+    assert outcomes == [MarketPhase.REJECTED, MarketPhase.PAID, MarketPhase.REJECTED]
+    # the panel measured it: above MAFR it would have been, but for the bar
+    assert 0.6 < bar < 0.9
+    assert world.settle_up() == 0
+
+
+def test_initiator_s_verifiers_see_a_model_for_no_less_than_its_price(
+    chain: EmbeddedChain, market: Market, tmp_path: Path
+) -> None:
+    """They look, and vanish: what the initiator saves of the reward, its verifiers lose."""
+    rules = TaskRules(10**17, 10**13, 700_000, 2, 2, 0)
+    world = World(
+        chain, tmp_path, market.verification, rules=rules, verifiers=(Verifier,) * 2, stake=10**17
+    )
+    submission = world.offer("contributor", market.models[3])
+    world.see_through(submission, until=MarketPhase.SEAL)
+    seen = Examiner(world.store, world.accounts["verifier 0"])
+    history = read_history(world.market)
+    assert seen.examine(history, history.submissions[submission], patient=False).accuracy > 0.7
+    submitted = world.see_through(submission, absent=world.verifiers)
+    assert submitted.outcome is MarketPhase.VOID
+    assert world.received("contributor") == 10**17  # its stake
+    burnt = sum(event.amount for event in world.market.events() if isinstance(event, Burnt))
+    assert burnt >= world.market.bond(world.task) >= 3 * rules.reward
+    world.verifiers = {}
+    assert world.settle_up() == 0
+
+
+def test_a_panel_that_says_ungranted_takes_no_stake_and_is_not_the_initiator_s_gain(
+    chain: EmbeddedChain, market: Market, tmp_path: Path
+) -> None:
+    class Accuser(Liar):
+        says = Report(0, Reason.UNGRANTED)
+
+    world = World(chain, tmp_path, market.verification, verifiers=(Accuser,) * 5)
+    submitted = world.see_through(world.offer("contributor", market.models[3]))
+    assert (submitted.outcome, submitted.cause) == (MarketPhase.VOID, MarketPhase.GRANT)
+    assert world.received("contributor") == STAKE
+    assert world.settle_up() == 0
+    # the reward is burnt: accusing is nobody's gain
+    assert world.received("initiator") == 2 * submission_cost(RULES)
+
+
+def test_a_verifier_enters_no_pool_whose_terms_or_bond_it_does_not_accept(
+    chain: EmbeddedChain, market: Market, tmp_path: Path
+) -> None:
+    world = World(chain, tmp_path, market.verification, verifiers=())
+    session = world.somebody("modest")
+    for kept, said in (
+        (replace(session, most_bond_wei=BOND - 1), "a bond of 10000000000000000 wei; at most"),
+        (replace(session, most_bond_wei=0), "--max-bond"),
+    ):
+        with pytest.raises(AboveCap, match=said):
+            Verifier(kept).enter(world.task)
+        turn = Verifier(kept, None).turn()
+        assert (turn.actions, len(turn.troubles)) == ((), 1)
+    modest = replace(session, most_bond_wei=BOND)
+    assert Verifier(modest, None).turn().actions == (f"entered the pool of task {world.task}",)
+    # all bonds together have to stay below the cap
+    other = world.launch()
+    with pytest.raises(AboveCap, match="at most 0 are allowed"):
+        Verifier(modest).enter(other)
+    with chain.connect() as connection:
+        assert connection.balance(session.account.address) > ETHER - BOND - 10**15
+
+
+def test_a_contributor_stakes_no_more_than_it_was_allowed(
+    chain: EmbeddedChain, market: Market, tmp_path: Path
+) -> None:
+    """Whatever the initiator demands; and before anything is trained or published."""
+    world = World(chain, tmp_path, market.verification, stake=ETHER // 2)
+    session = replace(world.somebody("careful"), most_stake_wei=STAKE)
+    careful = Contributor(session)
+    blobs = len(list((tmp_path / "blobs").rglob("*")))
+    with pytest.raises(AboveCap, match="--max-stake"):
+        careful.description(world.task)
+    with pytest.raises(AboveCap, match=f"a stake of {ETHER // 2} wei; at most {STAKE}"):
+        careful.submit(world.task, market.models[3])
+    assert len(list((tmp_path / "blobs").rglob("*"))) == blobs
+    with chain.connect() as connection:
+        assert connection.balance(session.account.address) == ETHER

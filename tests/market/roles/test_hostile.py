@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from bcfl.chain.embedded.chain import EmbeddedChain
-from bcfl.cli import market_programs as programs
 from bcfl.core.errors import NodeUnreachable, ProtocolError, StoreUnreachable
 from bcfl.core.model import encode_model
 from bcfl.keys.accounts import derive_account
@@ -25,7 +24,11 @@ from bcfl.market.models.architectures import mlp
 from bcfl.market.models.build import build_module, export_model
 from bcfl.market.roles.assessment import Assessment
 from bcfl.market.roles.contributor import Contributor
-from bcfl.market.roles.description import publish_description
+from bcfl.market.roles.description import (
+    fetch_description,
+    measuring_key,
+    publish_description,
+)
 from bcfl.market.roles.examination import Examiner
 from bcfl.market.roles.history import MarketHistory, SubmissionLog, state_of
 from bcfl.market.roles.opening import address_bytes
@@ -34,7 +37,7 @@ from bcfl.market.roles.run_role import run_role
 from bcfl.market.roles.turn import Turn
 from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.model_blob import encode_model_blob
-from bcfl.market.spec.offer import ModelKeys, Offer
+from bcfl.market.spec.offer import ModelKeys, Offer, decode_grant, encode_grant
 from bcfl.market.spec.report import Reason
 from bcfl.market.spec.terms import MarketPhase, TaskRules
 from bcfl.store.local import LocalStore
@@ -43,6 +46,7 @@ from tests.market.roles.world import World
 
 RULES = TaskRules(10**15, 10**13, 700_000, seats=2, quorum=2, redraws=1)
 JUDGE, SELLER = derive_account(0, "judge", 0), derive_account(0, "seller", 0)
+BUYER = derive_account(0, "initiator", 0)
 KEYS = ModelKeys(bytes(32), bytes([1]) * 32)
 Edit = Callable[[dict[str, Any], LocalStore], None]
 
@@ -55,42 +59,64 @@ def chain() -> Iterator[EmbeddedChain]:
 
 def told(store: LocalStore, market: Market, edit: Edit) -> tuple[MarketHistory, SubmissionLog]:
     """A history without a chain: one task, whose description was edited, and a good model."""
-    key = derive_account(0, "initiator", 0).public_key
-    digest = publish_description(store, "x", key, market.verification, FitnessRules())
+    digest = publish_description(store, "x", BUYER, market.verification, FitnessRules())
+    sealed_set = fetch_description(store, digest, BUYER.address).measuring[0]
     description = json.loads(store.get(digest, 10**6))
     edit(description, store)
     author = address_bytes(SELLER.address)
     sealed = encrypt_model(encode_model_blob(market.models[3], author), KEYS.shared, KEYS.secret)
     offer = Offer(author, bytes(16), KEYS.shared, len(sealed), put_pieces(store, sealed))
     submitted = SubmissionLog(
-        store.put(offer.encode()), 1, SELLER.address, secret_commitment(KEYS.secret), (), {}
+        store.put(offer.encode()), 1, 1, SELLER.address, secret_commitment(KEYS.secret), ()
     )
     submitted.keys = store.put(seal_for(KEYS.encode(), [JUDGE.public_key]))
+    submitted.opening = grant(store, {sealed_set.digest: measuring_key(BUYER, sealed_set)})
     launched: Any = SimpleNamespace(
         description=store.put(json.dumps(description).encode()),
-        rules=SimpleNamespace(members_only=description["initiator_key"] != key.hex()),
+        initiator=BUYER.address,
+        rules=SimpleNamespace(members_only=False),
     )
-    return MarketHistory({1: launched}, {submitted.digest: submitted}, {1: []}, {}), submitted
+    history = MarketHistory({1: launched}, {submitted.digest: submitted}, {1: []}, {}, {1: set()})
+    return history, submitted
+
+
+def grant(store: LocalStore, opening: dict[bytes, bytes]) -> bytes:
+    return store.put(seal_for(encode_grant(opening), [JUDGE.public_key]))
+
+
+def granted(store: LocalStore, market: Market) -> tuple[MarketHistory, bytes]:
+    """As ``told``, and what opens the measuring set."""
+    history, submitted = told(store, market, lambda d, s: None)
+    assert submitted.opening is not None
+    opening = decode_grant(JUDGE.unseal(store.get(submitted.opening, 10**6)))
+    return history, next(iter(opening.values()))
+
+
+def published(arrays: dict[str, Any], description: dict[str, Any], store: LocalStore) -> None:
+    blob = encode_model(arrays)
+    pieces = [digest.hex() for digest in put_pieces(store, blob)]
+    description |= {"fusion_part": pieces, "fusion_part_bytes": len(blob)}
 
 
 def without_a_row(description: dict[str, Any], store: LocalStore) -> None:
     arrays = {"samples": np.array(1.0, np.float32), "labels": np.array(1)}
-    blob = encode_model(arrays)
-    pieces = [digest.hex() for digest in put_pieces(store, blob)]
-    description |= {"verification": pieces, "verification_bytes": len(blob), "input_shape": []}
+    published(arrays, description, store)
+    description["input_shape"] = []
 
 
 def too_many(description: dict[str, Any], store: LocalStore) -> None:
     count = 60_000
-    labels = np.arange(count) % 10
-    blob = encode_model({"samples": np.zeros((count, 1), np.float32), "labels": labels})
-    pieces = [digest.hex() for digest in put_pieces(store, blob)]
-    description |= {"verification": pieces, "verification_bytes": len(blob), "input_shape": [1]}
+    samples = np.zeros((count, *description["input_shape"]), np.float32)
+    published({"samples": samples, "labels": np.arange(count) % 10}, description, store)
 
 
 HOSTILE: dict[str, Edit] = {
     "a key that is no point": lambda d, _: d.update(initiator_key="05" * 64),
-    "a seed below zero": lambda d, _: d.update(seed=-1),
+    "a key of somebody else": lambda d, _: d.update(initiator_key=SELLER.public_key.hex()),
+    "no measuring set": lambda d, _: d.update(measuring=[]),
+    "a measuring set of another digest": lambda d, _: d["measuring"][0].update(digest="05" * 32),
+    "a measuring set that is cut": lambda d, _: d["measuring"][0].update(size_bytes=9),
+    "a classless task": lambda d, _: d.update(classes=1),
     "labels that are no row": without_a_row,
     "more samples than anybody can bear": too_many,
 }
@@ -105,19 +131,44 @@ def test_no_description_keeps_a_verifier_from_reporting(
     honest = examiner.examine(*told(store, market, lambda d, s: None), patient=True)
     assert honest.report.reason is Reason.MEASURED
     found = examiner.examine(*told(store, market, edit), patient=True)
-    assert found.report.reason is Reason.UNOPENABLE, found.finding
+    assert found.report.reason is Reason.UNGRANTED, found.finding
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        lambda store, digest: grant(store, {digest: bytes(32)}),
+        lambda store, digest: grant(store, {bytes(32): bytes(32)}),
+        lambda store, digest: store.put(b"no grant"),
+        lambda store, digest: store.put(seal_for(b"", [SELLER.public_key])),
+        lambda store, digest: bytes(32),
+        lambda store, digest: None,
+    ],
+    ids=["another key", "another set", "nonsense", "for others", "nowhere", "not heard of"],
+)
+def test_whatever_is_wrong_with_a_grant_is_not_the_contributor_s_fault(
+    market: Market, tmp_path: Path, opening: Callable[[LocalStore, bytes], bytes | None]
+) -> None:
+    store = LocalStore(tmp_path)
+    history, submitted = told(store, market, lambda d, s: None)
+    description = json.loads(store.get(history.launched[1].description, 10**6))
+    submitted.opening = opening(store, bytes.fromhex(description["measuring"][0]["digest"]))
+    found = Examiner(store, JUDGE).examine(history, submitted, patient=False)
+    assert found.report.reason is Reason.UNGRANTED, found.finding
+    assert not found.report.reason.is_junk
 
 
 def test_a_bought_model_that_does_not_join_counts_as_none(market: Market, tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
-    history, _ = told(store, market, lambda d, s: None)
+    history, key = granted(store, market)
     architecture = mlp(market.images.shape, 7)  # the task has ten classes
     foreign = export_model(build_module(architecture, seed=0), architecture)
     assessment = Assessment(store)
     models = [(b"1" * 32, foreign), (b"2" * 32, market.models[3])]
-    fused = assessment.fuse(history, 1, models)
+    verification = assessment.verification(history, 1, 1, key)
+    fused = assessment.fuse(history, 1, models, verification)
     assert fused.models == (market.models[3],)
-    assert assessment.fuse(history, 1, models) is fused  # and is remembered so
+    assert assessment.fuse(history, 1, models, verification) is fused  # and is remembered so
 
 
 def test_what_is_remembered_of_tasks_is_bounded(market: Market, tmp_path: Path) -> None:
@@ -126,9 +177,10 @@ def test_what_is_remembered_of_tasks_is_bounded(market: Market, tmp_path: Path) 
     tasks = [
         told(store, market, lambda d, s, n=number: d.update(name=str(n)))[0] for number in range(9)
     ]
-    sets = [assessment.verification(history, 1) for history in tasks]
-    assert assessment.verification(tasks[-1], 1) is sets[-1]
-    assert assessment.verification(tasks[0], 1) is not sets[0]
+    _, key = granted(store, market)
+    sets = [assessment.verification(history, 1, 1, key) for history in tasks]
+    assert assessment.verification(tasks[-1], 1, 1, key) is sets[-1]
+    assert assessment.verification(tasks[0], 1, 1, key) is not sets[0]
 
 
 def test_one_bought_model_that_nobody_has_any_more_costs_the_initiator_no_other(
@@ -163,11 +215,11 @@ class Watched:
         self._thief = thief
         self._times = times
 
-    def submit(self, task: int, submission: bytes, commitment: bytes) -> Any:
+    def submit(self, *offer: Any, most_wei: int) -> Any:
         if self._times:
             self._times -= 1
-            self._thief.submit(task, submission, commitment)
-        return self._ledger.submit(task, submission, commitment)
+            self._thief.submit(*offer, most_wei=most_wei)
+        return self._ledger.submit(*offer, most_wei=most_wei)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ledger, name)
@@ -243,19 +295,10 @@ def test_a_role_in_trouble_makes_a_quiet_chain_move_on_and_keeps_no_processor_bu
     assert done == [("wait", 5), ("pause", 2.0), ("wait", 7)]
 
 
-@pytest.mark.parametrize(("busy", "free"), [(0, True), (1, False)])
-def test_a_verifier_stays_while_a_panel_of_another_task_waits_for_it(busy: int, free: bool) -> None:
-    terms = SimpleNamespace(is_over=lambda now: True)
-    ledger = SimpleNamespace(
-        task=lambda _: terms, account_of=lambda _: SimpleNamespace(busy=busy), now=lambda: 0
-    )
-    session: Any = SimpleNamespace(ledger=ledger, account=JUDGE)
-    assert programs._is_free(session, 1) is free
-
-
 def test_a_round_in_which_a_stranger_verified_is_described() -> None:
     report: Any = SimpleNamespace(fitness=500_000, reason=Reason.MEASURED)
-    submitted = SubmissionLog(bytes(32), 1, SELLER.address, bytes(32), (), {"0xstranger": report})
+    submitted = SubmissionLog(bytes(32), 1, 1, SELLER.address, bytes(32), ())
+    submitted.reports["0xstranger"] = report
     submitted.reports[JUDGE.address] = report
     submitted.outcome = MarketPhase.REJECTED
     market: Any = SimpleNamespace(

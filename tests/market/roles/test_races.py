@@ -13,8 +13,8 @@ from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.core.errors import BlobMissing, ContractReverted
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.roles import examination
-from bcfl.market.roles.contributor import Contributor
 from bcfl.market.roles.history import state_of
+from bcfl.market.roles.initiator import Initiator
 from bcfl.market.roles.turn import Pending
 from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.report import Reason
@@ -63,24 +63,15 @@ def test_keys_that_are_shared_while_a_verifier_looks_are_found(
     assert submitted.outcome is MarketPhase.PAID
 
 
-def test_a_verifier_that_came_while_the_contributor_looked_can_open_the_model(
-    market: Market, tmp_path: Path
+def test_a_panel_that_is_drawn_while_the_initiator_looks_is_granted(
+    world: World, market: Market
 ) -> None:
-    with EmbeddedChain() as chain:
-        world = World(chain, tmp_path, market.verification, rules=RULES, verifiers=(Verifier,))
-        submission = world.offer("contributor", market.models[3])
-        session = world.somebody("contributor")
-        ledger = session.ledger
-
-        def meanwhile() -> None:
-            world.verify("late")
-            while state_of(ledger, world.submitted(submission)).phase is MarketPhase.DRAW:
-                ledger.draw(submission)
-
-        slow: Any = Slow(ledger, meanwhile)
-        contributor = Contributor(replace(session, ledger=slow))
-        assert "opened the model" in contributor.turn().actions[0]
-        assert world.see_through(submission).outcome is MarketPhase.PAID
+    submission = world.offer("contributor", market.models[3])
+    session = world.somebody("initiator")
+    slow: Any = Slow(session.ledger, lambda: session.ledger.draw(submission))
+    turn = Initiator(replace(session, ledger=slow), world.task).turn()
+    assert "opened to the panel" in turn.actions[0]
+    assert world.see_through(submission).outcome is MarketPhase.PAID
 
 
 def test_who_is_second_or_late_goes_on_and_who_is_refused_says_so(
@@ -148,7 +139,7 @@ def test_a_model_that_breaks_the_machinery_is_a_report_and_no_end_of_the_verifie
     monkeypatch.setattr(examination, "judge", judge)
     submitted = world.see_through(world.offer("contributor", market.models[3]))
     assert submitted.outcome is MarketPhase.REJECTED
-    assert {report.reason for report in submitted.reports.values()} == {Reason.MALFORMED}
+    assert {report.reason for report in submitted.reports.values()} == {Reason.MEASURED}
 
 
 def test_a_folder_may_serve_another_market(market: Market, tmp_path: Path) -> None:

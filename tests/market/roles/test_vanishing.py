@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.core.errors import ContractReverted
 from bcfl.market.roles.verifier import Verifier
-from bcfl.market.spec.terms import MarketPhase, TaskRules
+from bcfl.market.spec.terms import MarketPhase, TaskRules, submission_cost
 from tests.market.conftest import Market
 from tests.market.roles.world import BOND, STAKE, World
 
@@ -46,8 +47,8 @@ def test_a_verifier_that_vanishes_is_replaced_and_loses_its_bond(
     assert submitted.outcome is MarketPhase.PAID
     lost = here.accounts[gone].address
     assert lost not in submitted.reports
-    account = here.market.account_of(lost)
-    assert (account.is_registered, account.credit) == (False, 0)
+    assert not here.market.place_of(here.task, lost).is_in
+    assert here.received(gone) == 0
     assert here.verifiers[gone].turn().finished
     kept = {name: verifier for name, verifier in here.verifiers.items() if name != gone}
     here.verifiers = kept
@@ -73,34 +74,46 @@ def test_a_contributor_that_keeps_its_keys_back_is_not_paid_and_loses_its_stake(
     assert here.settle_up() == 0
 
 
-def test_an_initiator_that_does_not_grant_gets_nothing(
+def test_an_initiator_that_does_not_grant_pays_as_if_it_had_bought(
     chain: EmbeddedChain, market: Market, tmp_path: Path
 ) -> None:
-    rules = TaskRules(10**15, 10**13, 700_000, 2, 2, 1, members_only=True)
-    here = world(chain, market, tmp_path, rules=rules)
-    first = here.see_through(here.offer("first", market.models[3]))
-    assert first.outcome is MarketPhase.PAID
-    second = here.see_through(here.offer("second", market.models[0]), absent=["initiator"])
-    assert (second.outcome, second.cause) == (MarketPhase.VOID, MarketPhase.GRANT)
-    assert here.received("second") == STAKE
+    here = world(chain, market, tmp_path)
+    submitted = here.see_through(here.offer("first", market.models[3]), absent=["initiator"])
+    assert (submitted.outcome, submitted.cause) == (MarketPhase.VOID, MarketPhase.GRANT)
+    assert here.received("first") == STAKE
     assert here.settle_up() == 0
+    assert here.received("initiator") == 2 * submission_cost(RULES)  # of three
 
 
-def test_without_verifiers_a_submission_is_void_and_costs_nothing(
+def test_a_draw_that_its_contributor_does_not_make_is_made_by_others(
+    chain: EmbeddedChain, market: Market, tmp_path: Path
+) -> None:
+    here = world(chain, market, tmp_path)
+    submission = here.offer("contributor", market.models[3])
+    here.see_through(submission, absent=["contributor"], until=MarketPhase.SHARE)
+    assert here.see_through(submission).outcome is MarketPhase.PAID
+    other = here.offer("other", market.models[0])
+    here.see_through(other, absent=["other", "initiator"], until=MarketPhase.GRANT)
+
+
+def test_nothing_is_submitted_where_there_are_too_few_verifiers(
     chain: EmbeddedChain, market: Market, tmp_path: Path
 ) -> None:
     here = World(chain, tmp_path, market.verification, rules=RULES, verifiers=(Verifier,))
-    submitted = here.see_through(here.offer("contributor", market.models[3]))
-    assert (submitted.outcome, submitted.cause) == (MarketPhase.VOID, MarketPhase.DRAW)
-    assert here.received("contributor") == STAKE
+    with pytest.raises(ContractReverted, match="too few verifiers"):
+        here.offer("contributor", market.models[3])
     assert here.settle_up() == 0
 
 
 def test_verifiers_that_come_late_are_drawn_all_the_same(
     chain: EmbeddedChain, market: Market, tmp_path: Path
 ) -> None:
-    here = World(chain, tmp_path, market.verification, rules=RULES, verifiers=(Verifier,))
+    here = World(chain, tmp_path, market.verification, rules=RULES, verifiers=(Verifier,) * 2)
     submission = here.offer("contributor", market.models[3])
+    here.see_through(submission, until=MarketPhase.SEAL)
+    gone = here.seated(submission)[0]
+    here.see_through(submission, absent=[gone], until=MarketPhase.DRAW)
+    del here.verifiers[gone]
     assert not any(role.turn().actions for role in here.present())
     here.verify("late")
     assert here.see_through(submission).outcome is MarketPhase.PAID
@@ -116,5 +129,5 @@ def test_a_verifier_on_a_panel_cannot_leave(
     here.see_through(submission, until=MarketPhase.SEAL)
     judge = here.verifiers[here.seated(submission)[0]]
     with pytest.raises(Exception, match="a panel waits for you"):
-        judge.leave()
+        judge.leave(here.task)
     assert here.balance() >= 3 * BOND

@@ -53,6 +53,7 @@ class World:
         verifiers: Collection[type[Verifier]] = (Verifier,) * 6,
         submissions: int = 3,
         fitness: FitnessRules | None = None,
+        stake: int = STAKE,
     ) -> None:
         self.chain = chain
         self.folder = folder
@@ -61,18 +62,24 @@ class World:
         self.market = MarketLedger.deploy(deployer, chain.wait_until, bond=BOND, draw_delay=2)
         self.rules = rules
         self.accounts: dict[str, Account] = {}
-        session = self.somebody("initiator")
-        account, ledger = session.account, session.ledger
-        description = publish_description(
+        account = self.somebody("initiator").account
+        self.description = publish_description(
             self.store, "test", account, verification, fitness or FitnessRules()
         )
-        conditions = Conditions(submissions, STAKE, ledger.now() + 10**6, 660, 700, 800)
-        self.task = ledger.launch(description, rules, conditions).task
-        self.initiator = Initiator(session, self.task)
+        self.submissions, self.stake = submissions, stake
+        self.task = self.launch()
+        self.initiator = Initiator(self.somebody("initiator"), self.task)
         self.verifiers: dict[str, Verifier] = {}
         for index, kind in enumerate(verifiers):
             self.verify(f"verifier {index}", kind)
         self.contributors: dict[str, Contributor] = {}
+
+    def launch(self) -> int:
+        """The task's number."""
+        ledger = self.somebody("initiator").ledger
+        closes = ledger.now() + 10**6
+        conditions = Conditions(self.submissions, self.stake, closes, 660, 700, 800)
+        return ledger.launch(self.description, self.rules, conditions).task
 
     def somebody(self, name: str) -> Session:
         """Somebody with an ether, and a folder of its own."""
@@ -87,9 +94,8 @@ class World:
         return Session(self.chain, ledger, self.store, account, self.folder / name, *caps)
 
     def verify(self, name: str, kind: type[Verifier] = Verifier) -> Verifier:
-        """A verifier that comes, registers, and enters the task's pool."""
+        """A verifier that comes, and enters the task's pool."""
         self.verifiers[name] = kind(self.somebody(name))
-        self.verifiers[name].register()
         self.verifiers[name].enter(self.task)
         return self.verifiers[name]
 
