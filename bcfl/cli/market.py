@@ -99,7 +99,7 @@ def launch(
     ] = False,
     public_share: Annotated[
         float, typer.Option(help="Of the verification set, to fuse on; the rest stays secret.")
-    ] = 0.2,
+    ] = 0.1,
     measuring_sets: Annotated[
         int, typer.Option(help="Secret sets to measure by; the last serves all further models.")
     ] = 1,

@@ -55,3 +55,31 @@ def test_the_split_is_pinned():
 def test_what_cannot_be_verified_on_is_refused(change, reason):
     with pytest.raises(ConfigurationError, match=reason):
         replace(SET, **change)
+
+
+@pytest.mark.parametrize("sets", [1, 2])
+def test_the_measuring_sets_are_disjoint_have_every_class_and_join_to_the_same_parts(sets):
+    labels = np.repeat(np.arange(3), 8)
+    whole = VerificationSet(np.arange(24, dtype=np.float32).reshape(24, 1), labels, 3)
+    fusion, measuring = whole.split(sets)
+    assert len(measuring) == sets
+    shown = np.concatenate([fusion[0], *(samples for samples, _ in measuring)])
+    assert sorted(shown.ravel()) == list(range(24))
+    for half in measuring:
+        joined = VerificationSet.joined(fusion, half, 3)
+        rows = joined.parts()
+        assert [joined.labels[each].tolist() for each in rows] == [
+            fusion[1].tolist(),
+            half[1].tolist(),
+        ]
+        assert set(half[1]) == {0, 1, 2}
+
+
+def test_parts_that_do_not_make_a_set_are_refused():
+    fusion, measuring = SET.split()
+    with pytest.raises(ConfigurationError, match="measuring sets: expected 1 to 1, .* found 2"):
+        SET.split(2)
+    with pytest.raises(ConfigurationError, match="one in each part; found 0 of class 2"):
+        VerificationSet.joined(fusion, (measuring[0][:-1], measuring[1][:-1]), 3)
+    with pytest.raises(ConfigurationError, match="samples are of shape"):
+        VerificationSet.joined(fusion, (measuring[0][:, :2], measuring[1]), 3)

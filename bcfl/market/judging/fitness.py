@@ -12,8 +12,8 @@ with the newcomer in it, on the measuring part, if four conditions hold, and 0 o
 2. It is no copy: there is no accepted model such that each explains nearly all that the
    other's features say beyond the class (``originality``).
 3. The whole does not get worse by it, or gains what the initiator demands.
-4. It brings data: by itself it does better than what the public part of the verification set
-   alone gives, or the whole becomes clearly better by it. A contributor without data could else
+4. It brings data: fused alone it does better than what the public part of the verification
+   set gives, or the whole becomes clearly better by it. A contributor without data could else
    train on that part, and be paid for every place of a task.
 
 The alternative, to report the gain itself, would pay the first model for everything and later
@@ -57,7 +57,7 @@ class FitnessRules:
     own_names: float = 0.8  #: … and this share of what renaming its outputs could make of it
     copy_likeness: float = 0.98  #: so much like one accepted model: a copy
     least_gain_ppm: int = 0  #: of accuracy, by joining; negative to forgive noise
-    public_accuracy: float = 0.0  #: by itself, of a model of public samples; see ``baseline``
+    public_accuracy: float = 0.0  #: of a model of public samples, fused alone; see ``baseline``
     data_gain_ppm: int = 20_000  #: demanded of a model that does no better than that
 
     def __post_init__(self) -> None:
@@ -108,6 +108,9 @@ def judge(
     try:
         outputs = outputs_for_task(candidate, verification, rules.limits)
         fused = accepted.join(candidate, outputs, verification, rules.fusion)
+        alone = fused
+        if accepted.models and rules.public_accuracy:
+            alone = FusedModel().join(candidate, outputs, verification, rules.fusion)
     except (ArchitectureError, ModelError) as error:
         return Fitness(Report(0, Reason.MALFORMED), str(error), before=accepted.accuracy)
     _, measuring = verification.parts()
@@ -119,7 +122,7 @@ def judge(
     elif alike >= rules.copy_likeness:
         finding = f"an accepted model and this one explain {alike:.4f} of each other: a copy"
         report = Report(0, Reason.DUPLICATE)
-    elif objection := _harms(fused, accepted, rules) or _has_no_data(own, fused, accepted, rules):
+    elif objection := _harms(fused, accepted, rules) or _has_no_data(alone, fused, accepted, rules):
         report, finding = Report(0), objection
     else:
         report = Report(to_ppm(fused.accuracy))
@@ -169,13 +172,13 @@ def _harms(fused: FusedModel, accepted: FusedModel, rules: FitnessRules) -> str 
 
 
 def _has_no_data(
-    own: float, fused: FusedModel, accepted: FusedModel, rules: FitnessRules
+    alone: FusedModel, fused: FusedModel, accepted: FusedModel, rules: FitnessRules
 ) -> str | None:
     known = max(accepted.accuracy, rules.public_accuracy)
     gain = to_ppm(fused.accuracy) - to_ppm(known)
-    if own <= rules.public_accuracy and gain < rules.data_gain_ppm:
+    if alone.accuracy <= rules.public_accuracy and gain < rules.data_gain_ppm:
         return (
-            f"by itself the model reaches {own:.4f}, no more than public samples give, and the "
+            f"fused alone it reaches {alone.accuracy:.4f}, no more than public samples give; the "
             f"whole gains {gain} ppm by it; expected {rules.data_gain_ppm} or more"
         )
     return None

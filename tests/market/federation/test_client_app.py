@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flwr.app import Context, Message, MessageType, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
 
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.core.errors import ConfigurationError
@@ -34,6 +35,7 @@ def world(market: Market, tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def say(world: World, market: Market, monkeypatch: pytest.MonkeyPatch) -> Say:
     """Give the node an order, as the server would; ``config`` is its owner's."""
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 0
     monkeypatch.setenv("BCFL_KEY_PASSWORD", "pw")
     path = world.folder / "key.json"
     account = Account(bytes(range(1, 33)))
