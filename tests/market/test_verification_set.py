@@ -77,7 +77,7 @@ def test_the_measuring_sets_are_disjoint_have_every_class_and_join_to_the_same_p
 
 def test_parts_that_do_not_make_a_set_are_refused():
     fusion, measuring = SET.split()
-    with pytest.raises(ConfigurationError, match="measuring sets: expected 1 to 1, .* found 2"):
+    with pytest.raises(ConfigurationError, match=r"measuring sets: expected 1 to 1, .* found 2"):
         SET.split(2)
     with pytest.raises(ConfigurationError, match="one in each part; found 0 of class 2"):
         VerificationSet.joined(fusion, (measuring[0][:-1], measuring[1][:-1]), 3)
