@@ -17,6 +17,7 @@ from bcfl.audit.models import Models
 from bcfl.audit.plain_files import parse_json, read_lines
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
+    Abstained,
     BallotCast,
     Closed,
     Committed,
@@ -45,6 +46,7 @@ _PHASES: Final[Mapping[type[Event], str]] = {
     Committed: "commit",
     Sealed: "seal",
     BallotCast: "ballot",
+    Abstained: "ballot",
     Selected: "select",
     Voided: "select",
     Closed: "close",
@@ -82,7 +84,10 @@ def told_by_the_chain(
         "expected": list(members_in(round_.opened.expected)),
         "committed": sorted(round_.commitments),
         "voted": sorted(round_.ballots),
-        "abstained": sorted(round_.abstained),
+        "abstained": {
+            str(member): list(members_in(event.missing))
+            for member, event in sorted(round_.abstained.items())
+        },
         "winners": list(round_.winners),
         "scores": {str(m): points for m, points in enumerate(selected.scores) if points}
         if selected
@@ -156,8 +161,6 @@ def compare_rounds(
             continue
         seen.add(round_.chain_round)
         for name, fact in told_by_the_chain(round_, evidence.gas, claim).items():
-            if name == "abstained" and name not in claim:
-                continue  # a record that has no word for it
             said = claim.get(name)
             if name == "scores" and isinstance(said, dict):
                 said = {member: points for member, points in said.items() if points}

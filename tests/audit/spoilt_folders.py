@@ -172,7 +172,7 @@ def who_committed_is_altered_in_the_rounds_file(case: Case) -> None:
 @by("keeper")
 def somebody_is_said_to_have_abstained_in_the_rounds_file(case: Case) -> None:
     lines = case.lines("rounds.jsonl")
-    next(line for line in lines if line["kind"] == "round")["abstained"] = [1]
+    next(line for line in lines if line["kind"] == "round")["abstained"] = {"1": [0]}
     case.write_lines("rounds.jsonl", lines)
 
 
