@@ -232,6 +232,7 @@ class ModelFusion(Strategy):
             submission = market.submission(market.nodes[contributor], replies)
         except ProtocolError as error:
             log(WARNING, "round %s: no model: %s", server_round, error)
+            market.admit([market.nodes[contributor]])  # it may have left to submit
             had = len(self.fused.models)
             record = MarketRecord(server_round, server_round, contributor, "", str(error), had)
             self._on_round(record)

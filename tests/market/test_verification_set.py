@@ -46,7 +46,7 @@ def test_the_split_is_pinned():
         ({"labels": LABELS[:-1]}, r"one for each of 19 samples; found int64 \(18,\)"),
         ({"labels": LABELS - 1}, r"labels lie in \[0, 3\)"),
         ({"classes": 2}, r"labels lie in \[0, 2\)"),
-        ({"classes": 4}, "2 samples or more of every class; found 0 of class 3"),
+        ({"classes": 4}, "one in each part; found 0 of class 3"),
         ({"fusion_share": 0.0}, "fusion_share"),
         ({"fusion_share": 1.0}, "fusion_share"),
         ({"fusion_share": float("nan")}, "fusion_share"),
@@ -76,10 +76,10 @@ def test_the_measuring_sets_are_disjoint_have_every_class_and_join_to_the_same_p
 
 
 def test_parts_that_do_not_make_a_set_are_refused():
-    fusion, measuring = SET.split()
+    fusion, (measuring,) = SET.split()
     with pytest.raises(ConfigurationError, match=r"measuring sets: expected 1 to 1, .* found 2"):
         SET.split(2)
-    with pytest.raises(ConfigurationError, match="one in each part; found 0 of class 2"):
+    with pytest.raises(ConfigurationError, match="one in each part; found 1 of class 2"):
         VerificationSet.joined(fusion, (measuring[0][:-1], measuring[1][:-1]), 3)
     with pytest.raises(ConfigurationError, match="samples are of shape"):
         VerificationSet.joined(fusion, (measuring[0][:, :2], measuring[1]), 3)

@@ -128,7 +128,7 @@ def test_every_node_sells_a_model_and_they_become_one(images: Images, tmp_path: 
         assert index not in record.fitness  # nobody judges its own
         assert len(set(record.fitness.values())) == 1  # honest verifiers find the same
         names = {
-            "submitted", "drawn", "granted", "shared", "reportsealed", "reported", "disclosed",
+            "submitted", "drawn", "granted", "shared", "sealed", "reported", "disclosed",
         }  # fmt: skip
         assert set(record.gas) == names
         assert sum(record.gas.values()) < 900_000

@@ -127,7 +127,13 @@ class Marketplace:
         self._warn("%s did not enter the task's pool: %s")
 
     def ask(self, contributor: str) -> Message:
-        """The message that asks a node for a model."""
+        """The message that asks a node for a model, once no other is under way.
+
+        While a submission that a node has kept from us waits for its panel, nobody else could
+        leave the pool to submit.
+        """
+        for submitted in read_history(self.ledger).pending(self.initiator.task):
+            self.see_through(submitted.digest, lambda phase: None, {})
         order = self._order.to("contribute", self.initiator.task)
         return self._federation.train_message(contributor, order)
 

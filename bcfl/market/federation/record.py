@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bcfl.chain.event import Event
+from bcfl.market.contract.events import ReportSealed, Seated
 from bcfl.market.federation.marketplace import Marketplace
 from bcfl.market.roles.history import SubmissionLog
 
@@ -55,11 +57,12 @@ def describe_round(
     seconds : dict
         By phase.
     """
-    # a transaction is called by its first event: the last report's is also the verdict's
+    # a transaction is called by its first event, a draw not by its seats: the last report's is
+    # also the verdict's
     transactions = {
-        event.transaction: type(event).__name__.lower()
+        event.transaction: "sealed" if isinstance(event, ReportSealed) else _name(event)
         for event in reversed(market.ledger.events())
-        if getattr(event, "submission", None) == submitted.digest
+        if getattr(event, "submission", None) == submitted.digest and not isinstance(event, Seated)
     }
     gas: dict[str, int] = {}
     for transaction, name in reversed(transactions.items()):
@@ -85,3 +88,7 @@ def describe_round(
         bytes_down=size_bytes * len(submitted.reports),
         bytes_down_dense=size_bytes * len(submitted.reports),
     )
+
+
+def _name(event: Event) -> str:
+    return type(event).__name__.lower()
