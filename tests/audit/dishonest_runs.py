@@ -58,7 +58,7 @@ class LeavesOut(Coordinator):
                 "round": self.signed.round,
                 "member": 0,
                 "digest": signed[0].commitment.digest.hex(),
-                "signature": self.receipt(0).hex(),
+                "signature": self.receipts(0)[0].hex(),
             }
             (self._folder.path / "receipt.json").write_text(json.dumps(left))
         return self.ledger.commit([signed[member] for member in sorted(signed) if member])
@@ -97,7 +97,7 @@ def play_with_garbage(folder: Path) -> Path:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Membership, "sign_commitment", garbage)
-        return play(folder, rounds=1, transactions="direct", allowance_wei=10**18)
+        return play(folder, clients=5, rounds=1, transactions="direct", allowance_wei=10**18)
 
 
 class KeepsABallot(Coordinator):
