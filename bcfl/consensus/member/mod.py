@@ -175,6 +175,11 @@ class PeerConsensusMod:
         base = spec.flatten(base_arrays)
         parcels = parcels_of(context, membership.signer, sealed=order.sealed)
         reviewed = verify(membership, order, spec, parcels, commitment)
+        if membership.index in reviewed.missing:
+            raise ProtocolError(
+                "this node has forgotten its own delta, and nobody delivered it: without it the "
+                "others cannot be clipped as everybody clips them, so it does not vote"
+            )
         qualities: dict[int, float] = {}
         failed: dict[int, str] = {}
         for member, delta in clip(reviewed.deltas, membership.rules.clip).items():
@@ -196,7 +201,7 @@ class PeerConsensusMod:
         ratings = self.rate(qualities, context)
         values = {member: to_value(quality) for member, quality in ratings.items()}
         invalid = reviewed.invalid | failed
-        missing = {m: why for m, why in reviewed.missing.items() if m != membership.index}
+        missing = reviewed.missing
         invalid.pop(membership.index, None)
         return Ballot.from_values(order.round, values, missing, invalid), missing | invalid
 
