@@ -8,21 +8,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import KEEPER, Finding
 from bcfl.audit.history import History, Round
 from bcfl.audit.models import Models
 from bcfl.audit.plain_files import parse_json, read_lines
-from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
-    Abstained,
+    PHASES,
     BallotCast,
-    Closed,
-    Committed,
-    Opened,
-    Sealed,
     Selected,
     Voided,
 )
@@ -40,17 +35,6 @@ __all__ = [
 ]
 
 Note: TypeAlias = Callable[[str], None]
-
-_PHASES: Final[Mapping[type[Event], str]] = {
-    Opened: "open",
-    Committed: "commit",
-    Sealed: "seal",
-    BallotCast: "ballot",
-    Abstained: "ballot",
-    Selected: "select",
-    Voided: "select",
-    Closed: "close",
-}
 
 
 def told_by_the_chain(
@@ -70,7 +54,7 @@ def told_by_the_chain(
     selected = round_.outcome if isinstance(round_.outcome, Selected) else None
     transactions: dict[str, list[str]] = {}
     for event in round_.events:
-        if (phase := _PHASES.get(type(event))) is not None:
+        if (phase := PHASES.get(type(event))) is not None:
             numbers = transactions.setdefault(phase, [])
             if event.transaction not in numbers:
                 numbers.append(event.transaction)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from bcfl.chain.event import Event
 
 __all__ = [
+    "PHASES",
     "Abstained",
     "BallotCast",
     "Closed",
@@ -151,3 +154,17 @@ class Equivocated(RoundEvent):
     member: int
     digest: bytes
     other_digest: bytes
+
+
+#: In which phase of a round a transaction that logs this belongs. A refusal is of none: anybody
+#: can cause it at any time.
+PHASES: Final[Mapping[type[Event], str]] = {
+    Opened: "open",
+    Committed: "commit",
+    Sealed: "seal",
+    BallotCast: "ballot",
+    Abstained: "ballot",
+    Selected: "select",
+    Voided: "select",
+    Closed: "close",
+}

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
+    PHASES,
     Abstained,
     BallotCast,
     Closed,
     Committed,
     Opened,
     RoundEvent,
-    Sealed,
     Selected,
     Voided,
 )
@@ -26,17 +26,6 @@ from bcfl.consensus.spec.record import RoundRecord
 from bcfl.files import Journal
 
 __all__ = ["RoundLog", "past_records", "read_record"]
-
-_PHASES: dict[type[Event], str] = {
-    Opened: "open",
-    Committed: "commit",
-    Sealed: "seal",
-    BallotCast: "ballot",
-    Abstained: "ballot",
-    Selected: "select",
-    Voided: "select",
-    Closed: "close",
-}
 
 
 class RoundLog:
@@ -166,7 +155,7 @@ def read_record(
 def _by_phase(events: Sequence[Event]) -> dict[str, list[str]]:
     transactions: dict[str, list[str]] = {}
     for event in events:
-        if (phase := _PHASES.get(type(event))) is not None:
+        if (phase := PHASES.get(type(event))) is not None:
             numbers = transactions.setdefault(phase, [])
             if event.transaction not in numbers:
                 numbers.append(event.transaction)
