@@ -218,6 +218,7 @@ class SecondNode(InProcessGrid):
 def test_one_key_at_two_nodes_is_one_member(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("WARNING", logger="flwr")  # whatever a run before has made of it
     grid = SecondNode(toy.client_app([peer_consensus_mod]), MEMBERS)
     (record,) = play(tmp_path, grid, 1)
     assert record.committed == record.voted == (0, 1, 2, 3)
