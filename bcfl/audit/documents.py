@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final
@@ -151,9 +152,10 @@ class _Entry(_Document):
     signature: _Bytes
 
 
-class _Receipt(_Entry):
+class _Receipt(_Entry, ABC):
+    @abstractmethod
     def receipt(self, source: str) -> Receipt:
-        raise NotImplementedError
+        """As evidence; ``source`` is the file that it was shown in."""
 
 
 class _CommitmentReceipt(_Receipt):
