@@ -1,21 +1,20 @@
 """What the strategy and the mod say to each other: one ``ConfigRecord`` in each message.
 
 Orders go from server to client, replies back. A message without such a record is none of
-ours and passes through the mod untouched. Both sides parse what arrives once, here, into bounded
-and canonical values; what does not fit raises ``ProtocolError``.
+ours and passes through the mod untouched.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, ClassVar, Self
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
 
-from flwr.app import ConfigRecord, RecordDict
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from flwr.app import RecordDict
+from pydantic import AfterValidator, Field
 
 from bcfl.consensus.spec.domain import DIGEST_BYTES, MAX_MEMBERS, SIGNATURE_BYTES
-from bcfl.core.errors import AccountError, ProtocolError
-from bcfl.keys.accounts import checksummed
+from bcfl.core.errors import ProtocolError
+from bcfl.flower.record import Address, Count, Digest, Int64, Text, TypedRecord
 
 __all__ = [
     "LONGEST_REASON",
@@ -37,7 +36,6 @@ __all__ = [
 RECORD_KEY = "bcfl"
 
 LONGEST_REASON = 500  #: characters
-_LONGEST = 2_000  #: characters of another text
 _MOST_ENTRIES_BYTES = 5 * MAX_MEMBERS + 32
 _MOST_BLOB_BYTES = 2**31  #: Flower's own limit of a message; the server knows the task's
 
@@ -51,74 +49,29 @@ def _sized(*sizes: int) -> AfterValidator:
     return AfterValidator(expect)
 
 
-_Text = Annotated[str, Field(strict=True, max_length=_LONGEST)]
 _Reason = Annotated[str, Field(strict=True, max_length=LONGEST_REASON)]
 _Transaction = Annotated[str, Field(strict=True, pattern=r"^(0x[0-9a-fA-F]{64})?$")]
-_Address = Annotated[_Text, AfterValidator(checksummed)]
 _Flag = Annotated[bool, Field(strict=True)]
-_Int64 = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
-_Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 _Partition = Annotated[int, Field(strict=True, ge=-1, lt=2**31)]
 _Member = Annotated[int, Field(strict=True, ge=0, lt=MAX_MEMBERS)]
 _Blob = Annotated[bytes, Field(strict=True, max_length=_MOST_BLOB_BYTES)]
 _Entries = Annotated[bytes, Field(strict=True, max_length=_MOST_ENTRIES_BYTES)]
 _Key = Annotated[bytes, Field(strict=True, min_length=33, max_length=65)]
-_Digest = Annotated[bytes, Field(strict=True), _sized(DIGEST_BYTES)]
 _Word = Annotated[bytes, Field(strict=True), _sized(0, DIGEST_BYTES)]
 _Signed = Annotated[bytes, Field(strict=True), _sized(SIGNATURE_BYTES)]
 _Signature = Annotated[bytes, Field(strict=True), _sized(0, SIGNATURE_BYTES)]
 _Each = Field(strict=True, max_length=MAX_MEMBERS)
 _Members = Annotated[list[_Member], _Each]
 _Transactions = Annotated[list[_Transaction], _Each]
-_Texts = Annotated[list[_Text], _Each]
+_Texts = Annotated[list[Text], _Each]
 _Reasons = Annotated[list[_Reason], _Each]
 _Blobs = Annotated[list[_Blob], _Each]
 _Keys = Annotated[list[_Key], Field(strict=True, max_length=MAX_MEMBERS + 1)]
 
 
-class _Record:
-    """A frozen dataclass that travels as a ConfigRecord under ``RECORD_KEY``."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-    kind: ClassVar[str]
-
-    def to_record(self) -> ConfigRecord:
-        """The record, its kind included. What is empty is left out: Flower cannot size it."""
-        found = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
-        values = {name: value for name, value in found.items() if value not in ("", b"", [])}
-        return ConfigRecord({"kind": self.kind, **values})
-
-    @classmethod
-    def read(cls, content: RecordDict) -> Self:
-        """The record in ``content``.
-
-        Raises
-        ------
-        ProtocolError
-            There is none, it is of another kind, or a field is not what it should be.
-        """
-        record = content.config_records.get(RECORD_KEY)
-        if record is None:
-            raise ProtocolError(
-                f"expected a {cls.kind!r} record; found none. Does the client app have "
-                "mods=[peer_consensus_mod]?"
-            )
-        values: dict[str, Any] = dict(record)
-        if (kind := values.pop("kind", None)) != cls.kind:
-            raise ProtocolError(f"expected a {cls.kind!r} record; found {kind!r:.40}")
-        try:
-            found: Self = TypeAdapter(cls).validate_python(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            # of what was sent, its type only: a blob or a signature has no place in a log
-            found_type = type(first["input"]).__name__
-            raise ProtocolError(
-                f"{cls.kind}.{where:.60}: {first['msg']:.200}; found {found_type}"
-            ) from None
-        except AccountError as error:
-            raise ProtocolError(f"{cls.kind}: {error!s:.200}") from None
-        return found
+class _Record(TypedRecord):
+    key = RECORD_KEY
+    absent = "Does the client app have mods=[peer_consensus_mod]?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +79,9 @@ class JoinOrder(_Record):
     """Who are you? Sign this."""
 
     kind: ClassVar[str] = "join"
-    challenge: _Digest
-    chain_id: _Count
-    seed: _Int64
+    challenge: Digest
+    chain_id: Count
+    seed: Int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +89,7 @@ class JoinReply(_Record):
     """An address, and the proof that its key is here."""
 
     kind: ClassVar[str] = "joined"
-    address: _Address
+    address: Address
     signature: _Signed
     partition: _Partition  #: the node's partition-id, or −1: orders members in simulations
     fetches: _Flag = False  #: it has a store of its own: send it locators, not blobs
@@ -147,16 +100,16 @@ class RoundOrder(_Record):
     """Train, commit. Where the chain is, which contract, round and rules."""
 
     kind: ClassVar[str] = "round"
-    rpc_url: _Text
-    contract: _Text
-    round: _Count
-    rules: _Text  #: ``Rules.to_json`` as JSON
-    seed: _Int64  #: of the development keys of simulations
+    rpc_url: Text
+    contract: Text
+    round: Count
+    rules: Text  #: ``Rules.to_json`` as JSON
+    seed: Int64  #: of the development keys of simulations
     direct: _Flag  #: send your own transactions
     publish: _Flag = False  #: put your delta into your store, if you have one; send the locator
     readers: _Keys = field(default_factory=list)  #: seal it to these keys; none: do not
     receipt: _Signature = b""  #: for this member's ballot of round ``receipt_round``; or empty
-    receipt_round: _Count = 0
+    receipt_round: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +117,12 @@ class TrainReply(_Record):
     """A signed commitment, and the delta itself."""
 
     kind: ClassVar[str] = "trained"
-    digest: _Digest
-    timestamp: _Count
+    digest: Digest
+    timestamp: Count
     signature: _Signed
     transaction: _Transaction = ""  #: of a direct commitment, else empty
     blob: _Blob = b""  #: sealed where readers were named; empty where it was published
-    locator: _Text = ""  #: leads to a published blob; may be empty even so
+    locator: Text = ""  #: leads to a published blob; may be empty even so
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +133,11 @@ class ReviewOrder(_Record):
     """
 
     kind: ClassVar[str] = "review"
-    rpc_url: _Text
-    contract: _Text
-    round: _Count
-    rules: _Text
-    seed: _Int64
+    rpc_url: Text
+    contract: Text
+    round: Count
+    rules: Text
+    seed: Int64
     direct: _Flag
     members: _Members = field(default_factory=list)
     transactions: _Transactions = field(default_factory=list)  #: to look up on the chain
@@ -194,7 +147,7 @@ class ReviewOrder(_Record):
     seal_receipt: _Signature = b""  #: it has the seal of this member's ballot; or empty
     locators: _Texts = field(default_factory=list)  #: lead to blobs that are to be fetched
     sealed: _Flag = False  #: the blobs are sealed to the members: open them with your key
-    opening_block: _Count = 0  #: where the round's events begin; the member checks that
+    opening_block: Count = 0  #: where the round's events begin; the member checks that
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +169,8 @@ class ReceiptOrder(_Record):
     """The coordinator's word that it has the ballot of a round after which none follows."""
 
     kind: ClassVar[str] = "receipt"
-    contract: _Text
-    round: _Count
+    contract: Text
+    round: Count
     receipt: _Signed
 
 
@@ -233,10 +186,10 @@ class EnrolOrder(_Record):
     """Become a member of this task, by your own deposit, if you want to."""
 
     kind: ClassVar[str] = "enrol"
-    rpc_url: _Text
-    contract: _Text
-    rules: _Text
-    seed: _Int64
+    rpc_url: Text
+    contract: Text
+    rules: Text
+    seed: Int64
 
 
 @dataclass(frozen=True, slots=True)

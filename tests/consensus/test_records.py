@@ -57,10 +57,10 @@ EXAMPLES: dict[str, Any] = {
     "rejected": [127],
 }
 PLAIN: dict[str, Any] = {
-    "_Text": "a",
+    "Text": "a",
     "_Reason": "why",
-    "_Count": 1,
-    "_Int64": -1,
+    "Count": 1,
+    "Int64": -1,
     "_Partition": -1,
     "_Flag": True,
     "_Blob": b"b",

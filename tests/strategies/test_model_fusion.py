@@ -313,5 +313,5 @@ def test_nodes_with_another_app_are_told_apart(images: Images, tmp_path: Path) -
     market.grid._client_app = lambda message, context: Message(
         message.content.__class__(), reply_to=message
     )
-    with pytest.raises(NobodyLeft, match="its app is not one of market_app's"):
+    with pytest.raises(NobodyLeft, match="Its app is not one of market_app's"):
         market.strategy.start(market.grid)

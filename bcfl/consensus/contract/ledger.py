@@ -1,19 +1,18 @@
 """One task's contract, ``contracts/PeerConsensus.vy``, to write to and to read.
 
-What each call may do, when and for whom is the contract's to say; here it is only put into the
-contract's words, and its events back into ours (``words``). Every method that writes returns
-once its transaction is mined; every method raises ``LedgerError`` and nothing else of its own.
+What each call may do, when and for whom is the contract's to say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from bcfl.chain.connection import Connection
-from bcfl.chain.contract import Contract, Log
+from bcfl.chain.contract import Log
 from bcfl.chain.event import Event, Transaction
+from bcfl.chain.ledger import ContractLedger
 from bcfl.consensus.contract.events import Committed
 from bcfl.consensus.contract.words import EVENTS, event_of, evidence, one_round, proof, relayed
 from bcfl.consensus.spec.domain import (
@@ -24,37 +23,22 @@ from bcfl.consensus.spec.domain import (
     SignedSeal,
     TypedDataDomain,
 )
-from bcfl.contracts import artifact
 from bcfl.core.errors import LedgerError, ReplyMalformed
 from bcfl.keys.accounts import checksummed
 
 __all__ = ["Ledger"]
 
-_CONTRACT: Final = "PeerConsensus"
 #: ``PeerConsensus.BALLOT_BATCH``: how many ballots one transaction can relay.
 _BALLOT_BATCH: Final = 32
 _NO_SALT: Final = bytes(32)
 
 
-class Ledger:
-    """One task's contract, seen from one account.
+class Ledger(ContractLedger):
+    """One task's contract, seen from one account. Made by :meth:`deploy` or :meth:`attach`."""
 
-    Made by :meth:`deploy` or :meth:`attach`. Every method that writes raises
-    ``ContractReverted`` with the contract's own reason where the contract refuses.
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        contract: Contract,
-        wait_until: Callable[[int], None] | None,
-        deployed_at: int,
-    ) -> None:
-        self._connection = connection
-        self._contract = contract
-        self._wait_until = wait_until
-        self._deployed_at = deployed_at
-        self._last_asked: tuple[str, tuple[Event, ...]] = ("", ())
+    contract = "PeerConsensus"
+    _asked: str = ""  # of which transaction ``_answer`` has the events
+    _answer: tuple[Event, ...] = ()
 
     @classmethod
     def deploy(
@@ -97,9 +81,9 @@ class Ledger:
         stake : int
             Wei that a member deposits; 0 where the coordinator says who is a member.
         """
-        compiled = artifact(_CONTRACT)
-        address, sent = connection.deploy(
-            compiled,
+        return cls._deploy(
+            connection,
+            wait_until,
             [checksummed(member) for member in members],
             genesis,
             rules,
@@ -110,38 +94,6 @@ class Ledger:
             sealed,
             stake,
         )
-        contract = connection.contract(address, compiled.abi)
-        return cls(connection, contract, wait_until, sent.block)
-
-    @classmethod
-    def attach(
-        cls,
-        connection: Connection,
-        address: str,
-        wait_until: Callable[[int], None] | None = None,
-        deployed_at: int = 0,
-    ) -> Self:
-        """Come to a task that exists.
-
-        Parameters
-        ----------
-        connection : Connection
-            With a signer if anything is to be written.
-        address : str
-            The contract's.
-        wait_until : callable, optional
-            As in :meth:`deploy`; needed by who waits for deadlines.
-        deployed_at : int
-            The block from which on there can be events; 0 is always right, and on a long
-            chain slower.
-
-        Raises
-        ------
-        ArtifactError
-            What is there is not the contract that bcfl ships.
-        """
-        contract = connection.attach(address, artifact(_CONTRACT))
-        return cls(connection, contract, wait_until, deployed_at)
 
     @cached_property
     def domain(self) -> TypedDataDomain:
@@ -162,17 +114,6 @@ class Ledger:
     def stake(self) -> int:
         """What a member deposits, wei; 0 where the coordinator says who is a member."""
         return int(self._read("stake"))
-
-    def now(self) -> int:
-        """The newest block's timestamp, seconds."""
-        return self._connection.now()
-
-    def wait_until(self, timestamp: int) -> None:
-        """Return once the newest block, and so the next, is later than ``timestamp``."""
-        if self.now() <= timestamp:
-            if self._wait_until is None:
-                raise LedgerError("this ledger cannot wait: attach it with a chain's wait_until")
-            self._wait_until(timestamp)
 
     def members(self) -> tuple[str, ...]:
         """Who has each index, or had it last; ``words.seats`` says who had it in a past round."""
@@ -200,7 +141,7 @@ class Ledger:
 
     def join(self) -> Transaction:
         """Where there is a stake: deposit it and become a member, from the next round on."""
-        return self._connection.transact(self._contract, "join", value=self.stake)
+        return self._write("join", value=self.stake)
 
     def leave(self) -> Transaction:
         """Where there is a stake: end the membership; :meth:`withdraw` gives the stake back."""
@@ -280,8 +221,7 @@ class Ledger:
 
     def events(self, from_block: int = 0) -> Sequence[Event]:
         """Every event of this contract, in the chain's order."""
-        first = max(from_block, self._deployed_at)
-        return self._said(self._connection.events(self._contract, EVENTS, first))
+        return self._said(self._logs(*EVENTS, from_block=from_block))
 
     def events_of(self, transaction: str) -> Sequence[Event]:
         """The events of this contract in one transaction, looked up by its number.
@@ -289,22 +229,15 @@ class Ledger:
         Relayed commitments share a transaction: asked for the same one again, it is not
         fetched again.
         """
-        asked, events = self._last_asked
-        if asked != transaction:
-            events = tuple(self._said(self._connection.events_of(self._contract, transaction)))
-            self._last_asked = transaction, events
-        return events
+        if self._asked != transaction:
+            found = self._said(self._connection.events_of(self._contract, transaction))
+            self._asked, self._answer = transaction, tuple(found)
+        return self._answer
 
     def receipt(self, transaction: str) -> Transaction:
         """A mined transaction by its number."""
         receipt = self._connection.receipt(transaction)
         return Transaction(receipt.number, receipt.block, receipt.gas)
-
-    def _read(self, function: str) -> Any:
-        return self._connection.call(self._contract, function)
-
-    def _write(self, function: str, *arguments: Any) -> Transaction:
-        return self._connection.transact(self._contract, function, *arguments)
 
     def _said(self, logs: Sequence[Log]) -> list[Event]:
         known = [log for log in logs if log.name in EVENTS]

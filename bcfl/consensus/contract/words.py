@@ -9,20 +9,8 @@ from eth_utils.crypto import keccak
 
 from bcfl.chain.contract import Log
 from bcfl.chain.event import Event
-from bcfl.consensus.contract.events import (
-    Abstained,
-    BallotCast,
-    Closed,
-    Committed,
-    Equivocated,
-    MemberJoined,
-    MemberLeft,
-    Opened,
-    Refused,
-    Sealed,
-    Selected,
-    Voided,
-)
+from bcfl.consensus.contract import events as contract_events
+from bcfl.consensus.contract.events import MemberJoined, RoundEvent
 from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment
 from bcfl.core.errors import LedgerError
 
@@ -50,21 +38,9 @@ _FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 
 _KINDS: Final[Mapping[str, Callable[..., Event]]] = {
-    kind.__name__: kind
-    for kind in (
-        Abstained,
-        BallotCast,
-        Closed,
-        Committed,
-        Equivocated,
-        MemberJoined,
-        MemberLeft,
-        Opened,
-        Refused,
-        Sealed,
-        Selected,
-        Voided,
-    )
+    name: kind
+    for name, kind in vars(contract_events).items()
+    if isinstance(kind, type) and issubclass(kind, Event) and kind not in (Event, RoundEvent)
 }
 
 #: Their names. ``Withdrawn``, which is about money only, is none of the ledger's.

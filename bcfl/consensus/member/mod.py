@@ -25,7 +25,6 @@ from bcfl.consensus.member.review import verify
 from bcfl.consensus.member.task import parcels_of, store_from
 from bcfl.consensus.records import (
     LONGEST_REASON,
-    RECORD_KEY,
     EnrolOrder,
     EnrolReply,
     JoinOrder,
@@ -242,7 +241,7 @@ def _reply(
     message: Message,
     metrics: MetricRecord | None = None,
 ) -> Message:
-    content = RecordDict({RECORD_KEY: reply.to_record()})
+    content = reply.content()
     if metrics is not None:
         content["metrics"] = metrics
     return Message(content, reply_to=message)

@@ -90,7 +90,7 @@ class Conversation:
         self._addresses = {n: a for n, a in self._addresses.items() if n in nodes}
         order = JoinOrder(secrets.token_bytes(32), self._chain_id, self._seed)
         strangers = [node for node in nodes if node not in self._addresses]
-        contents = {node: RecordDict({RECORD_KEY: order.to_record()}) for node in strangers}
+        contents = {node: order.content() for node in strangers}
         replies, failures = self._ask(contents, MessageType.EVALUATE, JoinReply)
         words = join_message(self._chain_id, order.challenge)
         met: list[tuple[int, str, int]] = []
@@ -128,7 +128,7 @@ class Conversation:
         nodes = [node for node, address in self._addresses.items() if address in addresses]
         reasons: dict[int, str] = {}
         for asked in ([node] for node in nodes) if one_by_one else [nodes]:
-            contents = {node: RecordDict({RECORD_KEY: order.to_record()}) for node in asked}
+            contents = {node: order.content() for node in asked}
             replies, failures = self._ask(contents, MessageType.EVALUATE, EnrolReply)
             refusals = {node: reply.reason for node, reply in replies.items() if reply.reason}
             reasons |= failures | refusals
@@ -169,7 +169,7 @@ class Conversation:
     def hand_out(self, receipts: Mapping[int, ReceiptOrder], nodes: Mapping[int, int]) -> None:
         """Give members (index to node id) their receipts, where no other message will."""
         messages = [
-            Message(RecordDict({RECORD_KEY: receipt.to_record()}), nodes[m], MessageType.EVALUATE)
+            Message(receipt.content(), nodes[m], MessageType.EVALUATE)
             for m, receipt in receipts.items()
             if m in nodes
         ]

@@ -1,23 +1,17 @@
 """The marketplace's contract, ``contracts/ModelMarketplace.vy``, to write to and to read.
 
-Who may call what, and when, is the table in the contract; here a call is only put into the
-contract's words, and its events back into ours (``words``). Every method that writes sends from
-this ledger's own account and returns once its transaction is mined; every method raises
-``LedgerError`` and nothing else of its own: ``ContractReverted``, with the contract's reason,
-where the contract refuses.
-
-A *submission* is named by the SHA-256 of its encrypted blob, a *task* by a number from 1.
+Who may call what, and when, is the table in the contract. A *submission* is named by the
+SHA-256 of its encrypted blob, a *task* by a number from 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from bcfl.chain.connection import Connection
-from bcfl.chain.contract import Contract, Log
 from bcfl.chain.event import Event, Transaction
-from bcfl.contracts import artifact
+from bcfl.chain.ledger import ContractLedger
 from bcfl.core.errors import AccountError, LedgerError, ReplyMalformed
 from bcfl.keys.accounts import checksummed
 from bcfl.market.contract.events import Launched, Seated
@@ -44,7 +38,6 @@ from bcfl.market.spec.terms import (
 
 __all__ = ["SAFE_DRAW_DELAY", "AboveCap", "MarketLedger"]
 
-_CONTRACT: Final = "ModelMarketplace"
 #: Blocks. Ethereum's proposers are known for at most two epochs of 32 slots; and some more.
 SAFE_DRAW_DELAY: Final = 72
 
@@ -53,24 +46,10 @@ class AboveCap(LedgerError):
     """The marketplace asks for a larger deposit than the account's owner allows."""
 
 
-class MarketLedger:
-    """One marketplace, seen from one account.
+class MarketLedger(ContractLedger):
+    """One marketplace, seen from one account. Made by :meth:`deploy` or :meth:`attach`."""
 
-    Made by :meth:`deploy` or :meth:`attach`. Every method that writes raises
-    ``ContractReverted`` with the contract's own reason where the contract refuses.
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        contract: Contract,
-        wait_until: Callable[[int], None] | None,
-        deployed_at: int,
-    ) -> None:
-        self._connection = connection
-        self._contract = contract
-        self._wait_until = wait_until
-        self._deployed_at = deployed_at
+    contract = "ModelMarketplace"
 
     @classmethod
     def deploy(
@@ -95,44 +74,7 @@ class MarketLedger:
             Blocks, 2 to 128, from a submission to the block that draws its panel. 2 is enough
             where nobody who takes part makes blocks, as on a development chain.
         """
-        compiled = artifact(_CONTRACT)
-        address, sent = connection.deploy(compiled, bond, draw_delay)
-        return cls(connection, connection.contract(address, compiled.abi), wait_until, sent.block)
-
-    @classmethod
-    def attach(
-        cls,
-        connection: Connection,
-        address: str,
-        wait_until: Callable[[int], None] | None = None,
-        deployed_at: int = 0,
-    ) -> Self:
-        """Come to a marketplace that exists.
-
-        Parameters
-        ----------
-        connection : Connection
-            With a signer if anything is to be written.
-        address : str
-            The contract's.
-        wait_until : callable, optional
-            As in :meth:`deploy`; needed by who draws or waits for deadlines.
-        deployed_at : int
-            The block from which on there can be events; 0 is always right, and on a long
-            chain slower.
-
-        Raises
-        ------
-        ArtifactError
-            What is there is not the contract that bcfl ships.
-        """
-        contract = connection.attach(address, artifact(_CONTRACT))
-        return cls(connection, contract, wait_until, deployed_at)
-
-    @property
-    def address(self) -> str:
-        """The contract's, checksummed."""
-        return self._contract.address
+        return cls._deploy(connection, wait_until, bond, draw_delay)
 
     @property
     def account(self) -> str:
@@ -156,17 +98,6 @@ class MarketLedger:
         bond = int(self._read("bond", task))
         self._expect_below_cap("bond", task, bond, bond if most_wei is None else most_wei)
         return bond
-
-    def now(self) -> int:
-        """The newest block's timestamp, seconds."""
-        return self._connection.now()
-
-    def wait_until(self, timestamp: int) -> None:
-        """Return once the newest block, and so the next, is later than ``timestamp``."""
-        if self.now() <= timestamp:
-            if self._wait_until is None:
-                raise LedgerError("this ledger cannot wait: attach it with a chain's wait_until")
-            self._wait_until(timestamp)
 
     def launch(self, description: bytes, rules: TaskRules, conditions: Conditions) -> Launched:
         """Deposit the price of all submissions and ask for models."""
@@ -336,10 +267,6 @@ class MarketLedger:
         logs = self._connection.events_of(self._contract, transaction)
         return [event_of(log) for log in logs]
 
-    def _logs(self, *names: str, from_block: int = 0) -> Sequence[Log]:
-        first = max(from_block, self._deployed_at)
-        return self._connection.events(self._contract, names, first)
-
     def _expect_below_cap(self, what: str, task: int, asked: int, most_wei: int) -> None:
         if asked > most_wei:
             raise AboveCap(
@@ -347,9 +274,3 @@ class MarketLedger:
                 f"here: allow more (--max-{what}, in ether; on a node, bcfl-stake-wei), or choose "
                 "another task"
             )
-
-    def _read(self, function: str, *arguments: Any) -> Any:
-        return self._connection.call(self._contract, function, *arguments)
-
-    def _write(self, function: str, *arguments: Any, value: int = 0) -> Transaction:
-        return self._connection.transact(self._contract, function, *arguments, value=value)

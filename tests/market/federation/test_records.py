@@ -40,7 +40,7 @@ def test_a_record_is_read_as_it_was_sent(record: Order | Introduction | Contribu
         (ORDER, {"chain_id": True}, "order.chain_id"),
         (ORDER, {"store": "x" * 2_001}, "order.store"),
         (ORDER, {"password": "x"}, "order.password"),
-        (ORDER, {"kind": "turn"}, "of kind 'order'; found 'turn'"),
+        (ORDER, {"kind": "turn"}, "'order' record; found 'turn'"),
         (Introduction(ADDRESS, 0), {"address": "0x12"}, "introduction: expected an address"),
         (Contribution(bytes(32)), {"submission": "00" * 32}, "contribution.submission"),
         (Contribution(bytes(32)), {"submission": bytes(31)}, "contribution.submission"),
@@ -61,7 +61,7 @@ def test_anything_else_is_refused_by_name(
 
 def test_a_message_of_another_app_is_told_from_ours() -> None:
     other = RecordDict({"config": ConfigRecord({"lr": 0.1})})
-    with pytest.raises(ProtocolError, match="which strategy does the server run"):
+    with pytest.raises(ProtocolError, match="Which strategy does the server run"):
         Order.read(other)
     with pytest.raises(ProtocolError, match="not one of market_app's"):
         TurnReply.read(other)
