@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from eth_utils.abi import event_abi_to_log_topic
 from hexbytes import HexBytes
@@ -15,6 +15,8 @@ from bcfl.core.errors import LedgerError, ReplyMalformed
 from bcfl.keys.accounts import checksummed
 
 __all__ = ["Contract", "Log", "believing"]
+
+_MOST_KEPT: Final = 2**16  #: decoded events
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Contract:
     address: str  #: checksummed
     web3: Any  #: web3's view of it, which knows the ABI
     events: Mapping[bytes, str]  #: name by first topic
+    #: what was decoded before: whoever follows a contract reads its history again and again
+    _decoded: dict[tuple[RawLog, int], Log] = field(default_factory=dict, repr=False)
 
     @classmethod
     def bind(cls, web3: Any, address: str, abi: Sequence[Mapping[str, Any]]) -> Contract:
@@ -58,6 +62,13 @@ class Contract:
 
     def decode(self, log: RawLog, timestamp: int) -> Log:
         """An event of this contract; raises ReplyMalformed for what is none."""
+        if (log, timestamp) not in self._decoded:
+            if len(self._decoded) == _MOST_KEPT:
+                self._decoded.clear()
+            self._decoded[log, timestamp] = self._decode(log, timestamp)
+        return self._decoded[log, timestamp]
+
+    def _decode(self, log: RawLog, timestamp: int) -> Log:
         name = self.events.get(log.topics[0]) if log.topics else None
         if name is None:
             raise ReplyMalformed(f"{self.address} logged an event that its interface lacks")

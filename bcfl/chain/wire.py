@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Final, TypeAlias
 
 from eth_utils.address import to_checksum_address
@@ -44,6 +45,11 @@ def _sized(value: Any, size_bytes: int) -> bytes:
     raise ValueError(f"expected {size_bytes} bytes, found {len(data)}")
 
 
+@lru_cache(2**12)  # Keccak, for each of the few addresses that events name over and over
+def _checksummed(address: bytes) -> str:
+    return to_checksum_address(address)
+
+
 #: An amount of ether, up to 256 bits.
 Wei: TypeAlias = Annotated[int, BeforeValidator(_quantity)]
 Quantity: TypeAlias = Annotated[int, Field(lt=2**64), BeforeValidator(_quantity)]
@@ -57,9 +63,7 @@ TransactionNumber: TypeAlias = Annotated[
     str, BeforeValidator(lambda value: "0x" + _sized(value, 32).hex())
 ]
 #: Checksummed.
-Address: TypeAlias = Annotated[
-    str, BeforeValidator(lambda value: to_checksum_address(_sized(value, 20)))
-]
+Address: TypeAlias = Annotated[str, BeforeValidator(lambda value: _checksummed(_sized(value, 20)))]
 
 
 def to_json(value: Any) -> Any:
