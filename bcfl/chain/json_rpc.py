@@ -47,6 +47,10 @@ _SEND: Final = "eth_sendRawTransaction"
 _NOTHING: Final = object()
 
 
+#: By URL: the chains that this process serves. What is asked from here takes no way over HTTP.
+SERVED_HERE: Final[dict[str, Callable[[bytes], bytes]]] = {}
+
+
 class ReplyTooLong(ReplyMalformed):
     """The reply is longer than what is read; asking for less may help."""
 
@@ -175,23 +179,7 @@ class JsonRpc(NodeProvider):
     def _attempt(self, method: str, params: Any) -> Any:
         number = next(self._ids)
         body = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
-        deadline = self.clock() + self._timeout_s
-        try:
-            with self._session.post(
-                self.url,
-                data=body.encode(),
-                timeout=self._timeout_s,
-                stream=True,
-                allow_redirects=False,
-            ) as response:
-                reply = self._read(response, method, deadline)
-                status = response.status_code
-        except (
-            requests.RequestException,
-            urllib3.exceptions.HTTPError,
-            OSError,
-        ) as error:
-            raise _PassingError(self._unreachable(_cause(error))) from error
+        status, reply = self._post(body.encode(), method)
         if status in _PASSING_STATUS:
             raise _PassingError(self._unreachable(f"HTTP status {status}"))
         try:
@@ -203,6 +191,27 @@ class JsonRpc(NodeProvider):
         if status != 200 and decoded.error is None:  # some nodes send an error with status 400
             raise self._unreachable(f"HTTP status {status}: no JSON-RPC is served there")
         return _result(decoded, number, method)
+
+    def _post(self, body: bytes, method: str) -> tuple[int, bytes]:
+        """The HTTP status and what came back."""
+        if (answer := SERVED_HERE.get(self.url)) is not None:
+            return 200, answer(body)
+        deadline = self.clock() + self._timeout_s
+        try:
+            with self._session.post(
+                self.url,
+                data=body,
+                timeout=self._timeout_s,
+                stream=True,
+                allow_redirects=False,
+            ) as response:
+                return response.status_code, self._read(response, method, deadline)
+        except (
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+        ) as error:
+            raise _PassingError(self._unreachable(_cause(error))) from error
 
     def _read(self, response: requests.Response, method: str, deadline: float) -> bytes:
         reply = bytearray()

@@ -20,6 +20,7 @@ from bcfl.chain.embedded.evm import Evm, Genesis, Mined
 from bcfl.chain.embedded.journal import block_entry, genesis_entry, read_entries, rebuild
 from bcfl.chain.embedded.loopback_server import LoopbackServer
 from bcfl.chain.embedded.rpc import EmbeddedRpc, refusal
+from bcfl.chain.json_rpc import SERVED_HERE
 from bcfl.core.errors import AccountError, JournalDamaged, LedgerError
 from bcfl.files import Journal
 from bcfl.keys.accounts import Account, derive_account
@@ -112,10 +113,12 @@ class EmbeddedChain(Chain):
             self.stop()
             raise
         self._port = self._server.port
+        SERVED_HERE[self._server.url] = self._answer
 
     def stop(self) -> None:
         """Stop answering and let go of the journal."""
         if self._server is not None:
+            SERVED_HERE.pop(self._server.url, None)
             self._server.close()
             self._server = None
         if self._held is not None:
