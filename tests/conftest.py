@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
+from eth_keyfile import keyfile
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -22,6 +24,17 @@ settings.register_profile(
     "fuzz", parent=settings.get_profile("suite"), derandomize=False, max_examples=1000
 )
 settings.load_profile("fuzz" if os.environ.get("BCFL_FUZZ") else "suite")
+
+#: What deriving the key of a key file costs whoever guesses at its password.
+full_work_factor = keyfile.get_default_work_factor_for_kdf
+
+
+@pytest.fixture(scope="session", autouse=True)
+def light_key_files() -> Iterator[None]:
+    """Key files that are written here open in milliseconds, by whatever reads them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyfile, "get_default_work_factor_for_kdf", lambda kdf: 2**10)
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from eth_account import Account as EthAccount
 from eth_account.messages import encode_typed_data
+from eth_keyfile import keyfile
 from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from bcfl.consensus.spec.messages import commitment_message, join_message
 from bcfl.core.errors import AccountError, ProtocolError, SealError
 from bcfl.keys.accounts import Account, checksummed, derive_account, recover, signed_by
 from bcfl.keys.sealing import seal_for, seal_share
+from tests.conftest import full_work_factor
 
 KEY = bytes(range(1, 33))
 PASSWORD = "a password nobody would guess 8"
@@ -91,6 +93,15 @@ def test_a_key_file_gives_its_account_back(key_file: Path):
     assert Account.from_key_file(key_file, PASSWORD) == Account(KEY)
     assert key_file.stat().st_mode & 0o777 == 0o600
     assert not secrets_in(key_file.read_text())
+
+
+def test_a_key_file_costs_whoever_guesses_what_the_standard_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(keyfile, "get_default_work_factor_for_kdf", full_work_factor)
+    Account(KEY).create_key_file(tmp_path / "key.json", PASSWORD)
+    crypto = json.loads((tmp_path / "key.json").read_text())["crypto"]
+    assert (crypto["kdf"], crypto["kdfparams"]["n"]) == ("scrypt", 2**18)
 
 
 def test_the_password_comes_from_the_environment_or_a_file(
