@@ -1,8 +1,11 @@
 """Ethereum through a node's JSON-RPC: calls, signed transactions, events.
 
 web3 knows contracts and their ABI. The way to the node and back is ``provider``'s, its plain
-answers are ``node``'s, and what becomes of a transaction is ``delivery``'s. Whatever a node
-answers, callers see ``LedgerError`` only.
+answers are ``node``'s, and what becomes of a transaction is ``delivery``'s and ``outbox``'s.
+Whatever a node answers, callers see ``LedgerError`` only.
+
+Every read is of a named block, never of an older one than was seen or written to before, and
+what a reorganisation took back of one's own transactions is sent again before it is read.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ from bcfl.chain.contract import Contract, Log, believing
 from bcfl.chain.delivery import Delivery, revert_reason
 from bcfl.chain.event import Transaction
 from bcfl.chain.json_rpc import JsonRpc
-from bcfl.chain.node import Node, RawLog, Receipt
+from bcfl.chain.log_history import RawLog
+from bcfl.chain.node import Head, Node, Receipt
+from bcfl.chain.outbox import Outbox
 from bcfl.chain.provider import NodeProvider, UserProvider
 from bcfl.chain.sender import Sender
 from bcfl.contracts import Artifact
@@ -28,6 +33,7 @@ from bcfl.core.errors import (
     AccountError,
     ArtifactError,
     ContractReverted,
+    NodeBehind,
     NodeRefused,
     ReplyMalformed,
     TransactionUnknown,
@@ -62,6 +68,10 @@ class Connection:
     confirmations : int, optional
         How many blocks must stand on a block before its transactions and events count. Left
         out: 0 on development chains, 2 on others.
+    max_fee_gwei : float
+        The most that is offered for a unit of gas, also where a transaction waits for a block.
+    mined : callable, optional
+        Told when a transaction of this connection's is mined, before its caller is.
     """
 
     def __init__(
@@ -73,6 +83,8 @@ class Connection:
         retry_s: float = 30.0,
         mining_s: float = 180.0,
         confirmations: int | None = None,
+        max_fee_gwei: float = 500.0,
+        mined: Callable[[], None] = lambda: None,
         max_reply_bytes: int = 32 * 1024 * 1024,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -92,11 +104,15 @@ class Connection:
                 clock=clock,
             )
         else:
-            self._rpc = UserProvider(url)
+            self._rpc = UserProvider(url, retry_s=retry_s, sleep=sleep, clock=clock)
         self._node = Node(self._rpc)
         self._delivery = Delivery(
             self._node, retry_s=retry_s, mining_s=mining_s, sleep=sleep, clock=clock
         )
+        self._outbox = Outbox(self._node, self._settle)
+        self._max_fee = round(max_fee_gwei * 10**9)
+        self._stuck_s = mining_s / 4
+        self._on_mined = mined
         # no middleware: what it would look after (fees, gas, names) is not web3's here
         self._web3 = Web3(self._rpc, middleware=[])
 
@@ -121,11 +137,31 @@ class Connection:
 
     def now(self) -> int:
         """The newest block's timestamp, seconds."""
-        return self._node.head().timestamp
+        return self._head().timestamp
 
     def block_number(self) -> int:
         """The newest block's number."""
-        return self._node.head().number
+        return self._head().number
+
+    def anchor(self) -> tuple[int, bytes]:
+        """Number and hash of the block that holds the last transaction sent from here.
+
+        The newest one's where none was. Who reads at or after it knows of all that was done here.
+        """
+        head = self._head()
+        if (newest := self._outbox.newest) is not None:
+            return newest.block, newest.block_hash or b""
+        return head.number, head.hash or b""
+
+    def await_block(self, number: int, block_hash: bytes) -> None:
+        """Wait until the node has this block of another's; read at or after it from now on.
+
+        Raises
+        ------
+        NodeBehind
+            It has not got it within ``retry_s``, or has another in its place.
+        """
+        self._node.await_block(number, block_hash)
 
     def balance(self, address: str) -> int:
         """Wei."""
@@ -133,7 +169,7 @@ class Connection:
 
     def code(self, address: str) -> bytes:
         """The code at an address; empty where there is no contract."""
-        return self._node.code(checksummed(address))
+        return self._node.code(checksummed(address), self._head().number)
 
     def request(self, method: str, *parameters: Any) -> Any:
         """A JSON-RPC method of a test node's own, such as ``evm_mine``."""
@@ -177,7 +213,7 @@ class Connection:
         bound = contract.web3.functions[function](*arguments)
         try:
             with believing(function):
-                return bound.call()
+                return bound.call(block_identifier=self._head().number)
         except NodeRefused as refusal:
             if (reason := revert_reason(refusal)) is None:
                 raise
@@ -217,8 +253,14 @@ class Connection:
         """Send ether."""
         return self._send(checksummed(address), b"", wei, "transfer").transaction
 
-    def receipt(self, transaction: str) -> Receipt:
+    def receipt(self, transaction: str, *, expected: bool = False) -> Receipt:
         """The receipt of a mined and successful transaction, looked up by its number.
+
+        Parameters
+        ----------
+        transaction : str
+        expected : bool
+            It is known to be mined, as by its events: the node is asked until it has it.
 
         Raises
         ------
@@ -230,7 +272,8 @@ class Connection:
             raise TransactionUnknown(
                 f"a transaction number is 0x and 64 hexadecimal digits; found {transaction!r:.80}"
             )
-        receipt = self._node.find_receipt(transaction)
+        find = self._node.await_receipt if expected else self._node.find_receipt
+        receipt = find(transaction)
         if receipt is None:
             raise TransactionUnknown(f"the chain has no transaction {transaction}")
         if not receipt.succeeded:
@@ -241,6 +284,14 @@ class Connection:
                 "on top of its own (chain.confirmations); ask again later"
             )
         return receipt
+
+    def receipts(self, transactions: Sequence[str]) -> dict[str, Receipt]:
+        """By number, the receipts of those that are known to be mined, in few requests."""
+        return self._node.find_receipts([n for n in transactions if _HASH.fullmatch(n)])
+
+    def request_many(self, method: str, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        """What the node answers to ``method`` for each row of parameters, in few requests."""
+        return self._rpc.request_many(method, rows)
 
     def events(
         self, contract: Contract, names: Sequence[str] = (), from_block: int = 0
@@ -254,14 +305,23 @@ class Connection:
         from_block : int
             The first block to look at.
         """
-        logs = self._node.logs_since(
-            from_block, contract.address, contract.topics(names), self.confirmations
+        topics = tuple(contract.topics(names))
+        for _ in self._rpc.tries():
+            last = self._head().number - self.confirmations
+            logs = self._node.history.read(from_block, last, contract.address, topics)
+            own = self._outbox.logs(contract.address, topics, from_block, last)
+            if {*map(_place, own)} <= {*map(_place, logs)}:
+                return self._decode(contract, logs)
+        raise NodeBehind(
+            f"expected the {len(own)} events that this account's transactions have logged; the "
+            "node does not show them all: it lags; try again"
         )
-        return self._decode(contract, logs)
 
-    def events_of(self, contract: Contract, transaction: str) -> list[Log]:
+    def events_of(
+        self, contract: Contract, transaction: str, *, expected: bool = False
+    ) -> list[Log]:
         """A contract's events, and nobody else's, in one transaction (see ``receipt``)."""
-        logs = self.receipt(transaction).logs
+        logs = self.receipt(transaction, expected=expected).logs
         return self._decode(contract, [log for log in logs if log.address == contract.address])
 
     def close(self) -> None:
@@ -277,11 +337,45 @@ class Connection:
     def _send(self, to: str | None, data: bytes, value: int, call: str) -> Receipt:
         if self.signer is None:
             raise AccountError(f"{call}: this connection only reads; give it a signer")
-        sender = Sender(self._node, self._delivery, self.signer, self.chain_id, self.confirmations)
-        return sender.send(to, bytes(data), value, call)
+        self._head()  # what was lost in a reorganisation comes first
+        sender = Sender(
+            self._node,
+            self._delivery,
+            self.signer,
+            self.chain_id,
+            depth=self.confirmations,
+            max_fee=self._max_fee,
+            stuck_s=self._stuck_s,
+        )
+        raw, receipt = sender.send(to, bytes(data), value, call)
+        self._outbox.note(raw, call, receipt)
+        self._on_mined()
+        return receipt
+
+    def _settle(self, raw: bytes, call: str) -> Receipt:
+        receipt = self._delivery.settle(raw, call, self.confirmations)
+        self._on_mined()
+        return receipt
+
+    def _head(self) -> Head:
+        """The newest block, once all that was sent from here is on its chain."""
+        try:
+            head = self._node.head()
+        except NodeBehind:
+            if self._outbox.newest is None:
+                raise
+        else:
+            if self._outbox.stands(head):
+                return head
+        self._outbox.restore()
+        return self._node.head()
 
     def _decode(self, contract: Contract, logs: Sequence[RawLog]) -> list[Log]:
         times = {log.block: log.timestamp for log in logs if log.timestamp is not None}
-        for block in {log.block for log in logs} - times.keys():
-            times[block] = self._node.head(block).timestamp
+        unknown = sorted({log.block for log in logs} - times.keys())
+        times |= self._node.timestamps(unknown)
         return [contract.decode(log, times[log.block]) for log in logs]
+
+
+def _place(log: RawLog) -> tuple[str, int, int]:
+    return log.transaction, log.block, log.log_index

@@ -1,20 +1,21 @@
 """What becomes of a signed transaction: sent, dropped, sent again, mined, or lost.
 
 A transaction whose fate is unknown is sent again as the very same bytes: the same nonce and
-the same hash, so that it can be mined once at most. Nothing is ever signed anew unless the
-node has said, at the first attempt, that it never took the first one.
+the same hash, so that it can be mined once at most. Nothing is ever signed anew with another
+nonce unless the node has said, at the first attempt, that it never took the first one.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
 from bcfl.chain.node import Node, Receipt, transaction_number
+from bcfl.chain.patience import tries
 from bcfl.core.errors import (
     AccountError,
     ContractReverted,
@@ -37,12 +38,6 @@ _ALREADY_KNOWN: Final = (
 )
 _NONCE_TAKEN: Final = ("nonce too low", "nonce is too low", "oldnonce", "replacement")
 _CANNOT_PAY: Final = ("insufficient funds", "insufficient balance", "upfront cost")
-
-_FIRST_PAUSE_S: Final = 0.05
-_LONGEST_PAUSE_S: Final = 2.0
-#: How often a node may say that the nonce is used up before a missing receipt is believed:
-#: nodes behind one URL learn of a block at different times.
-_USED_UP: Final = 5
 
 
 class NonceTakenError(Exception):
@@ -94,7 +89,7 @@ class Delivery:
         number = transaction_number(raw)
         uncertain = False
         failure: Exception | None = None
-        for _ in self._tries(self._retry_s):
+        for _ in tries(self._retry_s, self._sleep, self._clock):
             try:
                 if self._send(raw, call) or self._node.knows(number):
                     return
@@ -111,10 +106,27 @@ class Delivery:
             number, call, "the node did not say that it took it", self._retry_s
         ) from failure
 
-    def settle(self, raw: bytes, call: str, depth: int = 0) -> Receipt:
+    def settle(
+        self,
+        raw: bytes,
+        call: str,
+        depth: int = 0,
+        dearer: Callable[[float], bytes | None] = lambda waited_s: None,
+    ) -> Receipt:
         """Wait for the receipt, and until ``depth`` blocks stand on its block.
 
         What the node has dropped, with its block or without, is sent again, unchanged.
+
+        Parameters
+        ----------
+        raw : bytes
+            The signed transaction.
+        call : str
+            What to name it in errors.
+        depth : int
+        dearer : callable
+            Given the seconds that it has been pending: the same with a higher fee, to take its
+            place; None while it is dear enough.
 
         Raises
         ------
@@ -124,27 +136,26 @@ class Delivery:
             The node went away and stayed away.
         """
         number = transaction_number(raw)
-        used_up = 0
-        for _ in self._tries(self._mining_s):
-            receipt = self._node.find_receipt(number)
-            if receipt is not None and self._node.confirmed(receipt, depth):
-                return receipt
-            if receipt is None and not self._node.knows(number):
-                used_up += not self._send(raw, call)
-            if used_up >= _USED_UP:
+        sent = {number: raw}
+        used_up_at: float | None = None
+        for waited in tries(self._mining_s, self._sleep, self._clock):
+            for number in sent:
+                receipt = self._node.find_receipt(number)
+                if receipt is not None and self._node.confirmed(receipt, depth):
+                    return receipt
+                if receipt is not None:
+                    break
+            else:
+                if not any(map(self._node.knows, sent)):
+                    taken = self._send(sent[number], call)
+                    used_up_at = None if taken else waited if used_up_at is None else used_up_at
+                elif (again := dearer(waited)) is not None and self._send(again, call):
+                    sent[transaction_number(again)] = again
+            # nodes behind one URL learn of a block at different times
+            if used_up_at is not None and waited - used_up_at >= self._retry_s:
                 raise _lost(number, call, "its nonce was used by another one", self._mining_s)
         below = f" beneath {depth} others (chain.confirmations)" if depth else ""
         raise _lost(number, call, f"it was not mined{below}", self._mining_s)
-
-    def _tries(self, budget_s: float) -> Iterator[None]:
-        """One step a try, with longer and longer pauses between them."""
-        give_up, pause = self._clock() + budget_s, _FIRST_PAUSE_S
-        while True:
-            yield
-            if self._clock() + pause > give_up:
-                return
-            self._sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     def _send(self, raw: bytes, call: str) -> bool:
         """One attempt: True if the node has it, False if it says that the nonce is gone."""

@@ -1,33 +1,29 @@
 """JSON-RPC over HTTP to a node that may be slow, gone, restarting, or lying.
 
 One request in, one result out. Every reply is bounded before it is read and checked before it
-is believed; what may be a passing failure is tried again, with back-off and jitter, until the
-budget is used up.
+is believed; what may be a passing failure is told apart from what is final (see ``provider``).
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
 
 import requests
-import tenacity
 import urllib3
 from pydantic import StrictInt, StrictStr, TypeAdapter
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
-from bcfl.chain.provider import NodeProvider, refusal
+from bcfl.chain.provider import NodeProvider, PassingError, refused
 from bcfl.core.errors import (
     ConfigurationError,
-    LedgerError,
     NodeUnreachable,
     ReplyMalformed,
 )
@@ -35,15 +31,12 @@ from bcfl.core.strict_json import parse_json
 
 __all__ = ["JsonRpc", "ReplyTooLong"]
 
-logger = logging.getLogger(__name__)
-
 _CHUNK_BYTES: Final = 64 * 1024
 #: Too many requests, time-outs and the server's own trouble: the same request may pass later.
 _PASSING_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-#: JSON-RPC's "limit exceeded" (EIP-1474): hosted nodes use it where others answer HTTP 429.
-_LIMIT_EXCEEDED: Final = -32005
-#: One attempt: only who signed the transaction knows what a second one is.
-_SEND: Final = "eth_sendRawTransaction"
+#: Of these, the answers to what took too long: less may have been answered.
+_SLOW_STATUS: Final = frozenset({408, 504})
+_MOST_AT_ONCE: Final = 100  # of a batch; nodes limit it, geth to 1,000
 _NOTHING: Final = object()
 
 
@@ -53,14 +46,6 @@ SERVED_HERE: Final[dict[str, Callable[[bytes], bytes]]] = {}
 
 class ReplyTooLong(ReplyMalformed):
     """The reply is longer than what is read; asking for less may help."""
-
-
-class _PassingError(Exception):
-    """A failure that may not happen again; carries the error to raise if it does."""
-
-    def __init__(self, error: LedgerError) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +63,7 @@ class _Reply:
 
 
 _REPLY: Final = TypeAdapter(_Reply)
+_REPLIES: Final = TypeAdapter(list[_Reply])
 
 
 class JsonRpc(NodeProvider):
@@ -112,12 +98,10 @@ class JsonRpc(NodeProvider):
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__()
+        super().__init__(retry_s=retry_s, sleep=sleep, clock=clock)
         host = _host(url)
         self.url = url
-        self.retry_s = retry_s
-        self.sleep = sleep
-        self.clock = clock
+        self._batches = True
         self._timeout_s = timeout_s
         self._max_reply_bytes = max_reply_bytes
         self._ids = itertools.count(1)
@@ -132,56 +116,27 @@ class JsonRpc(NodeProvider):
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=32))
 
-    def request(self, method: str, params: Any) -> Any:
-        """What the node answers to ``method``; all but ``eth_sendRawTransaction`` are repeated.
-
-        Parameters
-        ----------
-        method : str
-            Such as ``eth_getCode``.
-        params : sequence
-            JSON-serialisable.
-
-        Raises
-        ------
-        NodeUnreachable
-            Nobody answered, or something that is no node did.
-        ReplyMalformed
-            The answer is no JSON-RPC reply to this request, or too long.
-        NodeRefused
-            The node answered with an error.
-        """
-        start = self.clock()
-        attempts = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_PassingError),
-            wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=5.0, jitter=0.2),
-            stop=lambda state: (
-                method == _SEND or self.clock() - start + state.upcoming_sleep > self.retry_s
-            ),
-            sleep=self.sleep,
-            before_sleep=lambda state: logger.warning(
-                "%s: attempt %d failed (%s); trying again",
-                method,
-                state.attempt_number,
-                state.outcome.exception() if state.outcome else None,
-            ),
-            reraise=True,
-        )
-        try:
-            return attempts(self._attempt, method, params)
-        except _PassingError as failure:
-            raise failure.error from failure.__cause__
+    def request_many(self, method: str, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        """As ``request``, for each row of parameters; in batches where the node takes them."""
+        found: list[Any] = []
+        while len(found) < len(rows) and self._batches and len(rows) > 1:
+            part = rows[len(found) : len(found) + _MOST_AT_ONCE]
+            answers = self._batch(method, part)
+            self._batches = answers is not None
+            found += answers or []
+        return found + super().request_many(method, rows[len(found) :])
 
     def close(self) -> None:
         """Close the kept-alive connections."""
         self._session.close()
 
-    def _attempt(self, method: str, params: Any) -> Any:
+    def attempt(self, method: str, params: Any) -> Any:
+        """As ``NodeProvider.attempt``."""
         number = next(self._ids)
-        body = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
-        status, reply = self._post(body.encode(), method)
+        status, reply = self._post(_body(number, method, params), method)
         if status in _PASSING_STATUS:
-            raise _PassingError(self._unreachable(f"HTTP status {status}"))
+            error = self._unreachable(f"HTTP status {status}")
+            raise PassingError(error, heavy=status in _SLOW_STATUS)
         try:
             decoded = _REPLY.validate_python(parse_json(reply))
         except ValueError as failure:
@@ -192,15 +147,29 @@ class JsonRpc(NodeProvider):
             raise self._unreachable(f"HTTP status {status}: no JSON-RPC is served there")
         return _result(decoded, number, method)
 
-    def _post(self, body: bytes, method: str) -> tuple[int, bytes]:
-        """The HTTP status and what came back."""
+    def _batch(self, method: str, rows: Sequence[Sequence[Any]]) -> list[Any] | None:
+        """The results of one batch; None where it has not all of them, whyever."""
+        numbers = [next(self._ids) for _ in rows]
+        body = [_body(number, method, row) for number, row in zip(numbers, rows, strict=True)]
+        try:
+            status, reply = self._post(body, method)
+            decoded = _REPLIES.validate_python(parse_json(reply)) if status == 200 else []
+        except (PassingError, ReplyTooLong, ValueError):
+            return None
+        found = {each.id: each for each in decoded if type(each.id) is int and each.error is None}
+        answers = [found.get(number, _Reply()).result for number in numbers]
+        return None if _NOTHING in answers else answers
+
+    def _post(self, body: Any, method: str) -> tuple[int, bytes]:
+        """One HTTP request; its status and what came back."""
+        sent = json.dumps(body).encode()
         if (answer := SERVED_HERE.get(self.url)) is not None:
-            return 200, answer(body)
+            return 200, answer(sent)
         deadline = self.clock() + self._timeout_s
         try:
             with self._session.post(
                 self.url,
-                data=body,
+                data=sent,
                 timeout=self._timeout_s,
                 stream=True,
                 allow_redirects=False,
@@ -211,7 +180,7 @@ class JsonRpc(NodeProvider):
             urllib3.exceptions.HTTPError,
             OSError,
         ) as error:
-            raise _PassingError(self._unreachable(_cause(error))) from error
+            raise PassingError(self._unreachable(_cause(error)), heavy=_is_slow(error)) from error
 
     def _read(self, response: requests.Response, method: str, deadline: float) -> bytes:
         reply = bytearray()
@@ -224,7 +193,8 @@ class JsonRpc(NodeProvider):
                     f"{self.url} sends more"
                 )
             if self.clock() > deadline:
-                raise _PassingError(self._unreachable(f"no whole reply within {self._timeout_s} s"))
+                late = self._unreachable(f"no whole reply within {self._timeout_s} s")
+                raise PassingError(late, heavy=True)
         return bytes(reply)
 
     def _unreachable(self, reason: str) -> NodeUnreachable:
@@ -246,6 +216,14 @@ def _host(url: str) -> str:
     return parts.host
 
 
+def _body(number: int, method: str, params: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+
+
+def _is_slow(error: BaseException) -> bool:
+    return isinstance(error, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError)
+
+
 def _cause(error: BaseException) -> str:
     """The innermost reason, such as ``Connection refused``, without the layers around it."""
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
@@ -257,8 +235,7 @@ def _cause(error: BaseException) -> str:
 
 def _result(decoded: _Reply, number: int, method: str) -> Any:
     if decoded.error is not None:
-        refused = refusal(method, asdict(decoded.error))
-        raise _PassingError(refused) if refused.code == _LIMIT_EXCEEDED else refused
+        raise refused(method, asdict(decoded.error))
     if decoded.id != number:
         raise _malformed(method, f"answers request {decoded.id!r:.40}, not {number}")
     if decoded.result is _NOTHING:
@@ -266,7 +243,7 @@ def _result(decoded: _Reply, number: int, method: str) -> Any:
     return decoded.result
 
 
-def _malformed(method: str, what: str) -> _PassingError:
-    return _PassingError(
+def _malformed(method: str, what: str) -> PassingError:
+    return PassingError(
         ReplyMalformed(f"{method}: expected a JSON-RPC reply; what the node sent {what}")
     )

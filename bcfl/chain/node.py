@@ -15,10 +15,10 @@ from eth_utils.crypto import keccak
 from pydantic import Field, TypeAdapter, ValidationError
 
 from bcfl.chain.event import Transaction
-from bcfl.chain.json_rpc import ReplyTooLong
+from bcfl.chain.log_history import LogHistory, RawLog
 from bcfl.chain.provider import NodeProvider
 from bcfl.chain.wire import Address, Bytes32, Data, Flag, Quantity, TransactionNumber, Wei
-from bcfl.core.errors import NodeRefused, ReplyMalformed
+from bcfl.core.errors import NodeBehind, NodeRefused, ReplyMalformed
 
 __all__ = ["Head", "Node", "RawLog", "Receipt", "transaction_number"]
 
@@ -38,21 +38,6 @@ class Head:
     gas_limit: Annotated[Quantity, Field(validation_alias="gasLimit")]
     base_fee: Annotated[Wei, Field(validation_alias="baseFeePerGas")] = 0  #: wei per gas
     hash: Bytes32 | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RawLog:
-    """One event as the node gives it, not decoded."""
-
-    address: Address
-    topics: tuple[Bytes32, ...]
-    data: Data
-    transaction: Annotated[TransactionNumber, Field(validation_alias="transactionHash")]
-    block: Annotated[Quantity, Field(validation_alias="blockNumber")]
-    log_index: Annotated[Quantity, Field(validation_alias="logIndex")]
-    #: of the block, where the node says it
-    timestamp: Annotated[Quantity | None, Field(validation_alias="blockTimestamp")] = None
-    removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,32 +61,117 @@ class Receipt:
 
 
 class Node:
-    """Typed reads, and the one write, of a node's JSON-RPC interface."""
+    """Typed reads, and the one write, of a node's JSON-RPC interface.
+
+    Behind one URL there may be several nodes, which learn of a block one after the other. So a
+    read names the block that it is of, the newest that was ever seen or a later one, and is
+    asked again where the node that answers has not got it yet.
+    """
 
     def __init__(self, rpc: NodeProvider) -> None:
         self.rpc = rpc
-        self._longest_span: int | None = None  # blocks that one query of logs may cover
+        self._known = 0  # a block that is on the chain: of a receipt of ours, or named by others
+        self._seen = 0  # the newest that was seen
+        self.history = LogHistory(self._logs, self._code_at, rpc.tries)
 
     def chain_id(self) -> int:
         """EIP-155 chain id."""
         return self._ask(_QUANTITY, "eth_chainId")
 
-    def head(self, block: int | str = "latest") -> Head:
-        """A block's header; the newest one's unless a number is given."""
-        tag = hex(block) if isinstance(block, int) else block
-        return self._ask(_HEAD, "eth_getBlockByNumber", tag, False)
+    def head(self) -> Head:
+        """The newest block's header: never an older one than was seen before.
+
+        Raises
+        ------
+        NodeBehind
+            The node stays behind a block that is known to be on the chain.
+        """
+        for _ in self.rpc.tries():
+            if (found := self.newest()).number >= max(self._known, self._seen):
+                break
+        if found.number < self._known:
+            raise NodeBehind(
+                f"expected block {self._known}, in which there is a transaction that counts; the "
+                f"node's newest is {found.number}: it lags, or has taken blocks back; try again"
+            )
+        self._seen = found.number  # whoever's blocks were dropped, they were not ours
+        return found
+
+    def newest(self) -> Head:
+        """The newest block's header as whichever node answers has it."""
+        for _ in self.rpc.tries():
+            if (found := self._ask(_HEAD, "eth_getBlockByNumber", "latest", False)) is not None:
+                return found
+        raise ReplyMalformed("eth_getBlockByNumber: the node has no newest block")
+
+    def know(self, block: int) -> None:
+        """Every read from now on is of this block or a later one."""
+        self._known = max(self._known, block)
+
+    def forget(self, block: int) -> None:
+        """The chain was reorganised: what is known for sure ends with this block."""
+        self._known = self._seen = block
+        self.history.forget()
+
+    def block(self, number: int) -> Head | None:
+        """A block's header, or None where the node has not got it."""
+        found = self._ask(_HEAD, "eth_getBlockByNumber", hex(number), False)
+        if found is not None and found.number != number:
+            raise ReplyMalformed(f"asked for block {number}; the node sent {found.number}")
+        return found
+
+    def await_block(self, number: int, block_hash: bytes) -> None:
+        """Wait until the node has this very block; read at or after it from now on.
+
+        Raises
+        ------
+        NodeBehind
+            It has not got it in time, or has another in its place.
+        """
+        found = None
+        for _ in self.rpc.tries():
+            found = self.newest()
+            if found.number > number:
+                found = self.block(number)
+            if found is not None and found.number == number and found.hash in (block_hash, None):
+                self.know(number)
+                return
+        there = "another in its place"
+        if found is None or found.number < number:
+            there = f"none later than {found.number if found else number - 1}"
+        raise NodeBehind(
+            f"expected block {number}, 0x{block_hash.hex()[:16]}…, which the server names; this "
+            f"node has {there}: it lags, or the chain was reorganised; ask again"
+        )
+
+    def timestamps(self, numbers: Sequence[int]) -> dict[int, int]:
+        """When these blocks were made, seconds, by number."""
+        rows = [[hex(number), False] for number in numbers]
+        replies = self.rpc.request_many("eth_getBlockByNumber", rows)
+        found: dict[int, int] = {}
+        for number, reply in zip(numbers, replies, strict=True):
+            head = self._read(_HEAD, "eth_getBlockByNumber", reply)
+            for _ in self.rpc.tries() if head is None else ():
+                if (head := self.block(number)) is not None:
+                    break
+            if head is None or head.number != number:
+                raise ReplyMalformed(f"the node has an event of block {number}, and no such block")
+            found[number] = head.timestamp
+        return found
 
     def balance(self, address: str) -> int:
         """Wei."""
-        return self._ask(_WEI, "eth_getBalance", address, "latest")
+        return self._ask(_WEI, "eth_getBalance", address, hex(self.head().number))
 
-    def code(self, address: str) -> bytes:
-        """The code at an address; empty where there is no contract."""
-        return self._ask(_DATA, "eth_getCode", address, "latest")
+    def code(self, address: str, block: int) -> bytes:
+        """The code at an address after ``block``; empty where there is no contract."""
+        return self._ask(_DATA, "eth_getCode", address, hex(block))
 
-    def next_nonce(self, address: str) -> int:
-        """The nonce after all that the node has of this account, pending transactions too."""
-        return self._ask(_QUANTITY, "eth_getTransactionCount", address, "pending")
+    def nonces(self, address: str) -> tuple[int, int]:
+        """How many transactions of this account are mined, and with those that are pending."""
+        mined = self._ask(_QUANTITY, "eth_getTransactionCount", address, hex(self.head().number))
+        pending = self._ask(_QUANTITY, "eth_getTransactionCount", address, "pending")
+        return mined, max(mined, pending)
 
     def tip(self) -> int:
         """Wei per gas for the block's builder: the node's advice, within reason."""
@@ -112,7 +182,7 @@ class Node:
 
     def estimate(self, fields: Mapping[str, Any]) -> int:
         """The gas that a transaction would need; raises NodeRefused if it would revert."""
-        return self._ask(_QUANTITY, "eth_estimateGas", fields)
+        return self._ask(_QUANTITY, "eth_estimateGas", fields, hex(self.head().number))
 
     def call(self, fields: Mapping[str, Any], block: int) -> bytes:
         """What a call returns in the state after ``block``; NodeRefused if it reverts."""
@@ -131,47 +201,57 @@ class Node:
     def find_receipt(self, number: str) -> Receipt | None:
         """The receipt of a mined transaction; None while there is none."""
         receipt = self._ask(_RECEIPT, "eth_getTransactionReceipt", number)
+        return self._expect_receipt_of(number, receipt)
+
+    def await_receipt(self, number: str) -> Receipt | None:
+        """The receipt of a transaction that is known to be mined; None after some patience."""
+        for _ in self.rpc.tries():
+            if (receipt := self.find_receipt(number)) is not None:
+                return receipt
+        return None
+
+    def find_receipts(self, numbers: Sequence[str]) -> dict[str, Receipt]:
+        """By number, the receipts of those that are mined."""
+        rows = [[number] for number in numbers]
+        replies = self.rpc.request_many("eth_getTransactionReceipt", rows)
+        found = {}
+        for number, reply in zip(numbers, replies, strict=True):
+            receipt = self._read(_RECEIPT, "eth_getTransactionReceipt", reply)
+            if self._expect_receipt_of(number, receipt) is None:
+                receipt = self.await_receipt(number)
+            if receipt is not None:
+                found[number] = receipt
+        return found
+
+    def confirmed(self, receipt: Receipt, depth: int) -> bool:
+        """Whether ``depth`` blocks stand on the receipt's block, and that one on the chain."""
+        if depth == 0:
+            return True
+        if self.newest().number < receipt.block + depth:
+            return False
+        block = self.block(receipt.block)
+        return (
+            block is not None
+            and receipt.block_hash is not None
+            and (block.hash == receipt.block_hash)
+        )
+
+    def _code_at(self, address: str, block: int) -> bool:
+        """Whether there was a contract after ``block``; true, too, where the node forgot."""
+        try:
+            found = self.rpc.request("eth_getCode", [address, hex(block)], retry_s=0.0)
+        except NodeRefused:
+            return True
+        return bool(self._read(_DATA, "eth_getCode", found))
+
+    def _expect_receipt_of(self, number: str, receipt: Receipt | None) -> Receipt | None:
         if receipt is not None and receipt.number != number.lower():
             raise ReplyMalformed(
                 f"asked for the receipt of {number}; the node sent that of {receipt.number}"
             )
         return receipt
 
-    def confirmed(self, receipt: Receipt, depth: int) -> bool:
-        """Whether ``depth`` blocks stand on the receipt's block, and that one on the chain."""
-        if depth == 0:
-            return True
-        if self.head().number < receipt.block + depth:
-            return False
-        return receipt.block_hash is not None and (
-            self.head(receipt.block).hash == receipt.block_hash
-        )
-
-    def logs_since(
-        self, first: int, address: str, topics: Sequence[bytes], depth: int = 0
-    ) -> list[RawLog]:
-        """All that ``address`` logged under these first topics from block ``first`` on, in order.
-
-        Up to the block on which ``depth`` others stand.
-
-        In as few queries as the node allows: hosted ones limit the blocks, or the events, of
-        each, so that one that is refused is asked again for half the blocks.
-        """
-        found: list[RawLog] = []
-        end = self.head().number + 1 - depth
-        while first < end:
-            span = min(self._longest_span or end, end - first)
-            try:
-                found += self._logs(address, topics, first, first + span - 1)
-            except (NodeRefused, ReplyTooLong):
-                if span == 1:
-                    raise
-                self._longest_span = span // 2
-            else:
-                first += span
-        return found
-
-    def _logs(self, address: str, topics: Sequence[bytes], first: int, last: int) -> list[RawLog]:
+    def _logs(self, address: str, topics: tuple[bytes, ...], first: int, last: int) -> list[RawLog]:
         query = {
             "address": [address],
             "topics": [["0x" + topic.hex() for topic in topics]],
@@ -184,7 +264,9 @@ class Node:
         return found
 
     def _ask(self, kind: TypeAdapter[_T], method: str, *parameters: Any) -> _T:
-        reply = self.rpc.request(method, parameters)
+        return self._read(kind, method, self.rpc.request(method, parameters))
+
+    def _read(self, kind: TypeAdapter[_T], method: str, reply: Any) -> _T:
         try:
             return kind.validate_python(reply)
         except ValidationError as error:
@@ -203,6 +285,6 @@ def transaction_number(raw: bytes) -> str:
 _QUANTITY: Final = TypeAdapter[int](Quantity)
 _WEI: Final = TypeAdapter[int](Wei)
 _DATA: Final = TypeAdapter[bytes](Data)
-_HEAD: Final = TypeAdapter(Head)
+_HEAD: Final = TypeAdapter[Head | None](Head | None)
 _RECEIPT: Final = TypeAdapter[Receipt | None](Receipt | None)
 _LOGS: Final = TypeAdapter(list[RawLog])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bcfl.chain.delivery import Delivery, NonceTakenError, cannot_pay, revert_reason
-from bcfl.chain.node import Node, Receipt
+from bcfl.chain.node import Node, Receipt, transaction_number
 from bcfl.core.errors import (
     AccountError,
     ContractReverted,
@@ -20,26 +23,59 @@ __all__ = ["Sender"]
 
 #: EIP-7825: since Osaka no transaction may ask for more gas.
 _GAS_CAP: Final = 2**24
-_NONCE_TRIES: Final = 10
+_GWEI: Final = 10**9
 
-_nonce_locks: dict[tuple[int, str], threading.Lock] = {}
+
+@dataclass(slots=True)
+class _Queue:
+    """The nonces of one account that this process has given out, and are not mined yet."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    flying: set[int] = field(default_factory=set)
+
+
+_queues: dict[tuple[int, str], _Queue] = {}
 _registry_lock = threading.Lock()
 
 
 class Sender:
-    """Sends what one account signs to one node. Safe to share between threads."""
+    """Sends what one account signs to one node. Safe to share between threads.
+
+    Parameters
+    ----------
+    node, delivery, wallet
+    chain_id : int
+    depth : int
+        How many blocks must stand on a transaction's before it counts.
+    max_fee : int
+        The most wei per gas that is offered.
+    stuck_s : float
+        After how long a pending transaction gets a higher fee whatever the base fee is.
+    """
 
     def __init__(
-        self, node: Node, delivery: Delivery, wallet: Wallet, chain_id: int, depth: int
+        self,
+        node: Node,
+        delivery: Delivery,
+        wallet: Wallet,
+        chain_id: int,
+        *,
+        depth: int,
+        max_fee: int,
+        stuck_s: float,
     ) -> None:
         self._node = node
         self._delivery = delivery
         self._wallet = wallet
-        self._chain_id = chain_id
         self._depth = depth
+        self._chain_id = chain_id
+        self._max_fee = max_fee
+        self._stuck_s = stuck_s
+        with _registry_lock:
+            self._queue = _queues.setdefault((chain_id, wallet.address), _Queue())
 
-    def send(self, to: str | None, data: bytes, value: int, call: str) -> Receipt:
-        """Sign, send and await one transaction.
+    def send(self, to: str | None, data: bytes, value: int, call: str) -> tuple[bytes, Receipt]:
+        """Sign, send and await one transaction; its bytes, and its receipt.
 
         Parameters
         ----------
@@ -57,30 +93,79 @@ class Sender:
         ContractReverted, AccountError, TransactionLost, NodeUnreachable, NodeRefused
         """
         fields = self._priced(to, data, value, call)
-        raw = self._submit(fields, call)
-        receipt = self._delivery.settle(raw, call, self._depth)
+        with self._submitted(fields, call) as raw:
+            sent, stuck_since = {transaction_number(raw): raw}, 0.0
+
+            def dearer(waited_s: float) -> bytes | None:
+                nonlocal stuck_since
+                cheap = self._node.newest().base_fee > fields["maxFeePerGas"]
+                if not cheap and waited_s - stuck_since < self._stuck_s:
+                    return None
+                stuck_since = waited_s
+                if not self._raise_fee(fields):
+                    return None
+                again = self._wallet.sign_transaction(fields)
+                sent[transaction_number(again)] = again
+                return again
+
+            receipt = self._delivery.settle(raw, call, self._depth, dearer)
         if not receipt.succeeded:
             raise ContractReverted(self._why(to, data, value, receipt, fields["gas"]), call)
-        return receipt
+        return sent[receipt.number], receipt
+
+    @contextmanager
+    def _submitted(self, fields: dict[str, Any], call: str) -> Iterator[bytes]:
+        """Give out the next nonce, sign, and see the node take it, one account at a time."""
+        nonce = None
+        try:
+            with self._queue.lock:
+                raw = self._submit(fields, call)
+                nonce = fields["nonce"]
+                self._queue.flying.add(nonce)
+            yield raw
+        finally:
+            with self._queue.lock:
+                self._queue.flying.discard(nonce)
 
     def _submit(self, fields: dict[str, Any], call: str) -> bytes:
-        """Give out the next nonce, sign, and see the node take it, one account at a time."""
         address = self._wallet.address
-        with _registry_lock:
-            lock = _nonce_locks.setdefault((self._chain_id, address), threading.Lock())
-        with lock:
-            for _ in range(_NONCE_TRIES):
-                nonce = self._node.next_nonce(address)
-                raw = self._wallet.sign_transaction({**fields, "nonce": nonce})
-                try:
-                    self._delivery.submit(raw, call)
-                except NonceTakenError:  # by another process that uses the same account
-                    continue
-                return raw
+        for waited in self._node.rpc.tries(self._node.rpc.retry_s + self._stuck_s):
+            mined, pending = self._node.nonces(address)
+            ours = [nonce for nonce in self._queue.flying if nonce >= mined]
+            replaces = not ours and pending > mined
+            if replaces and waited < self._stuck_s:
+                continue  # of a process before this one, or of another: let it be mined
+            fields["nonce"] = max(ours) + 1 if ours else mined
+            raw = self._wallet.sign_transaction(fields)
+            try:
+                self._delivery.submit(raw, call)
+            except NonceTakenError:
+                if replaces:
+                    self._raise_fee(fields)
+                continue
+            except AccountError:
+                need = fields["gas"] * fields["maxFeePerGas"] + fields["value"]
+                if self._node.balance(address) < need:
+                    raise
+                continue  # of a node that has not heard of the ether yet
+            return raw
         raise TransactionLost(
-            f"{call} was never sent: {_NONCE_TRIES} times another process took the nonce; "
-            f"give each process an account of its own instead of {address}"
+            f"{call} was never sent: another process took the nonces of {address}, or they are "
+            "taken by transactions whose fee is too low; give each process an account of its own, "
+            f"or allow more than {self._max_fee / _GWEI:g} gwei (chain.max_fee_gwei)"
         )
+
+    def _raise_fee(self, fields: dict[str, Any]) -> bool:
+        """An eighth more, which nodes ask of a replacement, or what the base fee needs."""
+        before = fields["maxFeePerGas"], fields["maxPriorityFeePerGas"]
+        fee, tip = (each * 9 // 8 + 1 for each in before)
+        fee = max(fee, 2 * self._node.newest().base_fee + tip)
+        if fee > self._max_fee:
+            fee = max(self._max_fee, before[0])
+        if fee * 8 < before[0] * 9:
+            return False  # no node takes it, or nobody allowed it
+        fields["maxFeePerGas"], fields["maxPriorityFeePerGas"] = fee, min(tip, fee)
+        return True
 
     def _priced(self, to: str | None, data: bytes, value: int, call: str) -> dict[str, Any]:
         try:
@@ -91,11 +176,11 @@ class Sender:
             if cannot_pay(refusal):
                 raise self._too_poor(call, value) from refusal
             raise
-        head, tip = self._node.head(), self._node.tip()
+        head, tip = self._node.newest(), self._node.tip()
         # the state may change between the estimate and the block; a quarter more is kept free
         gas = max(needed, min(needed * 5 // 4 + 10_000, head.gas_limit, _GAS_CAP))
         # the base fee grows by an eighth a block at most: this lasts for five full blocks
-        fee = 2 * head.base_fee + tip
+        fee = min(2 * head.base_fee + tip, self._max_fee)
         if self._node.balance(self._wallet.address) < (need := gas * fee + value):
             raise self._too_poor(call, need)
         return {
@@ -106,7 +191,7 @@ class Sender:
             "value": value,
             "gas": gas,
             "maxFeePerGas": fee,
-            "maxPriorityFeePerGas": tip,
+            "maxPriorityFeePerGas": min(tip, fee),
         }
 
     def _fields(self, to: str | None, data: bytes, value: int) -> dict[str, Any]:

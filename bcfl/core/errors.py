@@ -25,6 +25,7 @@ __all__ = [
     "MetricError",
     "ModelError",
     "NobodyLeft",
+    "NodeBehind",
     "NodeRefused",
     "NodeUnreachable",
     "NotAReader",
@@ -110,6 +111,10 @@ class LedgerError(BcflError):
 
 class NodeUnreachable(LedgerError):
     """No Ethereum node answered at the URL."""
+
+
+class NodeBehind(LedgerError):
+    """The node has not got, or has no more, a block that is known to be on the chain."""
 
 
 class NodeRefused(LedgerError):

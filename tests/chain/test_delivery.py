@@ -148,7 +148,7 @@ def test_what_another_transaction_replaced_is_lost_soon():
     sent.submit(RAW, "note")
     with pytest.raises(TransactionLost, match="nonce was used by another one"):
         sent.settle(RAW, "note")
-    assert sum(time.naps) < 10
+    assert 15 < sum(time.naps) < 30  # nodes behind one URL learn of a block one by one
 
 
 def test_a_receipt_that_comes_late_is_believed():

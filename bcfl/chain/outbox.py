@@ -1,0 +1,102 @@
+"""What was sent and mined, kept until no reorganisation can take it back any more."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from bcfl.chain.log_history import RawLog
+from bcfl.chain.node import Head, Node, Receipt
+from bcfl.core.errors import LedgerError
+
+__all__ = ["Outbox"]
+
+logger = logging.getLogger(__name__)
+
+#: Two epochs of 32 slots: on Ethereum, what lies beneath is final.
+_FINAL_DEPTH: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Mined:
+    raw: bytes
+    call: str
+    receipt: Receipt
+
+
+class Outbox:
+    """One connection's transactions, as the chain last had them. Safe to share between threads.
+
+    Parameters
+    ----------
+    node : Node
+    settle : callable
+        (signed bytes, name) to their receipt; sends them again where they are lost.
+    """
+
+    def __init__(self, node: Node, settle: Callable[[bytes, str], Receipt]) -> None:
+        self._node = node
+        self._settle = settle
+        self._lock = threading.RLock()
+        self._mined: list[_Mined] = []
+
+    @property
+    def newest(self) -> Receipt | None:
+        """The receipt of the last transaction that was sent from here."""
+        return self._mined[-1].receipt if self._mined else None
+
+    def note(self, raw: bytes, call: str, receipt: Receipt) -> None:
+        """Remember a transaction that was mined; what is final is forgotten."""
+        with self._lock:
+            self._node.know(receipt.block)
+            final = receipt.block - _FINAL_DEPTH
+            self._mined = [each for each in self._mined if each.receipt.block > final]
+            self._mined.append(_Mined(raw, call, receipt))
+
+    def logs(self, address: str, topics: tuple[bytes, ...], first: int, last: int) -> list[RawLog]:
+        """What the transactions sent from here have logged, as their receipts say."""
+        with self._lock:
+            return [
+                log
+                for each in self._mined
+                for log in each.receipt.logs
+                if log.address == address and first <= log.block <= last and log.topics[0] in topics
+            ]
+
+    def stands(self, head: Head) -> bool:
+        """Whether the chain still has the block of the last transaction."""
+        if (newest := self.newest) is None or newest.block_hash is None:
+            return True
+        found: Head | None = head
+        for _ in self._node.rpc.tries() if head.number != newest.block else ():
+            if (found := self._node.block(newest.block)) is not None:
+                break
+        return found is not None and found.hash in (None, newest.block_hash)
+
+    def restore(self) -> None:
+        """After a reorganisation: send again, in their order and unchanged, what was lost.
+
+        What cannot be mined again, as another one took its nonce, is let go of.
+        """
+        with self._lock:
+            lost = self._mined
+            self._mined = []
+            while lost and self._is_where_it_was(lost[0]):
+                self._mined.append(lost.pop(0))
+            self._node.forget(self._mined[-1].receipt.block if self._mined else 0)
+            for each in lost:
+                try:
+                    receipt = self._settle(each.raw, each.call)
+                except LedgerError as error:
+                    logger.warning("%s was lost in a reorganisation: %s", each.call, error)
+                    continue
+                logger.warning("%s was taken back by a reorganisation and sent again", each.call)
+                self._mined.append(_Mined(each.raw, each.call, receipt))
+                self._node.know(receipt.block)
+
+    def _is_where_it_was(self, each: _Mined) -> bool:
+        found = self._node.block(each.receipt.block)
+        return found is not None and found.hash == each.receipt.block_hash
