@@ -215,11 +215,13 @@ class PeerConsensus(Strategy):
         while True:
             current.commit(replies)  # S3: the digest of every delta goes on chain
             current.review()  # S3: members check and rate the others' deltas; M goes on chain
-            if current.select():  # S4: the contract adds up the scores and selects U^O
+            if not current.select():  # S4: the contract adds up the scores and selects U^O
+                replies = current.repeat()  # too few took part: the round is void
+                continue
+            arrays = current.aggregate()  # S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O})
+            if current.close(arrays):  # S4: the digest of the new θ_g goes on chain
                 break
-            replies = current.repeat()  # too few took part: the round is void
-        arrays = current.aggregate()  # S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O})
-        current.close(arrays)  # S4: the digest of the new θ_g goes on chain
+            replies = []  # a reorganisation of the chain took the choice back
         return to_array_record(arrays), train_metrics(self._fedavg, self.coordinator)
 
     def start(
@@ -259,6 +261,7 @@ class PeerConsensus(Strategy):
                 evaluate_config=evaluate_config,
                 evaluate_fn=(lambda r, a: evaluate_fn(r + done, a)) if evaluate_fn else None,
             )
+            self._task.ledger.state()  # on the chain to stay, as far as is known
             owed = self.coordinator.owed | self.coordinator.ballot_receipts()
             self._conversation.hand_out(owed, self._present())
         if num_rounds <= done:
@@ -268,9 +271,18 @@ class PeerConsensus(Strategy):
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """FedAvg's, or the inner strategy's: the app's evaluate on the new global model."""
-        number = server_round + self._task.rounds_done
-        return self._fedavg.configure_evaluate(number, arrays, config, grid)
+        """FedAvg's, or the inner strategy's: the app's evaluate on the new global model.
+
+        By who is there: FedAvg would wait for those that have left.
+        """
+        number, fedavg = server_round + self._task.rounds_done, self._fedavg
+        least = fedavg.min_available_nodes, fedavg.min_evaluate_nodes
+        there = len(list(grid.get_node_ids()))
+        fedavg.min_available_nodes, fedavg.min_evaluate_nodes = (min(n, there) for n in least)
+        try:
+            return fedavg.configure_evaluate(number, arrays, config, grid) if there else []
+        finally:
+            fedavg.min_available_nodes, fedavg.min_evaluate_nodes = least
 
     def aggregate_evaluate(
         self, server_round: int, replies: Iterable[Message]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bcfl.chain.anvil_program import AnvilProcess, default_cache, find_anvil
 from bcfl.chain.chain import Chain, wait_for_time
+from bcfl.chain.connection import Connection
 from bcfl.core.errors import LedgerError, NodeUnreachable
+from bcfl.files import write_atomically
 from bcfl.keys.accounts import Account, derive_account
+from bcfl.keys.signer import Wallet
 
 __all__ = ["AnvilChain"]
 
@@ -28,8 +34,10 @@ class AnvilChain(Chain):
     Parameters
     ----------
     state : Path, optional
-        A file to keep the chain in when the node stops, and to start from if it is there.
-        Left out: the chain is gone with the node.
+        A file to keep the chain in, and to start from if it is there. It is written anew
+        whenever a transaction of this process's was mined, before that is said, so that
+        ``kill -9`` of whomever takes back nothing that the run has gone on from. Left out: the
+        chain is gone with the node.
     seed : int
         Which development accounts are rich.
     cache : Path, optional
@@ -60,6 +68,7 @@ class AnvilChain(Chain):
         self._clock = clock
         self._process: AnvilProcess | None = None
         self._port: int | None = None
+        self._keeping = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -94,8 +103,17 @@ class AnvilChain(Chain):
     def stop(self) -> None:
         """Stop the node; with ``state``, its chain is on disk then."""
         if self._process is not None:
+            if self._state is not None and self._process.running:
+                with suppress(LedgerError):  # it is ending by itself; the state is on disk
+                    self._keep(retry_s=0.0)
             self._process.stop()
             self._process = None
+
+    def connect(self, signer: Wallet | None = None, **options: Any) -> Connection:
+        """As ``Chain.connect``; what is sent is on disk once it is mined."""
+        if self._state is not None:
+            options = {"mined": self._keep} | options
+        return super().connect(signer, **options)
 
     def wait_until(self, timestamp: int) -> None:
         """Wait in real time; see ``Chain.wait_until``."""
@@ -121,8 +139,16 @@ class AnvilChain(Chain):
         arguments += ["--accounts", "0", "--gas-limit", str(_GAS_LIMIT)]
         if self._state is not None:
             self._state.parent.mkdir(parents=True, exist_ok=True)
-            arguments += ["--state", str(self._state)]
+            if self._state.exists():
+                arguments += ["--load-state", str(self._state)]
         return arguments
+
+    def _keep(self, **options: Any) -> None:
+        """Write the chain to disk, whole or not at all: anvil's own way to do so can be torn."""
+        assert self._state is not None
+        with self._keeping, Connection(self.url, **options) as connection:
+            state = str(connection.request("anvil_dumpState"))
+            write_atomically(self._state, gzip.decompress(bytes.fromhex(state[2:])))
 
     def _answers(self) -> bool:
         assert self._process is not None

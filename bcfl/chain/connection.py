@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, Self
 
@@ -144,14 +144,18 @@ class Connection:
         return self._head().number
 
     def anchor(self) -> tuple[int, bytes]:
-        """Number and hash of the block that holds the last transaction sent from here.
+        """Number and hash of the newest block.
 
-        The newest one's where none was. Who reads at or after it knows of all that was done here.
+        Who reads at or after it knows of all that was done, and what time it was, here.
         """
         head = self._head()
-        if (newest := self._outbox.newest) is not None:
-            return newest.block, newest.block_hash or b""
         return head.number, head.hash or b""
+
+    def has_block(self, number: int, block_hash: bytes) -> bool:
+        """Whether this block is on the chain still."""
+        head = self._head()
+        found = head if head.number == number else self._node.block(number)
+        return found is not None and found.hash in (None, block_hash)
 
     def await_block(self, number: int, block_hash: bytes) -> None:
         """Wait until the node has this block of another's; read at or after it from now on.
@@ -174,6 +178,10 @@ class Connection:
     def request(self, method: str, *parameters: Any) -> Any:
         """A JSON-RPC method of a test node's own, such as ``evm_mine``."""
         return self._rpc.request(method, parameters)
+
+    def tries(self) -> Iterator[float]:
+        """Steps at which to ask once more for what is not there yet; for ``retry_s`` at most."""
+        return self._rpc.tries()
 
     def contract(self, address: str, abi: Sequence[Mapping[str, Any]]) -> Contract:
         """Bind a contract's interface to its address; asks the node nothing."""
@@ -224,9 +232,16 @@ class Connection:
             raise ArtifactError(f"there is no contract at {contract.address}") from error
 
     def transact(
-        self, contract: Contract, function: str, *arguments: Any, value: int = 0
+        self,
+        contract: Contract,
+        function: str,
+        *arguments: Any,
+        value: int = 0,
+        still: Callable[[], bool] = lambda: True,
     ) -> Transaction:
         """Call a function in a signed transaction; return once it is mined.
+
+        Where a reorganisation takes it back it is sent again, unless ``still`` says no.
 
         Raises
         ------
@@ -238,7 +253,7 @@ class Connection:
             Nobody knows whether it will be mined.
         """
         data = contract.encode(function, arguments)
-        return self._send(contract.address, data, value, function).transaction
+        return self._send(contract.address, data, value, function, still).transaction
 
     def deploy(self, artifact: Artifact, *arguments: Any) -> tuple[str, Transaction]:
         """Deploy a compiled contract; return its address and the transaction."""
@@ -334,7 +349,14 @@ class Connection:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _send(self, to: str | None, data: bytes, value: int, call: str) -> Receipt:
+    def _send(
+        self,
+        to: str | None,
+        data: bytes,
+        value: int,
+        call: str,
+        still: Callable[[], bool] = lambda: True,
+    ) -> Receipt:
         if self.signer is None:
             raise AccountError(f"{call}: this connection only reads; give it a signer")
         self._head()  # what was lost in a reorganisation comes first
@@ -348,7 +370,7 @@ class Connection:
             stuck_s=self._stuck_s,
         )
         raw, receipt = sender.send(to, bytes(data), value, call)
-        self._outbox.note(raw, call, receipt)
+        self._outbox.note(raw, call, receipt, still)
         self._on_mined()
         return receipt
 

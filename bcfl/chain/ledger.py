@@ -35,7 +35,7 @@ class ContractLedger:
         self._connection = connection
         self._contract = contract
         self._wait_until = wait_until
-        self._deployed_at = deployed_at
+        self.deployed_at = deployed_at  #: the block; 0 where it is not known
 
     @classmethod
     def _deploy(
@@ -65,8 +65,7 @@ class ContractLedger:
             How time passes on this chain: its ``wait_until``; needed by who waits for
             deadlines.
         deployed_at : int
-            The block from which on there can be events; 0 is always right, and on a long
-            chain slower.
+            The block from which on there can be events; 0: it is looked for.
 
         Raises
         ------
@@ -92,8 +91,16 @@ class ContractLedger:
                 raise LedgerError("this ledger cannot wait: attach it with a chain's wait_until")
             self._wait_until(timestamp)
 
+    def anchor(self) -> tuple[int, bytes]:
+        """Number and hash of the newest block: see ``Connection.anchor``."""
+        return self._connection.anchor()
+
+    def has_block(self, number: int, block_hash: bytes) -> bool:
+        """Whether this block is on the chain still."""
+        return self._connection.has_block(number, block_hash)
+
     def _logs(self, *names: str, from_block: int = 0) -> Sequence[Log]:
-        first = max(from_block, self._deployed_at)
+        first = max(from_block, self.deployed_at)
         return self._connection.events(self._contract, names, first)
 
     def _read(self, function: str, *arguments: Any) -> Any:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bcfl.chain.log_history import RawLog
 from bcfl.chain.node import Head, Node, Receipt
-from bcfl.core.errors import LedgerError
+from bcfl.core.errors import ChainReorganised, LedgerError
 
 __all__ = ["Outbox"]
 
@@ -25,6 +25,7 @@ class _Mined:
     raw: bytes
     call: str
     receipt: Receipt
+    still: Callable[[], bool]
 
 
 class Outbox:
@@ -48,13 +49,18 @@ class Outbox:
         """The receipt of the last transaction that was sent from here."""
         return self._mined[-1].receipt if self._mined else None
 
-    def note(self, raw: bytes, call: str, receipt: Receipt) -> None:
-        """Remember a transaction that was mined; what is final is forgotten."""
+    def note(
+        self, raw: bytes, call: str, receipt: Receipt, still: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Remember a transaction that was mined; what is final is forgotten.
+
+        ``still`` says whether it is to be sent again where it was lost.
+        """
         with self._lock:
             self._node.know(receipt.block)
             final = receipt.block - _FINAL_DEPTH
             self._mined = [each for each in self._mined if each.receipt.block > final]
-            self._mined.append(_Mined(raw, call, receipt))
+            self._mined.append(_Mined(raw, call, receipt, still))
 
     def logs(self, address: str, topics: tuple[bytes, ...], first: int, last: int) -> list[RawLog]:
         """What the transactions sent from here have logged, as their receipts say."""
@@ -80,6 +86,11 @@ class Outbox:
         """After a reorganisation: send again, in their order and unchanged, what was lost.
 
         What cannot be mined again, as another one took its nonce, is let go of.
+
+        Raises
+        ------
+        ChainReorganised
+            One of them is not right any more, after what is now before it.
         """
         with self._lock:
             lost = self._mined
@@ -88,13 +99,18 @@ class Outbox:
                 self._mined.append(lost.pop(0))
             self._node.forget(self._mined[-1].receipt.block if self._mined else 0)
             for each in lost:
+                if not each.still():
+                    raise ChainReorganised(
+                        f"the chain was reorganised and has taken back {each.call}, and what led "
+                        "to it came out otherwise: go on by `bcfl resume`"
+                    )
                 try:
                     receipt = self._settle(each.raw, each.call)
                 except LedgerError as error:
                     logger.warning("%s was lost in a reorganisation: %s", each.call, error)
                     continue
                 logger.warning("%s was taken back by a reorganisation and sent again", each.call)
-                self._mined.append(_Mined(each.raw, each.call, receipt))
+                self._mined.append(replace(each, receipt=receipt))
                 self._node.know(receipt.block)
 
     def _is_where_it_was(self, each: _Mined) -> bool:

@@ -110,6 +110,8 @@ class RoundOrder(_Record):
     readers: _Keys = field(default_factory=list)  #: seal it to these keys; none: do not
     receipt: _Signature = b""  #: for this member's ballot of round ``receipt_round``; or empty
     receipt_round: Count = 0
+    block: Count = 0  #: read the chain at or after this block,
+    block_hash: _Word = b""  #: which has this hash; empty: as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,8 @@ class ReviewOrder(_Record):
     locators: _Texts = field(default_factory=list)  #: lead to blobs that are to be fetched
     sealed: _Flag = False  #: the blobs are sealed to the members: open them with your key
     opening_block: Count = 0  #: where the round's events begin; the member checks that
+    block: Count = 0  #: read the chain at or after this block,
+    block_hash: _Word = b""  #: which has this hash; empty: as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +194,8 @@ class EnrolOrder(_Record):
     contract: Text
     rules: Text
     seed: Int64
+    block: Count = 0  #: read the chain at or after this block,
+    block_hash: _Word = b""  #: which has this hash; empty: as it is
 
 
 @dataclass(frozen=True, slots=True)

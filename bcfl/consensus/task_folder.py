@@ -42,6 +42,7 @@ class TaskDescription:
     genesis: str  #: hex digest of the first model
     rules: Rules
     seed: int
+    deployed_at: int = 0  #: the contract's block; 0 where it is not known
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

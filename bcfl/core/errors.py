@@ -14,6 +14,7 @@ __all__ = [
     "BeyondAllowance",
     "BlobError",
     "BlobMissing",
+    "ChainReorganised",
     "CodecError",
     "CommitmentRejected",
     "ConfigurationError",
@@ -111,6 +112,10 @@ class LedgerError(BcflError):
 
 class NodeUnreachable(LedgerError):
     """No Ethereum node answered at the URL."""
+
+
+class ChainReorganised(LedgerError):
+    """The chain took back what the run had gone on from, and cannot be given again."""
 
 
 class NodeBehind(LedgerError):

@@ -209,7 +209,14 @@ class Ledger(ContractLedger):
 
     def close_round(self, round: int, model: bytes) -> Transaction:
         """Coordinator: the digest of the new θ_g."""
-        return self._write("close_round", round, model)
+        chosen = self.state()
+
+        def still() -> bool:
+            now = self.state()
+            decision = now.round, now.phase, now.winners
+            return decision == (round, Phase.SELECTED, chosen.winners)
+
+        return self._write("close_round", round, model, still=still)
 
     def prove_equivocation(self, one: SignedCommitment, other: SignedCommitment) -> Transaction:
         """Show two commitments that one member signed for one round."""
@@ -223,20 +230,29 @@ class Ledger(ContractLedger):
         """Every event of this contract, in the chain's order."""
         return self._said(self._logs(*EVENTS, from_block=from_block))
 
+    def await_events(
+        self, from_block: int, enough: Callable[[Sequence[Event]], bool]
+    ) -> Sequence[Event]:
+        """As :meth:`events`, asked again until they are ``enough``, or patience ends."""
+        for _ in self._connection.tries():
+            if enough(found := self.events(from_block)):
+                break
+        return found
+
     def events_of(self, transaction: str) -> Sequence[Event]:
-        """The events of this contract in one transaction, looked up by its number.
+        """The events of this contract in one mined transaction, looked up by its number.
 
         Relayed commitments share a transaction: asked for the same one again, it is not
         fetched again.
         """
         if self._asked != transaction:
-            found = self._said(self._connection.events_of(self._contract, transaction))
-            self._asked, self._answer = transaction, tuple(found)
+            logs = self._connection.events_of(self._contract, transaction, expected=True)
+            self._asked, self._answer = transaction, tuple(self._said(logs))
         return self._answer
 
     def receipt(self, transaction: str) -> Transaction:
         """A mined transaction by its number."""
-        receipt = self._connection.receipt(transaction)
+        receipt = self._connection.receipt(transaction, expected=True)
         return Transaction(receipt.number, receipt.block, receipt.gas)
 
     def _said(self, logs: Sequence[Log]) -> list[Event]:

@@ -127,15 +127,21 @@ class Membership:
             self.state.round, self.state.model, digest_of(blob), self.ledger.now()
         )
         signature = self.signer.sign(commitment_message(self.ledger.domain, commitment))
-        self.kept.signed(
-            "commitment",
-            self.index,
-            signature,
-            base=commitment.base.hex(),
-            digest=commitment.digest.hex(),
-            timestamp=commitment.timestamp,
-        )
+        self._keep_commitment(commitment, signature)
         return TrainReply(commitment.digest, commitment.timestamp, signature, "", blob)
+
+    def renew(self, reply: TrainReply) -> TrainReply:
+        """The same commitment, dated anew where the round's opening was taken back and repeated.
+
+        The contract takes none that is older than the round.
+        """
+        if reply.timestamp >= self.state.opened_at or self.state.committed >> self.index & 1:
+            return reply
+        timestamp = self.ledger.now()
+        commitment = Commitment(self.state.round, self.state.model, reply.digest, timestamp)
+        signature = self.signer.sign(commitment_message(self.ledger.domain, commitment))
+        self._keep_commitment(commitment, signature)
+        return replace(reply, timestamp=timestamp, signature=signature, transaction="")
 
     def commit_direct(self, reply: TrainReply) -> TrainReply:
         """Send the commitment from the member's own account; once, and while it is taken."""
@@ -231,6 +237,16 @@ class Membership:
         ballot = Ballot.decode(state.round, reply.entries)
         signed = SignedBallot(self.index, ballot, reply.signature, reply.salt)
         return replace(reply, transaction=self.ledger.cast_ballot_direct(signed).hash)
+
+    def _keep_commitment(self, commitment: Commitment, signature: bytes) -> None:
+        self.kept.signed(
+            "commitment",
+            self.index,
+            signature,
+            base=commitment.base.hex(),
+            digest=commitment.digest.hex(),
+            timestamp=commitment.timestamp,
+        )
 
     def _keep_ballot(self, entries: bytes, salt: bytes, signature: bytes) -> None:
         self.kept.signed("ballot", self.index, signature, entries=entries.hex(), salt=salt.hex())

@@ -126,6 +126,9 @@ class PeerConsensusMod:
             change = difference(spec.flatten(arrays), base)
             reply = membership.sign_commitment(top_gamma(change, membership.rules.kept(spec.n)))
             memory.keep_commitment(reply, metrics)
+        elif (dated := membership.renew(reply)) != reply:
+            reply = dated
+            memory.keep_commitment(reply, memory.metrics())
         if order.direct or (asked_again and _falls_back(context)):
             reply = membership.commit_direct(reply)
             memory.keep_commitment(reply, memory.metrics())

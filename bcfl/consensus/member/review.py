@@ -6,17 +6,19 @@ looked for in the member's own store, and is missing where it is not there eithe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import Committed, Opened, RoundEvent
 from bcfl.consensus.member.membership import Membership
 from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import ReviewOrder, TrainReply
 from bcfl.consensus.spec.codec import blob_size, digest_of
 from bcfl.consensus.spec.delta import Delta
+from bcfl.consensus.spec.domain import bits
 from bcfl.consensus.spec.verification import Expectation, OnChain, verify_delta
-from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, LedgerError, ProtocolError
+from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, NodeBehind, ProtocolError
 from bcfl.core.model import ModelSpec
 
 __all__ = ["Reviewed", "verify"]
@@ -76,7 +78,7 @@ def verify(
                 blob = own.blob
             else:
                 blob = _fetch(membership, event, delivery, parcels, size)
-        except (BlobError, CodecError, ProtocolError, LedgerError) as error:
+        except (BlobError, CodecError, ProtocolError) as error:
             reviewed.missing[member] = str(error)
             continue
         chain = OnChain(event.round, member, event.digest, event.signed_at, event.timestamp)
@@ -90,15 +92,33 @@ def verify(
 
 
 def _commitments(membership: Membership, from_block: int) -> list[Committed]:
-    """The round's, by the member's own node; ``from_block`` is the server's word, checked."""
-    for first in (from_block, 0):
-        events = membership.ledger.events(first)
-        ours = [
-            e for e in events if isinstance(e, RoundEvent) and e.round == membership.state.round
-        ]
-        if any(isinstance(event, Opened) for event in ours):
-            return [event for event in ours if isinstance(event, Committed)]
-    raise ProtocolError(f"the node shows no opening of round {membership.state.round}")
+    """The round's, by the member's own node; ``from_block`` is the server's word, checked.
+
+    Raises
+    ------
+    NodeBehind
+        The node does not show the events of those that it says have committed.
+    """
+    state, ledger = membership.state, membership.ledger
+
+    def ours(events: Iterable[Event]) -> list[RoundEvent]:
+        return [e for e in events if isinstance(e, RoundEvent) and e.round == state.round]
+
+    def committed(events: Iterable[Event]) -> list[Committed]:
+        return [event for event in ours(events) if isinstance(event, Committed)]
+
+    def complete(events: Iterable[Event]) -> bool:
+        opened = any(isinstance(event, Opened) for event in ours(events))
+        return opened and bits(event.member for event in committed(events)) == state.committed
+
+    if not any(isinstance(event, Opened) for event in ours(ledger.events(from_block))):
+        from_block = 0
+    if complete(events := ledger.await_events(from_block, complete)):
+        return committed(events)
+    raise NodeBehind(
+        f"the node shows not the opening of round {state.round} and all its commitments, and "
+        "says that they were made: it lags; ask again"
+    )
 
 
 def _fetch(
@@ -111,7 +131,7 @@ def _fetch(
     if delivery.blob is not None:
         try:
             return _delivered(membership, event, delivery, parcels, max_bytes)
-        except (BlobError, CodecError, CommitmentRejected, LedgerError):
+        except (BlobError, CodecError, CommitmentRejected):
             if not parcels.shared:
                 raise
     return parcels.unpack(event.digest, None, delivery.locator, max_bytes)
@@ -120,7 +140,7 @@ def _fetch(
 def _delivered(
     membership: Membership, event: Committed, delivery: _Delivery, parcels: Parcels, max_bytes: int
 ) -> bytes:
-    _look_up(membership, event.member, delivery.transaction)
+    _look_up(membership, event, delivery.transaction)
     blob = parcels.unpack(event.digest, delivery.blob, "", max_bytes)
     if (found := digest_of(blob)) != event.digest:
         raise CommitmentRejected(
@@ -130,14 +150,17 @@ def _delivered(
     return blob
 
 
-def _look_up(membership: Membership, member: int, transaction: str) -> None:
-    """The transaction that was named holds this member's commitment."""
-    if not any(
-        isinstance(event, Committed) and event.member == member
-        for event in membership.ledger.events_of(transaction)
+def _look_up(membership: Membership, event: Committed, transaction: str) -> None:
+    """The transaction that was named holds this member's commitment.
+
+    Where the node does not find what it has shown before, that is an error of the node's.
+    """
+    if transaction.lower() != event.transaction or not any(
+        isinstance(found, Committed) and found.member == event.member
+        for found in membership.ledger.events_of(transaction)
     ):
         raise CommitmentRejected(
-            f"transaction {transaction} holds no commitment of member {member} "
+            f"transaction {transaction} holds no commitment of member {event.member} "
             f"in contract {membership.ledger.domain.contract}"
         )
 

@@ -2,7 +2,8 @@
 
 The node's configuration has the last word: ``bcfl-rpc-url`` names the Ethereum node that it
 trusts, ``bcfl-contract`` the one contract that it takes part in, and ``bcfl-ipfs-url`` its own
-Kubo node: ``--node-config 'bcfl-ipfs-url="http://127.0.0.1:5001"'``.
+Kubo node: ``--node-config 'bcfl-ipfs-url="http://127.0.0.1:5001"'``. ``bcfl-patience-s`` says how
+long its Ethereum node may lag behind the block that an order names (30 s where it does not).
 """
 
 from __future__ import annotations
@@ -25,11 +26,16 @@ from bcfl.store.blob_store import LocatingStore
 
 __all__ = [
     "CONTRACT",
+    "PATIENCE_S",
     "RPC_URL",
     "attach",
     "parcels_of",
     "store_from",
 ]
+
+#: In a node's configuration: for how many seconds its Ethereum node may be behind the server's.
+PATIENCE_S = "bcfl-patience-s"
+_PATIENCE_S = 30.0
 
 
 def _expect_pinned(contract: str, context: Context) -> None:
@@ -51,12 +57,19 @@ def attach(
     ProtocolError
         The node is a member of another contract, or told to be; or the server's rules are not
         the contract's.
+    NodeBehind
+        The node has not got the block that the order names in time: nothing is known, so that
+        nothing is said.
     LedgerError
         The chain cannot be read, or the contract is not bcfl's.
     """
     _expect_pinned(order.contract, context)
     url = rpc_url_of(context, order.rpc_url)
-    ledger = _attach(url, order.contract, order.rules, signer)
+    patience_s = float(str(context.node_config.get(PATIENCE_S, _PATIENCE_S)))
+    connection = _connect(url, order.contract, order.rules, signer, patience_s)
+    if order.block_hash:
+        connection.await_block(order.block, order.block_hash)
+    ledger = _attach(connection, order.contract)
     try:
         rules = Rules(**parse_json(order.rules.encode()))
     except (TypeError, ValueError) as error:
@@ -67,9 +80,16 @@ def attach(
 
 
 @lru_cache(maxsize=64)
-def _attach(url: str, contract: str, rules: str, signer: Wallet | None) -> Ledger:
+def _connect(
+    url: str, contract: str, rules: str, signer: Wallet | None, patience_s: float
+) -> Connection:
     """Once a process and ``rules``: a chain begun anew at the same port has the same address."""
-    return Ledger.attach(Connection(url, signer), contract)
+    return Connection(url, signer, retry_s=patience_s)
+
+
+@lru_cache(maxsize=64)
+def _attach(connection: Connection, contract: str) -> Ledger:
+    return Ledger.attach(connection, contract)
 
 
 def store_from(context: Context) -> LocatingStore | None:

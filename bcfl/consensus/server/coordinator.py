@@ -37,7 +37,13 @@ from bcfl.consensus.spec.domain import (
 )
 from bcfl.consensus.spec.messages import ballot_receipt_message, receipt_message
 from bcfl.consensus.task_folder import TaskFolder
-from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, ProtocolError
+from bcfl.core.errors import (
+    BlobError,
+    ChainReorganised,
+    CodecError,
+    CommitmentRejected,
+    ProtocolError,
+)
 from bcfl.core.model import Arrays, model_digest
 from bcfl.keys.sealing import MAX_OVERHEAD_BYTES
 from bcfl.keys.signer import Signer
@@ -69,9 +75,7 @@ class Coordinator:
         self._folder = folder
         self._signer = signer
         self.owed: dict[int, ReceiptOrder] = {}  #: receipts for ballots, not handed out yet
-        opened = [event for event in self.ledger.events() if isinstance(event, Opened)]
-        self.opening_block = opened[-1].block if opened else 0
-        self._enter_round()
+        self._find_round()
 
     def open(self, arrays: Arrays, expected: int) -> Transaction:
         """S1: open a round for θ_g. The checkpoint comes first, the chain second."""
@@ -259,6 +263,32 @@ class Coordinator:
 
     def _refusals(self, transaction: str) -> list[Refused]:
         return [e for e in self.ledger.events_of(transaction) if isinstance(e, Refused)]
+
+    def follow(self) -> bool:
+        """Whether the round's opening was taken back, and is repeated: what was signed is, too.
+
+        What is held of the round is then held against it as it stands now.
+
+        Raises
+        ------
+        ChainReorganised
+            The chain is in another round.
+        """
+        state, before = self.ledger.state(), self._checks.opened
+        if (state.round, state.opened_at) == (before.round, before.opened_at):
+            return False
+        if state.round != before.round:
+            raise ChainReorganised(
+                f"round {before.round} was open; the chain was reorganised and is in round "
+                f"{state.round}: go on by `bcfl resume`"
+            )
+        self._find_round()
+        return True
+
+    def _find_round(self) -> None:
+        opened = [event for event in self.ledger.events() if isinstance(event, Opened)]
+        self.opening_block = opened[-1].block if opened else 0
+        self._enter_round()
 
     def _enter_round(self) -> None:
         """Read once what does not change while a round is open."""

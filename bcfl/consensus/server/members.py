@@ -224,7 +224,10 @@ class Members:
         self.give_allowance(strangers)
         rules = json.dumps(task.rules.to_json())
         contract = task.ledger.domain.contract
-        order = EnrolOrder(self._chain.url, contract, rules, self._seed)
+        block, block_hash = task.ledger.anchor()
+        order = EnrolOrder(
+            self._chain.url, contract, rules, self._seed, block=block, block_hash=block_hash
+        )
         self.refused = self._conversation.enrol(order, strangers)
         for address, reason in self.refused.items():
             log(WARNING, "%s did not become a member: %s", address, reason)

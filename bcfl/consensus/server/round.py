@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from logging import WARNING
+from typing import Any
 
 from flwr.app import ConfigRecord, Message
 from flwr.common.logger import log
@@ -39,6 +40,10 @@ from bcfl.core.model import Arrays
 from bcfl.flower.handlers import to_array_record
 
 __all__ = ["Configs", "Round"]
+
+_VOTING = (Phase.COMMIT, Phase.SEAL, Phase.BALLOT)
+#: How often in one phase the chain may take back what it was given.
+_MOST_REORGANISATIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,9 @@ class Round:
         self._on_phase = on_phase
         self._on_round = on_round
         self._attempts = 0
+        self._winners = 0
+        self._named = (0, b"")  # the block that the last order named
+        self._asked: dict[int, int] = {}  # whom we asked to train: member to node
         self._record = to_array_record(arrays)
         self._size = sum(array.nbytes for array in arrays.values())
 
@@ -106,18 +114,28 @@ class Round:
         """S2: open a round, unless one is open; the messages that ask for what it still lacks."""
         self._attempts += 1
         self._log = RoundLog(self._number, self._on_phase)
-        self._asked: dict[int, int] = {}  # whom we asked to train: member to node
+        self._asked = {}
+        self._named = self._ledger.anchor()
         expected = self._members.sample(self._ledger, self._number)
         if self._ledger.state().phase == Phase.IDLE:
             self._log.enter("open")
             self._coordinator.open(self._arrays, bits(expected))
+        return self._ask_to_train()
+
+    def _ask_to_train(self) -> list[Message]:
+        """The messages to those of whom the open round lacks a commitment."""
         state = self._ledger.state()
         if state.phase != Phase.COMMIT:
             return []
         missing = set(members_in(state.expected & ~state.committed))
         self._asked = self._present(missing - self._coordinator.signed.commitments.keys())
         parcels = self._coordinator.parcels
-        order = RoundOrder(*self._heading(state), publish=parcels.shared, readers=parcels.readers())
+        order = RoundOrder(
+            *self._heading(state),
+            publish=parcels.shared,
+            readers=parcels.readers(),
+            **self._anchor(),
+        )
         self._log.bytes_down += self._size * len(self._asked)
         self._log.bytes_down_dense += self._size * len(self._asked)
         self._log.enter("train")
@@ -129,6 +147,26 @@ class Round:
     def commit(self, replies: Iterable[Message]) -> None:
         """S3: check what members signed; the digests of their deltas go on chain."""
         self._log.enter("commit")
+        self._accept_commitments(replies)
+        for _ in range(_MOST_REORGANISATIONS):
+            if self._ledger.state().phase == Phase.COMMIT:
+                self._coordinator.commit()
+            if not self._taken_back():
+                break
+            self._accept_commitments(self._conversation.send(self._ask_to_train()))
+        if self._ledger.state().phase == Phase.COMMIT:
+            self._await_the_end_of(Phase.COMMIT)
+
+    def _taken_back(self) -> bool:
+        """Whether a reorganisation took back what the members, or the contract, were asked by.
+
+        Asked again, they answer as before.
+        """
+        begun_anew = self._coordinator.follow()
+        number, block_hash = self._named
+        return begun_anew or not self._ledger.has_block(number, block_hash)
+
+    def _accept_commitments(self, replies: Iterable[Message]) -> None:
         read, failures = self._conversation.trained(replies, self._asked)
         state = self._ledger.state()
         for member, (reply, content) in read.items():
@@ -142,18 +180,23 @@ class Round:
                 self._coordinator.accept(signed, blob, metrics)
             except BcflError as error:
                 failures[member] = str(error)
+            else:
+                self._log.left_out.pop(member, None)
         self._log.left_out.update(failures)
-        if state.phase == Phase.COMMIT:
-            self._coordinator.commit()
-            self._await_the_end_of(Phase.COMMIT)
 
     def review(self) -> None:
         """S3: whoever committed rates the others; the ballots, first their seals, go on chain."""
-        while (state := self._ledger.state()).phase in (Phase.SEAL, Phase.BALLOT):
+        taken_back = 0
+        while (state := self._ledger.state()).phase in _VOTING:
+            if state.phase == Phase.COMMIT:  # once more, after a reorganisation
+                self.commit([])
+                continue
             sealing = state.phase == Phase.SEAL
             self._log.enter("review")
             done = state.sealed if sealing else state.voted | state.abstained
             failures = self._ask_for_reviews(state, done)
+            if self._taken_back() and (taken_back := taken_back + 1) < _MOST_REORGANISATIONS:
+                continue
             for member, reason in failures.items():
                 self._log.left_out[member] = f"no ballot: {reason}"
             self._log.enter("ballot")
@@ -166,10 +209,17 @@ class Round:
 
     def select(self) -> bool:
         """S4: let the contract select U^O; False where it finds the round void."""
-        if self._ledger.state().phase == Phase.SELECT:
-            self._log.enter("select")
-            self._ledger.select()
-        return self._ledger.state().phase == Phase.SELECTED
+        for _ in range(_MOST_REORGANISATIONS):
+            state = self._ledger.state()
+            if state.phase in _VOTING:  # once more, after a reorganisation
+                self.review()
+            elif state.phase == Phase.SELECT:
+                self._log.enter("select")
+                self._ledger.select()
+            else:
+                break
+        self._winners = state.winners
+        return state.phase == Phase.SELECTED
 
     def repeat(self) -> list[Message]:
         """After a void round: open another, and let members train; their replies.
@@ -205,11 +255,18 @@ class Round:
             return self._coordinator.aggregate(self._arrays)
         return aggregate_with(self._inner, self._coordinator, self._number, self._arrays)
 
-    def close(self, arrays: Arrays) -> None:
-        """S4: the digest of the new θ_g goes on chain."""
+    def close(self, arrays: Arrays) -> bool:
+        """S4: the digest of the new θ_g goes on chain.
+
+        False where a reorganisation has changed who won, or whether: select once more.
+        """
         self._log.enter("close")
+        state = self._ledger.state()
+        if (state.phase, state.winners) != (Phase.SELECTED, self._winners):
+            return False
         self._coordinator.close(arrays)
         self._report()
+        return True
 
     def _report(self) -> RoundRecord:
         record = self._log.record(self._coordinator)
@@ -243,6 +300,7 @@ class Round:
             locators=[locators[member] for member in deltas if member in locators],
             sealed=bool(self._coordinator.parcels.readers()),
             opening_block=self._coordinator.opening_block,
+            **self._anchor(),
         )
         handed = [n for n in nodes.values() if not (locators and self._conversation.fetches(n))]
         self._log.bytes_down += self._size * len(nodes)
@@ -277,6 +335,11 @@ class Round:
         """Member to node, of those of ``members`` that are connected, in their order."""
         present = self._conversation.present(self._coordinator.members)
         return {member: present[member] for member in sorted(members) if member in present}
+
+    def _anchor(self) -> dict[str, Any]:
+        """Which block an order names."""
+        self._named = self._ledger.anchor()
+        return {"block": self._named[0], "block_hash": self._named[1]}
 
     def _heading(self, state: RoundState) -> tuple[str, str, int, str, int, bool]:
         rules = json.dumps(self._coordinator.rules.to_json())

@@ -77,7 +77,13 @@ def begin_task(
     domain = ledger.domain
     folder.describe(
         TaskDescription(
-            domain.chain_id, domain.contract, ledger.coordinator, genesis.hex(), rules, seed
+            domain.chain_id,
+            domain.contract,
+            chain.coordinator.address,
+            genesis.hex(),
+            rules,
+            seed,
+            ledger.deployed_at,
         )
     )
     return ConsensusTask(ledger, rules, spec, arrays, 0)
@@ -96,7 +102,12 @@ def resume_task(chain: Chain, folder: TaskFolder) -> ConsensusTask | None:
     description = folder.description()
     if description is None:
         return None
-    ledger = Ledger.attach(chain.connect(chain.coordinator), description.contract, chain.wait_until)
+    ledger = Ledger.attach(
+        chain.connect(chain.coordinator),
+        description.contract,
+        chain.wait_until,
+        description.deployed_at,
+    )
     arrays = folder.load_checkpoint(ledger.state().model)
     done = sum(isinstance(event, Closed) for event in ledger.events())
     spec = ModelSpec.of(arrays, description.rules.integer_arrays)

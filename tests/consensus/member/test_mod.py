@@ -141,7 +141,7 @@ def test_a_transaction_number_that_does_not_exist_is_rejected(
     order.transactions[1] = "0x" + "12" * 32
     ballot, rejected = world.review(0, order)
     assert set(rejected) == set(members_in(ballot.missing)) == {1}
-    assert "no transaction" in rejected[1]
+    assert "holds no commitment of member 1" in rejected[1]
 
 
 def test_a_transaction_of_another_contract_is_rejected(
