@@ -98,6 +98,8 @@ class AnvilChain(Chain):
             self._port = None  # somebody else may have taken it in the meantime
         else:
             raise LedgerError(f"{program} does not start: {words}")
+        if self._state is not None and self._state.exists():
+            self._mend_hashes()
         self._make_rich()
 
     def stop(self) -> None:
@@ -161,6 +163,16 @@ class AnvilChain(Chain):
                 except NodeUnreachable:
                     time.sleep(_START_POLL_S)
         return False
+
+    def _mend_hashes(self) -> None:
+        """Let contracts see the hashes of the blocks that were loaded.
+
+        anvil 1.7 forgets them and makes some up (foundry-rs/foundry#15167); it learns them anew
+        when it takes a block back.
+        """
+        with self.connect() as connection:
+            connection.request("evm_mine")
+            connection.request("anvil_rollback", 1)
 
     def _make_rich(self) -> None:
         with self.connect() as connection:

@@ -359,7 +359,6 @@ class Connection:
     ) -> Receipt:
         if self.signer is None:
             raise AccountError(f"{call}: this connection only reads; give it a signer")
-        self._head()  # what was lost in a reorganisation comes first
         sender = Sender(
             self._node,
             self._delivery,
@@ -369,7 +368,14 @@ class Connection:
             max_fee=self._max_fee,
             stuck_s=self._stuck_s,
         )
-        raw, receipt = sender.send(to, bytes(data), value, call)
+        self._head()  # what was lost in a reorganisation comes first
+        try:
+            raw, receipt = sender.send(to, bytes(data), value, call)
+        except ContractReverted:
+            if self._outbox.stands(self._node.head()):
+                raise
+            self._head()  # it was lost just now
+            raw, receipt = sender.send(to, bytes(data), value, call)
         self._outbox.note(raw, call, receipt, still)
         self._on_mined()
         return receipt

@@ -146,16 +146,27 @@ class Delivery:
                 if receipt is not None:
                     break
             else:
-                if not any(map(self._node.knows, sent)):
-                    taken = self._send(sent[number], call)
+                known, again = any(map(self._node.knows, sent)), None
+                if known and (again := dearer(waited)) is None:
+                    continue
+                taken = self._offer(sent[number] if again is None else again, call)
+                if again is not None:
+                    if taken is not False:
+                        sent[transaction_number(again)] = again
+                elif taken is not None:
                     used_up_at = None if taken else waited if used_up_at is None else used_up_at
-                elif (again := dearer(waited)) is not None and self._send(again, call):
-                    sent[transaction_number(again)] = again
             # nodes behind one URL learn of a block at different times
             if used_up_at is not None and waited - used_up_at >= self._retry_s:
                 raise _lost(number, call, "its nonce was used by another one", self._mining_s)
         below = f" beneath {depth} others (chain.confirmations)" if depth else ""
         raise _lost(number, call, f"it was not mined{below}", self._mining_s)
+
+    def _offer(self, raw: bytes, call: str) -> bool | None:
+        """As ``_send``; None where nobody knows, for whoever will see."""
+        try:
+            return self._send(raw, call)
+        except (NodeUnreachable, ReplyMalformed):
+            return None
 
     def _send(self, raw: bytes, call: str) -> bool:
         """One attempt: True if the node has it, False if it says that the nonce is gone."""

@@ -95,8 +95,18 @@ class LogHistory:
         NodeRefused
             The node has let go of blocks in which there may be events, or refuses even one block.
         """
-        if last - first > _FEW_BLOCKS and first == 0:
+        if first == 0 and last > _FEW_BLOCKS:
             first = self._deployment(address, last)
+        try:
+            return self._read_from(first, last, address, topics)
+        except NodeRefused as error:
+            if error.code != PRUNED or (deployed := self._deployment(address, last)) <= first:
+                raise
+        return self._read_from(deployed, last, address, topics)
+
+    def _read_from(
+        self, first: int, last: int, address: str, topics: tuple[bytes, ...]
+    ) -> list[RawLog]:
         known = self._known.get((address, topics))
         if known is None or not known.first <= first <= known.last + 1:
             known = _Known(first, first - 1)

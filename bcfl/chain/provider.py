@@ -154,6 +154,9 @@ class NodeProvider(BaseProvider):
         except PassingError as failure:
             if method == _LOGS and failure.heavy:
                 raise TooMuch(str(failure.error)) from failure.error
+            if method == _SEND and isinstance(failure.error, NodeRefused):
+                # the transaction was not looked at
+                raise NodeUnreachable(f"{failure.error}.") from failure.error
             raise failure.error from failure.__cause__
 
     def request_many(self, method: str, rows: Sequence[Sequence[Any]]) -> list[Any]:
