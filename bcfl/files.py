@@ -78,14 +78,23 @@ class Journal:
                 os.fsync(file.fileno())
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, anew: bool = False) -> None:
     """Make ``data`` the content of ``path``: whole or not at all, and on the disk on return.
 
     The folder is made where it does not exist. Permissions follow the umask, so that other
     accounts can share the folder if its owner wants that.
 
+    Parameters
+    ----------
+    path : Path
+    data : bytes
+    anew : bool
+        Nothing is replaced: of several that write at once, one does.
+
     Raises
     ------
+    FileExistsError
+        ``anew``, and there is a file.
     OSError
         If anything fails; then ``path`` is as it was.
     """
@@ -96,7 +105,11 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        if anew:
+            os.link(temporary, path)
+            temporary.unlink()
+        else:
+            os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

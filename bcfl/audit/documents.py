@@ -64,7 +64,9 @@ def read_task(folder: Path) -> Task:
         rules = Rules(**fields.get("rules"))
     except _MISFIT:
         rules = None  # which the contract's digest will show
-    return Task(task.chain_id, task.contract, task.coordinator, task.genesis, rules)
+    return Task(
+        task.chain_id, task.contract, task.coordinator, task.genesis, rules, task.deployed_at
+    )
 
 
 def read_journal(folder: Path, contract: str) -> tuple[list[Journaled], list[Finding]]:
@@ -144,6 +146,7 @@ class _TaskFile(_Document):
     contract: Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
     coordinator: _Text
     genesis: _Text
+    deployed_at: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
 class _Entry(_Document):

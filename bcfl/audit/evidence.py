@@ -37,6 +37,7 @@ class Task:
     coordinator: str
     genesis: str  #: hex digest of the first model
     rules: Rules | None  #: None where the file holds no rules that could ever be
+    deployed_at: int = 0  #: the contract's block; 0 where the file does not say
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,15 +101,7 @@ def gather(
     try:
         terms = _terms(ledger, connection)
         events, state, members, active = _read_at_rest(ledger)
-        numbers = dict.fromkeys(event.transaction for event in events)
-        calldata = PeerCalldata(connection, terms.domain.contract)
-        calls: dict[str, Call] = {}
-        gas: dict[str, int] = {}
-        for number in numbers:
-            try:
-                calls[number], gas[number] = calldata.call(number), ledger.receipt(number).gas
-            except TransactionUnknown:
-                continue  # found where its events are checked
+        calls, gas = _read_calls(events, terms, connection)
         hashes = dict(_hashes(events, connection))
     except LedgerError as error:
         raise AuditError(f"the chain cannot be read: {error}") from error
@@ -136,6 +128,27 @@ def gather(
     return evidence, findings
 
 
+def _read_calls(
+    events: Sequence[Event], terms: Terms, connection: Connection
+) -> tuple[dict[str, Call], dict[str, int]]:
+    """By transaction, what was called and the gas; one that is not there has none.
+
+    That is found where its events are checked. A node that lags is asked again before.
+    """
+    numbers = list(dict.fromkeys(event.transaction for event in events))
+    receipts = connection.receipts(numbers)
+    mined = [number for number in numbers if number in receipts and receipts[number].succeeded]
+    calldata = PeerCalldata(connection, terms.domain.contract)
+    calls: dict[str, Call] = {}
+    for _ in connection.tries():
+        missing = [number for number in mined if number not in calls]
+        found = calldata.calls(missing)
+        calls |= {number: call for number, call in found.items() if call is not None}
+        if len(calls) == len(mined):
+            break
+    return calls, {number: receipts[number].gas for number in calls}
+
+
 def _attach(task: Task, connection: Connection, *, live: bool) -> Ledger:
     try:
         if live and connection.chain_id != task.chain_id:
@@ -143,7 +156,8 @@ def _attach(task: Task, connection: Connection, *, live: bool) -> Ledger:
                 f"the run was on chain {task.chain_id}; {connection.url} is on chain "
                 f"{connection.chain_id}: name the right node with --rpc"
             )
-        return Ledger.attach(connection, task.contract)
+        began = task.deployed_at if live and _began_at(task, connection) else 0
+        return Ledger.attach(connection, task.contract, deployed_at=began)
     except ArtifactError as error:
         # another version of bcfl is no crime; another address is, where the chain has the right one
         if live or not (others := _contracts(connection)):
@@ -154,6 +168,12 @@ def _attach(task: Task, connection: Connection, *, live: bool) -> Ledger:
         ) from error
     except LedgerError as error:
         raise AuditError(f"the chain cannot be read: {error}") from error
+
+
+def _began_at(task: Task, connection: Connection) -> bool:
+    """Whether nothing speaks against the block that task.json names as the contract's first."""
+    before = task.deployed_at > 0 and connection.had_code(task.contract, task.deployed_at - 1)
+    return not before and connection.had_code(task.contract, task.deployed_at) is not False
 
 
 def _contracts(connection: Connection) -> list[str]:
@@ -221,14 +241,17 @@ def _expect_plausible(events: Sequence[Event]) -> None:
 def _hashes(events: Sequence[Event], connection: Connection) -> Iterator[tuple[int, bytes]]:
     """Number and hash of each block that decided between equals; none where there is no block."""
     last: dict[int, int] = {}
+    numbers = []
     for event in events:
         if isinstance(event, Committed):
             last[event.round] = event.block
         elif isinstance(event, Selected):
-            number = seed_block(last.get(event.round, 0), event.block)
-            block = connection.request("eth_getBlockByNumber", hex(max(number, 0)), False)
-            with suppress(KeyError, TypeError, ValueError):
-                yield number, bytes.fromhex(block["hash"].removeprefix("0x"))
+            numbers.append(seed_block(last.get(event.round, 0), event.block))
+    rows = [[hex(max(number, 0)), False] for number in numbers]
+    blocks = connection.request_many("eth_getBlockByNumber", rows)
+    for number, block in zip(numbers, blocks, strict=True):
+        with suppress(KeyError, TypeError, ValueError):
+            yield number, bytes.fromhex(block["hash"].removeprefix("0x"))
 
 
 def _broken(found: str) -> Finding:

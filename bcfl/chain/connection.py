@@ -175,6 +175,10 @@ class Connection:
         """The code at an address; empty where there is no contract."""
         return self._node.code(checksummed(address), self._head().number)
 
+    def had_code(self, address: str, block: int) -> bool | None:
+        """Whether there was a contract after ``block``; None where the node has forgotten that."""
+        return self._node.had_code(checksummed(address), block)
+
     def request(self, method: str, *parameters: Any) -> Any:
         """A JSON-RPC method of a test node's own, such as ``evm_mine``."""
         return self._rpc.request(method, parameters)

@@ -63,7 +63,7 @@ class LogHistory:
     query : callable
         (address, first topics, first block, last block) to the logs.
     exists : callable
-        (address, block): whether there is a contract then, or the node does not know.
+        (address, block): whether there is a contract then; None where the node does not know.
     tries : callable
         Steps at which to ask once more.
     """
@@ -71,7 +71,7 @@ class LogHistory:
     def __init__(
         self,
         query: _Query,
-        exists: Callable[[str, int], bool],
+        exists: Callable[[str, int], bool | None],
         tries: Callable[[], Iterator[float]],
     ) -> None:
         self._query = query
@@ -122,10 +122,10 @@ class LogHistory:
             without, there = -1, last
             while there - without > 1:
                 middle = (there + without) // 2
-                if self._exists(address, middle):
-                    there = middle
-                else:
+                if self._exists(address, middle) is False:
                     without = middle
+                else:
+                    there = middle
             self._deployed[address] = there
         return self._deployed[address]
 

@@ -26,6 +26,9 @@ _GWEI: Final = 10**9
 #: What a node may make us pay a block's builder per gas. A lying node could name any sum.
 _HIGHEST_TIP: Final = 50 * _GWEI
 
+#: What is of use, but can be done without, is asked for so long.
+_GLANCE_S: Final = 1.0
+
 _T = TypeVar("_T")
 
 
@@ -72,7 +75,7 @@ class Node:
         self.rpc = rpc
         self._known = 0  # a block that is on the chain: of a receipt of ours, or named by others
         self._seen = 0  # the newest that was seen
-        self.history = LogHistory(self._logs, self._code_at, rpc.tries)
+        self.history = LogHistory(self._logs, self.had_code, rpc.tries)
 
     def chain_id(self) -> int:
         """EIP-155 chain id."""
@@ -236,12 +239,12 @@ class Node:
             and (block.hash == receipt.block_hash)
         )
 
-    def _code_at(self, address: str, block: int) -> bool:
-        """Whether there was a contract after ``block``; true, too, where the node forgot."""
+    def had_code(self, address: str, block: int) -> bool | None:
+        """Whether there was a contract after ``block``; None where the node does not know."""
         try:
-            found = self.rpc.request("eth_getCode", [address, hex(block)], retry_s=0.0)
+            found = self.rpc.request("eth_getCode", [address, hex(block)], retry_s=_GLANCE_S)
         except NodeRefused:
-            return True
+            return None
         return bool(self._read(_DATA, "eth_getCode", found))
 
     def _expect_receipt_of(self, number: str, receipt: Receipt | None) -> Receipt | None:

@@ -18,6 +18,7 @@ from bcfl.flower.record import Address, Count, Digest, Int64, Text, TypedRecord
 
 __all__ = [
     "LONGEST_REASON",
+    "MOST_BLOB_BYTES",
     "RECORD_KEY",
     "EnrolOrder",
     "EnrolReply",
@@ -37,7 +38,8 @@ RECORD_KEY = "bcfl"
 
 LONGEST_REASON = 500  #: characters
 _MOST_ENTRIES_BYTES = 5 * MAX_MEMBERS + 32
-_MOST_BLOB_BYTES = 2**31  #: Flower's own limit of a message; the server knows the task's
+#: Of one delta as it travels: a protobuf message ends at 2 GiB, and has some more in it.
+MOST_BLOB_BYTES = 2**31 - 2**20
 
 
 def _sized(*sizes: int) -> AfterValidator:
@@ -54,7 +56,7 @@ _Transaction = Annotated[str, Field(strict=True, pattern=r"^(0x[0-9a-fA-F]{64})?
 _Flag = Annotated[bool, Field(strict=True)]
 _Partition = Annotated[int, Field(strict=True, ge=-1, lt=2**31)]
 _Member = Annotated[int, Field(strict=True, ge=0, lt=MAX_MEMBERS)]
-_Blob = Annotated[bytes, Field(strict=True, max_length=_MOST_BLOB_BYTES)]
+_Blob = Annotated[bytes, Field(strict=True, max_length=MOST_BLOB_BYTES)]
 _Entries = Annotated[bytes, Field(strict=True, max_length=_MOST_ENTRIES_BYTES)]
 _Key = Annotated[bytes, Field(strict=True, min_length=33, max_length=65)]
 _Word = Annotated[bytes, Field(strict=True), _sized(0, DIGEST_BYTES)]
@@ -135,6 +137,7 @@ class ReviewOrder(_Record):
     """
 
     kind: ClassVar[str] = "review"
+    apart: ClassVar[str] = "blobs"
     rpc_url: Text
     contract: Text
     round: Count

@@ -39,6 +39,7 @@ __all__ = [
     "SignedAlready",
     "SignerRefused",
     "SignerUnreachable",
+    "StorageFailed",
     "StoreUnreachable",
     "TransactionLost",
     "TransactionUnknown",
@@ -230,6 +231,10 @@ class NotAReader(SealError):
 
 class StoreUnreachable(BlobError):
     """No blob store answered at the URL."""
+
+
+class StorageFailed(BcflError):
+    """The disk is full, or a folder cannot be written."""
 
 
 class EngineFailed(BcflError):

@@ -36,7 +36,7 @@ class _Jobs:
     """What Hydra calls for each job, and what became of them."""
 
     def __init__(self) -> None:
-        self.errors: list[BcflError] = []
+        self.errors: list[Exception] = []
         self.sweep: Sweep | None = None
 
     def run_job(self, config: DictConfig) -> None:
@@ -46,17 +46,20 @@ class _Jobs:
         choices["overrides"] = list(job.overrides.task)
         if job.mode == RunMode.MULTIRUN:
             self.sweep = self.sweep or Sweep(Path(job.sweep.dir))
-            self.sweep.announce(choices["overrides"])
+            self.sweep.announce(Path(config.run_dir), choices["overrides"])
         try:
             check_run(config)
             # torch, Flower, Ray: seconds, which whoever asks for help or mistypes is spared
             from bcfl.experiment.run import run_experiment  # noqa: PLC0415
 
             run_experiment(config, Path(config.run_dir), choices)
-        except BcflError as error:
+        except Exception as error:
+            if self.sweep is None and not isinstance(error, BcflError):
+                raise
             self.errors.append(error)
             if self.sweep is not None:
                 complain(error)  # now, beside the job that it belongs to
+                self.sweep.fail(Path(config.run_dir), explain(error))
         if self.sweep is not None:
             self.sweep.write()
 
@@ -87,7 +90,7 @@ def run_with_hydra(arguments: Sequence[str]) -> int:
     return jobs.conclude()
 
 
-def exit_status(error: BcflError) -> int:
+def exit_status(error: Exception) -> int:
     """2 where whoever started the run can put it right, 1 where the run failed."""
     return MISTAKEN if isinstance(error, (ConfigurationError, DatasetUnavailable)) else FAILED
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result
 from omegaconf import DictConfig
 
-from bcfl.core.errors import BcflError, ConfigurationError
+from bcfl.core.errors import BcflError, ConfigurationError, StorageFailed
 from bcfl.experiment.clients.central import initial_arrays
 from bcfl.experiment.clients.client_data import write_clients
 from bcfl.experiment.clients.engine import run_clients
@@ -86,20 +87,29 @@ def run_experiment(
     title = f"{choices['strategy']} on {choices['dataset']}"
     terminal = Terminal(title, plan.scenario.rounds(plan))
     recorder = Recorder(run_folder, terminal, plan.scenario.evaluation(material))
-    error = ""
-    try:
-        with terminal:
-            _carry_out(plan, material, recorder, resume=resume, grid=grid)
-    except BcflError as reason:
-        error = str(reason)
-        raise
-    finally:
-        # Also of a run that failed, or was interrupted: what there is of it.
+
+    def conclude(error: str = "") -> dict[str, Any]:
         rounds = merge_rounds(list(run_folder.rounds))
         result = choices | make_result(rounds, plan.malicious, time.monotonic() - began, error)
         if recorder.arrays:
             run_folder.write_model(recorder.arrays)
             run_folder.write_result(result)
+        return result
+
+    try:
+        with terminal:
+            _carry_out(plan, material, recorder, resume=resume, grid=grid)
+        result = conclude()
+    except BaseException as reason:
+        # Also of a run that failed, or was interrupted: what there is of it.
+        with suppress(OSError):
+            conclude(str(reason) if isinstance(reason, BcflError) else "")
+        if isinstance(reason, OSError):
+            raise StorageFailed(
+                f"{reason.filename or folder}: {reason.strerror or reason}; see to it that the "
+                f"disk has room, then go on by `bcfl resume {folder}`"
+            ) from reason
+        raise
     terminal.show(result, folder)
     return result
 

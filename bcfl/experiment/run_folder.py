@@ -52,24 +52,27 @@ class RunFolder:
         self.rounds = Journal(path / "rounds.jsonl")
 
     def claim(self) -> None:
-        """Make sure that nobody's run is written over.
+        """Make sure, before anything slow, that nobody's run is written over.
 
         Raises
         ------
         ConfigurationError
             There is a run in the folder.
         """
-        taken = [name for name in ("config.yaml", "task.json") if (self.path / name).exists()]
-        if taken:
-            raise ConfigurationError(
-                f"{self.path} holds a run already ({taken[0]}): go on with it by `bcfl resume "
-                f"{self.path}`, or choose another folder with hydra.run.dir=…"
-            )
+        for name in ("config.yaml", "task.json"):
+            if (self.path / name).exists():
+                raise self._taken(name)
 
     def write_config(self, config: DictConfig, choices: dict[str, Any]) -> None:
         """Write ``config.yaml``: resolved, but for ``run_dir``, so that the folder may move.
 
-        ``choices`` stand in it beside the knobs, for whoever goes on with the run.
+        ``choices`` stand in it beside the knobs, for whoever goes on with the run. From here on
+        the folder is this run's: of several that begin at once, one gets it.
+
+        Raises
+        ------
+        ConfigurationError
+            Another run has.
         """
         movable = deepcopy(config)  # its own copy() leaves lists where they are
         movable.run_dir = _PLACEHOLDER
@@ -78,7 +81,11 @@ class RunFolder:
         del resolved["run_dir"]
         resolved["choices"] = choices
         text = OmegaConf.to_yaml(OmegaConf.create(without_secrets(resolved)))
-        self._write("config.yaml", text.replace(_PLACEHOLDER, _HERE).encode())
+        content = text.replace(_PLACEHOLDER, _HERE).encode()
+        try:
+            write_atomically(self.path / "config.yaml", content, anew=True)
+        except FileExistsError:
+            raise self._taken("config.yaml") from None
 
     def read_config(self, allowed: Collection[str] = ()) -> tuple[DictConfig, dict[str, Any]]:
         """The run's configuration, with ``run_dir`` where it is now, and its choices.
@@ -132,6 +139,12 @@ class RunFolder:
     def append(self, entry: dict[str, Any]) -> None:
         """Add a line to ``rounds.jsonl``."""
         self.rounds.append(to_jsonable_python(entry, inf_nan_mode="null"))
+
+    def _taken(self, by: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self.path} holds a run already ({by}): go on with it by `bcfl resume "
+            f"{self.path}`, or choose another folder with hydra.run.dir=…"
+        )
 
     def _write(self, name: str, content: bytes) -> None:
         write_atomically(self.path / name, content)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ _MEASURES = ("accuracy", "loss", "gas_per_round", "bytes_up", "bytes_up_dense", 
 
 
 class Sweep:
-    """The folder of a sweep; its runs are in ``0/``, ``1/``, and so on.
+    """The folder of a sweep; its runs are in folders beneath, however they are named.
 
     Parameters
     ----------
@@ -33,22 +35,37 @@ class Sweep:
     def __init__(self, path: Path, console: Console | None = None) -> None:
         self.path = path
         self._console = console or make_console()
+        self._jobs: dict[Path, tuple[list[str], str]] = {}  # what was swept over, and its error
 
-    def announce(self, overrides: Sequence[str]) -> None:
-        """Say which point of the sweep begins."""
+    def announce(self, folder: Path, overrides: Sequence[str]) -> None:
+        """Say which point of the sweep begins, in which folder."""
+        self._jobs[folder.absolute()] = list(overrides), ""
         self._console.print(f"[bold]{' '.join(overrides) or 'defaults'}[/bold]", soft_wrap=True)
 
+    def fail(self, folder: Path, error: str) -> None:
+        """A job came to nothing, or not to its end."""
+        overrides, _ = self._jobs[folder.absolute()]
+        self._jobs[folder.absolute()] = overrides, error
+
     def rows(self) -> list[dict[str, Any]]:
-        """One mapping a finished run: its job, what was swept over, what came out."""
-        results = [(path, RunFolder(path).read_result()) for path in self._jobs()]
+        """One mapping a job: its folder, what was swept over, what came out, or went wrong."""
+        results = sorted(self.path.absolute().rglob("result.json"))
+        found: dict[Path, tuple[list[str], str]] = {path.parent: ([], "") for path in results}
         rows = []
-        for path, result in results:
-            if result is None:
-                continue
-            swept = dict(override.split("=", 1) for override in result["overrides"])
-            measures = {**result["totals"], **result["final"], "wall_s": round(result["wall_s"], 1)}
-            rows.append({"job": path.name, **swept, **{name: measures[name] for name in _MEASURES}})
-        return rows
+        for folder, (overrides, error) in {**found, **self._jobs}.items():
+            result = RunFolder(folder).read_result() or {}
+            swept = result.get("overrides", overrides)
+            measures = {**result.get("totals", {}), **result.get("final", {})}
+            measures["wall_s"] = round(result["wall_s"], 1) if result else None
+            rows.append(
+                {
+                    "job": os.path.relpath(folder, self.path),
+                    **dict(override.split("=", 1) for override in swept),
+                    **{name: measures.get(name) for name in _MEASURES},
+                    **({"error": error} if (error := error or result.get("error", "")) else {}),
+                }
+            )
+        return sorted(rows, key=_natural)
 
     def write(self) -> None:
         """Write ``summary.csv`` anew."""
@@ -78,15 +95,18 @@ class Sweep:
         self._console.print(table)
         self._console.print(f"written to {self.path / 'summary.csv'}", soft_wrap=True)
 
-    def _jobs(self) -> list[Path]:
-        jobs = [path for path in self.path.iterdir() if path.is_dir() and path.name.isdigit()]
-        return sorted(jobs, key=lambda path: int(path.name))
+
+def _natural(row: dict[str, Any]) -> list[tuple[int, str]]:
+    """Numbers in a job's name by their size, so that 10 comes after 9."""
+    parts = re.split(r"(\d+)", row["job"])
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The job, everything swept over, the measures."""
-    swept = dict.fromkeys(name for row in rows for name in row)
-    return ["job", *(n for n in swept if n not in ("job", *_MEASURES)), *_MEASURES]
+    """The job, everything swept over, the measures, and what went wrong if anything did."""
+    told = dict.fromkeys(name for row in rows for name in row)
+    swept = [name for name in told if name not in ("job", "error", *_MEASURES)]
+    return ["job", *swept, *_MEASURES, *(["error"] if "error" in told else [])]
 
 
 def _shown(value: Any) -> str:

@@ -56,7 +56,7 @@ def plain_content(content: RecordDict) -> tuple[str, ArrayRecord, str, ConfigRec
         There is not exactly one ArrayRecord beside at most one ConfigRecord of the app's.
     """
     arrays = list(content.array_records.items())
-    configs = [item for item in content.config_records.items() if item[0] != "bcfl"]
+    configs = [item for item in content.config_records.items() if not item[0].startswith("bcfl")]
     if len(arrays) != 1 or len(configs) > 1:
         raise ProtocolError(
             "expected a message with one ArrayRecord and at most one ConfigRecord; found "

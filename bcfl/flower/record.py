@@ -8,6 +8,7 @@ such a record is none of its own.
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import cache
 from typing import Annotated, Any, ClassVar, Self
 
 from flwr.app import ConfigRecord, RecordDict
@@ -19,6 +20,7 @@ from bcfl.keys.accounts import checksummed
 __all__ = ["LONGEST_TEXT", "Address", "Count", "Digest", "Int64", "Text", "TypedRecord"]
 
 LONGEST_TEXT = 2_000  #: characters
+_MOST_PARTS = 128
 
 Text = Annotated[str, Field(strict=True, max_length=LONGEST_TEXT)]
 Address = Annotated[Text, AfterValidator(checksummed)]
@@ -33,6 +35,9 @@ class TypedRecord:
     __pydantic_config__ = ConfigDict(extra="forbid")
     key: ClassVar[str]  #: under which the record travels
     kind: ClassVar[str]  #: which message it is
+    #: A list of blobs, each of which travels in a record of its own: Flower sends a record as one
+    #: protobuf message, which ends at 2 GiB.
+    apart: ClassVar[str] = ""
     absent: ClassVar[str]  #: what to say where there is no record at all
 
     def to_record(self) -> ConfigRecord:
@@ -41,9 +46,17 @@ class TypedRecord:
         values = {name: value for name, value in found.items() if value not in ("", b"", [])}
         return ConfigRecord({"kind": self.kind, **values})
 
+    def to_records(self) -> dict[str, ConfigRecord]:
+        """The record, and what travels apart from it; by their keys in a message."""
+        record = self.to_record()
+        blobs = record.pop(self.apart, [])
+        assert isinstance(blobs, list)
+        parts = {self._part(i): ConfigRecord({"blob": blob}) for i, blob in enumerate(blobs)}
+        return {self.key: record, **parts}
+
     def content(self) -> RecordDict:
         """A message's content that is this record alone."""
-        return RecordDict({self.key: self.to_record()})
+        return RecordDict(dict(self.to_records()))
 
     @classmethod
     def read(cls, content: RecordDict) -> Self:
@@ -60,8 +73,11 @@ class TypedRecord:
         values: dict[str, Any] = dict(record)
         if (kind := values.pop("kind", None)) != cls.kind:
             raise ProtocolError(f"expected a {cls.kind!r} record; found {kind!r:.40}")
+        parts = [content.config_records.get(cls._part(i)) for i in range(_MOST_PARTS)]
+        if cls.apart and (blobs := [part.get("blob") for part in parts if part is not None]):
+            values[cls.apart] = blobs
         try:
-            found: Self = TypeAdapter(cls).validate_python(values)
+            found: Self = _parser(cls).validate_python(values)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -73,3 +89,12 @@ class TypedRecord:
         except AccountError as error:
             raise ProtocolError(f"{cls.kind}: {error!s:.200}") from None
         return found
+
+    @classmethod
+    def _part(cls, index: int) -> str:
+        return f"{cls.key}-blob-{index}"
+
+
+@cache
+def _parser(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

@@ -123,9 +123,21 @@ class PeerCalldata:
         LedgerError
             It cannot be read.
         """
-        found = self._connection.request("eth_getTransactionByHash", transaction)
+        (found,) = self.calls([transaction]).values()
         if found is None:
             raise TransactionUnknown(f"the chain has no transaction {transaction}")
+        return found
+
+    def calls(self, transactions: Sequence[str]) -> dict[str, Call | None]:
+        """The calls in these, by number, in few requests; None where the chain has none."""
+        rows = [[number] for number in transactions]
+        found = self._connection.request_many("eth_getTransactionByHash", rows)
+        return {
+            number: None if each is None else self._read(number, each)
+            for number, each in zip(transactions, found, strict=True)
+        }
+
+    def _read(self, transaction: str, found: Any) -> Call:
         try:
             number, sender, data = (str(found[name]) for name in ("hash", "from", "input"))
             to = str(found["to"] or "")

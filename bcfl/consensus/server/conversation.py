@@ -18,7 +18,6 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid
 
 from bcfl.consensus.records import (
-    RECORD_KEY,
     EnrolOrder,
     EnrolReply,
     JoinOrder,
@@ -222,7 +221,7 @@ class Conversation:
 
     def _content(self, order: Order, arrays: ArrayRecord, config: ConfigRecord) -> RecordDict:
         return RecordDict(
-            {self._arrays_key: arrays, self._config_key: config, RECORD_KEY: order.to_record()}
+            {self._arrays_key: arrays, self._config_key: config, **order.to_records()}
         )
 
 

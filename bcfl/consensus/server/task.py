@@ -12,10 +12,13 @@ from bcfl.chain.chain import Chain
 from bcfl.consensus.contract.events import Closed
 from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.parcels import Parcels
+from bcfl.consensus.records import MOST_BLOB_BYTES
+from bcfl.consensus.spec.codec import blob_size
 from bcfl.consensus.spec.rules import Rules
 from bcfl.consensus.task_folder import TaskDescription, TaskFolder
-from bcfl.core.errors import ConfigurationError
+from bcfl.core.errors import ConfigurationError, expect
 from bcfl.core.model import Arrays, ModelSpec, encode_model
+from bcfl.keys.sealing import MAX_OVERHEAD_BYTES
 
 __all__ = ["ConsensusTask", "begin_task", "resume_task"]
 
@@ -59,6 +62,14 @@ def begin_task(
         )
     spec = ModelSpec.of(arrays, rules.integer_arrays)
     spec.flatten(arrays)
+    size = blob_size(spec.n, rules.kept(spec.n), spec.dtype) + MAX_OVERHEAD_BYTES
+    expect(
+        size <= MOST_BLOB_BYTES or parcels.shared,
+        "gamma",
+        f"deltas of at most {MOST_BLOB_BYTES:,} bytes, which a message can carry; lower it, or let "
+        "all nodes and the server have an IPFS node of their own",
+        f"deltas of {size:,} bytes",
+    )
     genesis = parcels.put(encode_model(arrays))
     folder.save_checkpoint(arrays)
     ledger = Ledger.deploy(

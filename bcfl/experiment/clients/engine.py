@@ -29,6 +29,8 @@ __all__ = ["EngineSettings", "run_clients", "usable_cpus"]
 #: Models and deltas of one round at a time pass through it; Ray would take a third of the RAM.
 _OBJECT_STORE_BYTES = 512 * 1024**2
 _ATTEMPTS_TO_START = 3
+#: Of each worker: what kills it as often will do so again.
+_RESTARTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +76,16 @@ def run_clients(
     try:
         _start_ray(min(engine.cpus or usable_cpus(), clients))
         # Flower uses the Ray that it finds running, and shuts it down in the end.
-        backend: dict[str, Any] = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
+        # A worker that was killed begins anew: Flower would go on handing messages to the dead.
+        resources = {"num_cpus": 1, "num_gpus": 0.0, "max_restarts": _RESTARTS}
+        backend: dict[str, Any] = {"client_resources": resources}
         run_simulation(server_app, client_app, clients, backend_config=backend)
     except RuntimeError as error:  # all that Flower says of a broken engine
         cause = error.__cause__ or error
         raise EngineFailed(
             f"the simulation engine failed ({cause}); is the machine very busy, or short of "
-            "memory? engine=in_process needs no engine"
+            "memory? engine=in_process needs no engine, and `bcfl resume` goes on with a run of "
+            "peer consensus"
         ) from error
     finally:
         stopped.set()
