@@ -106,5 +106,5 @@ class ContractLedger:
     def _read(self, function: str, *arguments: Any) -> Any:
         return self._connection.call(self._contract, function, *arguments)
 
-    def _write(self, function: str, *arguments: Any, value: int = 0) -> Transaction:
-        return self._connection.transact(self._contract, function, *arguments, value=value)
+    def _write(self, function: str, *arguments: Any, **options: Any) -> Transaction:
+        return self._connection.transact(self._contract, function, *arguments, **options)

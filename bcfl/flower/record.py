@@ -51,7 +51,7 @@ class TypedRecord:
         record = self.to_record()
         blobs = record.pop(self.apart, [])
         assert isinstance(blobs, list)
-        parts = {self._part(i): ConfigRecord({"blob": blob}) for i, blob in enumerate(blobs)}
+        parts = {self._part(i): ConfigRecord({"blob": blob}) for i, blob in enumerate(blobs)}  # type: ignore[dict-item]
         return {self.key: record, **parts}
 
     def content(self) -> RecordDict:
@@ -77,7 +77,7 @@ class TypedRecord:
         if cls.apart and (blobs := [part.get("blob") for part in parts if part is not None]):
             values[cls.apart] = blobs
         try:
-            found: Self = _parser(cls).validate_python(values)
+            found: Self = _parser(cls).validate_python(values)  # type: ignore[arg-type]
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
