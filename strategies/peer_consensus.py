@@ -177,7 +177,8 @@ class PeerConsensus(Strategy):
                 self.chain, parcels, folder, self.rules, self.seed, addresses, first, stake_wei
             )
             self._members.give_allowance(addresses)
-        for record in past_records(task.ledger, folder.journal):
+        size_bytes = task.spec.size_bytes
+        for record in past_records(task.ledger, folder.journal, parcels, size_bytes):
             self._on_round(record)
         self._task, self.rules = task, task.rules
         self.coordinator = Coordinator(task, parcels, folder, account)

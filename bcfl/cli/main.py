@@ -10,6 +10,7 @@ import typer
 
 from bcfl.cli.key import key
 from bcfl.cli.market import market
+from bcfl.cli.plain_text import let_streams_take_anything
 from bcfl.cli.signer import signer
 from bcfl.cli.stake import stake
 
@@ -36,10 +37,10 @@ def bcfl() -> None:
 
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    add_help_option=False,  # Hydra's help lists every knob
+    add_help_option=False,  # Hydra knows the knobs, and conf/ what they mean
 )
 def run(context: typer.Context) -> None:
-    """Train together: bcfl run [-m] [NAME=VALUE …]; bcfl run --help lists every knob."""
+    """Train together: bcfl run [-m] [NAME=VALUE …]; bcfl run --help explains every knob."""
     from bcfl.experiment.hydra_entry import run_with_hydra  # noqa: PLC0415 - torch, Flower: seconds
 
     raise typer.Exit(run_with_hydra(context.args))
@@ -86,4 +87,5 @@ def audit(
 
 def main() -> None:
     """Entry point of the ``bcfl`` script."""
+    let_streams_take_anything()
     app(sys.argv[1:], prog_name="bcfl")

@@ -5,7 +5,8 @@
 ``scenario``        what a run builds around a strategy, and hands to it
 ``configuration``   conf/ as typed values
 ``seeds``           one seed for a run, and from it one for each purpose
-``mistakes``        a misspelt knob, and the one that was meant
+``mistakes``        an error in one line, and what was meant
+``knobs``           what conf/ says of every knob, for ``bcfl run --help``
 ``hydra_entry``,    Hydra's and Flower's way in
 ``flower_app``
 ``clients``         data, models, training, engines

@@ -19,13 +19,14 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from bcfl.consensus.spec.domain import MAX_MEMBERS
 from bcfl.consensus.spec.rules import Rules
-from bcfl.core.errors import BcflError, ConfigurationError
+from bcfl.core.errors import BcflError, ConfigurationError, expect
 
 __all__ = [
     "RunSettings",
     "build",
     "check_run",
     "in_one_line",
+    "read_group",
     "read_settings",
     "register_resolvers",
 ]
@@ -47,11 +48,12 @@ class RunSettings:
 def register_resolvers() -> None:
     """Teach OmegaConf what ``conf/strategy/`` computes from other knobs."""
 
-    def malicious(fraction: float, clients: int) -> int:
-        return int(fraction * clients + 0.5)
+    def malicious(attack: DictConfig, clients: int) -> int:
+        nobody = str(attack["_target_"]).endswith(".NoAttack")
+        return 0 if nobody else int(attack["fraction"] * clients + 0.5)
 
-    def honest(fraction: float, clients: int) -> int:
-        return clients - malicious(fraction, clients)
+    def honest(attack: DictConfig, clients: int) -> int:
+        return clients - malicious(attack, clients)
 
     def allowance(transactions: str, stake_wei: int) -> int:
         needs_ether = transactions == "direct" or stake_wei > 0
@@ -86,6 +88,7 @@ def read_settings(kind: type[_Settings], config: DictConfig, group: str, **known
         A value is missing, or is not of its field's type, or out of its range.
     """
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    expect(OmegaConf.is_dict(config), group, "a group of values", repr(config))
     try:
         found = {name: _plain(config[name]) for name in names if name in config}
         # JSON: a list does for a tuple, an integer for a float, and nothing for anything else
@@ -129,6 +132,7 @@ def build(config: DictConfig, group: str, **arguments: Any) -> Any:
     ConfigurationError
         The target refused a value, or does not know it.
     """
+    read_group(config, group)
     try:
         # A copy: Hydra resolves in place what other groups refer to.
         return hydra.utils.instantiate(deepcopy(config)[group], **arguments)
@@ -140,6 +144,17 @@ def build(config: DictConfig, group: str, **arguments: Any) -> Any:
         raise ConfigurationError(f"{group}: {in_one_line(causes[-1])}") from error
     except OmegaConfBaseException as error:
         raise ConfigurationError(f"{group}: {_first_line(error)}") from error
+
+
+def read_group(config: DictConfig, name: str) -> DictConfig:
+    """One group of the configuration; raises ConfigurationError where it is something else."""
+    try:
+        found = config.get(name)
+    except OmegaConfBaseException as error:
+        raise ConfigurationError(f"{name}: {_first_line(error)}") from error
+    expect(OmegaConf.is_dict(found), name, "a group of values", repr(found))
+    group: DictConfig = found
+    return group
 
 
 def in_one_line(error: BaseException) -> str:

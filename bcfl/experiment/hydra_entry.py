@@ -1,15 +1,12 @@
-"""``bcfl run``: Hydra composes the configuration and sweeps; errors are one line.
-
-Exit status: 0 done, 1 the run failed, 2 the configuration was wrong, 130 interrupted.
-"""
+"""``bcfl run``: Hydra composes the configuration and sweeps; errors are one line."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, TypeAlias
 
 # Both are read when their libraries are imported. A run tells nobody about itself.
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
@@ -22,21 +19,26 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from bcfl.core.errors import BcflError, ConfigurationError, DatasetUnavailable
+from bcfl.core.errors import BcflError, ConfigurationError
 from bcfl.experiment.configuration import check_run, register_resolvers
-from bcfl.experiment.mistakes import explain
+from bcfl.experiment.knobs import print_help
+from bcfl.experiment.mistakes import MISTAKEN, complain, exit_status, explain, interrupt
 from bcfl.experiment.sweep import Sweep
+from bcfl.experiment.terminal import make_console
 
 __all__ = ["run_with_hydra"]
 
-FAILED, MISTAKEN, INTERRUPTED = 1, 2, 130
+#: What is done with a job's configuration, its folder, and what names it for a reader.
+Play: TypeAlias = Callable[[DictConfig, Path, dict[str, Any]], None]
 
 
 class _Jobs:
     """What Hydra calls for each job, and what became of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, play: Play) -> None:
+        self._play = play
         self.errors: list[Exception] = []
+        self.folder: Path | None = None  #: of the newest job
         self.sweep: Sweep | None = None
 
     def run_job(self, config: DictConfig) -> None:
@@ -47,19 +49,16 @@ class _Jobs:
         if job.mode == RunMode.MULTIRUN:
             self.sweep = self.sweep or Sweep(Path(job.sweep.dir))
             self.sweep.announce(Path(config.run_dir), choices["overrides"])
+        self.folder = Path(config.run_dir)
         try:
-            check_run(config)
-            # torch, Flower, Ray: seconds, which whoever asks for help or mistypes is spared
-            from bcfl.experiment.run import run_experiment  # noqa: PLC0415
-
-            run_experiment(config, Path(config.run_dir), choices)
+            self._play(config, self.folder, choices)
         except Exception as error:
-            if self.sweep is None and not isinstance(error, BcflError):
+            if self.sweep is None and not isinstance(error, (BcflError, OSError)):
                 raise
             self.errors.append(error)
             if self.sweep is not None:
                 complain(error)  # now, beside the job that it belongs to
-                self.sweep.fail(Path(config.run_dir), explain(error))
+                self.sweep.fail(self.folder, explain(error))
         if self.sweep is not None:
             self.sweep.write()
 
@@ -72,36 +71,39 @@ class _Jobs:
         return exit_status(self.errors[0]) if self.errors else 0
 
 
-def run_with_hydra(arguments: Sequence[str]) -> int:
+def _play_anew(config: DictConfig, folder: Path, choices: dict[str, Any]) -> None:
+    check_run(config)
+    # torch, Flower, Ray: seconds, which whoever asks for help or mistypes is spared
+    from bcfl.experiment.run import run_experiment  # noqa: PLC0415
+
+    run_experiment(config, folder, choices)
+
+
+def run_with_hydra(arguments: Sequence[str], play: Play = _play_anew) -> int:
     """Run, or sweep, as the arguments say; print what went wrong; return the exit status."""
+    if asked := [word for word in arguments if word in ("--help", "-h")]:
+        return _help([word for word in arguments if word not in asked])
     register_resolvers()
-    jobs = _Jobs()
+    jobs = _Jobs(play)
     # Without it Hydra prints exceptions itself, in many lines, and exits.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["bcfl run", *arguments]
     main = hydra.main(version_base="1.3", config_path="pkg://bcfl.conf", config_name="config")
     try:
         main(jobs.run_job)()
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, OSError) as error:
         complain(error)
         return MISTAKEN
     except KeyboardInterrupt:
-        _interrupt()
+        interrupt(jobs.sweep.path if jobs.sweep else jobs.folder)
     return jobs.conclude()
 
 
-def exit_status(error: Exception) -> int:
-    """2 where whoever started the run can put it right, 1 where the run failed."""
-    return MISTAKEN if isinstance(error, (ConfigurationError, DatasetUnavailable)) else FAILED
-
-
-def complain(error: Exception) -> None:
-    """Print one line to standard error."""
-    print(f"bcfl: {explain(error)}", file=sys.stderr, flush=True)
-
-
-def _interrupt() -> NoReturn:
-    """Leave at once: Flower's server thread would go on waiting for replies, an hour at most."""
-    print("bcfl: interrupted; the rounds that are over are on disk", file=sys.stderr, flush=True)
-    sys.stdout.flush()
-    os._exit(INTERRUPTED)
+def _help(groups: Sequence[str]) -> int:
+    try:
+        # of several, and of strategy=krum, the group that comes first
+        print_help(make_console(), next(iter(groups), "").partition("=")[0])
+    except ConfigurationError as error:
+        complain(error)
+        return MISTAKEN
+    return 0

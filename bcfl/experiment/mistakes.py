@@ -1,31 +1,69 @@
-"""An error in one line: its name, what is wrong, and where it helps, what was meant."""
+"""An error in one line: its name, what is wrong, and where it helps, what was meant.
+
+Exit status: 0 done, 1 it failed, 2 the configuration or a place was wrong, 130 interrupted.
+"""
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from difflib import get_close_matches
 from importlib.resources import files
+from pathlib import Path
+from typing import NoReturn
 
 import yaml  # type: ignore[import-untyped]
+from omegaconf.errors import OmegaConfBaseException
 
-from bcfl.core.errors import BcflError
+from bcfl.core.errors import BcflError, ConfigurationError, DatasetUnavailable
 from bcfl.experiment.trust import shipped_options
 
-__all__ = ["explain"]
+__all__ = ["FAILED", "INTERRUPTED", "MISTAKEN", "complain", "exit_status", "explain", "interrupt"]
+
+FAILED, MISTAKEN, INTERRUPTED = 1, 2, 130
 
 _UNKNOWN_KNOB = re.compile(r"Could not override '([^']+)'")
 #: Hydra goes on with where it looked, and OmegaConf with its own data structures.
 _NO_INTEREST = re.compile(r"Config search path|To append to your config|\bfull_key:")
 
+_ELSEWHERE = "is it the right place, and may this user write there?"
+
 
 def explain(error: Exception) -> str:
     """``"Name: text"``, on one line."""
+    if isinstance(error, OSError) and error.strerror is not None:
+        place = "" if error.filename is None else f"{error.filename}: "
+        return f"ConfigurationError: {place}{error.strerror}; {_ELSEWHERE}"
     text = " ".join(str(error).split())
     if isinstance(error, BcflError):
         return f"{type(error).__name__}: {text}"
     if (unknown := _UNKNOWN_KNOB.search(text)) is not None:
         return f"ConfigurationError: no knob is called {unknown[1]}; {_suggestion(unknown[1])}"
     return f"ConfigurationError: {_NO_INTEREST.split(text)[0].strip()}"
+
+
+def complain(error: Exception) -> None:
+    """Print one line to standard error."""
+    print(f"bcfl: {explain(error)}", file=sys.stderr, flush=True)
+
+
+def exit_status(error: Exception) -> int:
+    """2 where whoever started the run can put it right, 1 where the run failed."""
+    theirs = (ConfigurationError, DatasetUnavailable, OmegaConfBaseException, OSError)
+    return MISTAKEN if isinstance(error, theirs) else FAILED
+
+
+def interrupt(folder: Path | None) -> NoReturn:
+    """Leave at once: Flower's server thread would go on waiting for replies, an hour at most."""
+    words = "nothing was written yet"
+    if folder is not None and (folder / "config.yaml").exists():
+        words = f"the rounds that are over are in {folder}; go on with: bcfl resume {folder}"
+    elif folder is not None and (folder / "multirun.yaml").exists():
+        words = f"the runs that are over are in {folder}; go on with: bcfl resume {folder}"
+    print(f"bcfl: interrupted; {words}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(INTERRUPTED)
 
 
 def _suggestion(name: str) -> str:
@@ -37,7 +75,7 @@ def _suggestion(name: str) -> str:
 
 def _knobs() -> list[str]:
     """Every knob there is, as it is written on the command line."""
-    config = yaml.safe_load(files("bcfl.conf").joinpath("config.yaml").read_text())
+    config = yaml.safe_load(files("bcfl.conf").joinpath("config.yaml").read_text("utf-8"))
     names = {name for name in config if name != "defaults"}
     for group, option in shipped_options():
         names |= {group, *(f"{group}.{name}" for name in option if name != "defaults")}

@@ -25,7 +25,7 @@ from bcfl.experiment.clients.engine import run_clients
 from bcfl.experiment.clients.grids import OrderedGrid
 from bcfl.experiment.clients.partitions import poison, share_out
 from bcfl.experiment.clients.settings import ModelSettings
-from bcfl.experiment.configuration import build, read_settings
+from bcfl.experiment.configuration import build, read_group, read_settings
 from bcfl.experiment.datasets.images import Images
 from bcfl.experiment.recorder import Recorder, make_result, merge_rounds
 from bcfl.experiment.run_folder import RunFolder
@@ -75,14 +75,11 @@ def run_experiment(
     if not resume:
         run_folder.claim()
     plan = read_plan(config)
-    if resume and not plan.scenario.resumable:
-        raise ConfigurationError(
-            f"strategy={choices['strategy']} keeps nothing to go on with, as "
-            "strategy=peer_consensus does; begin anew in another folder"
-        )
     logging.getLogger("flwr").setLevel(plan.run.log_level)
     material = _load(plan)
-    if not resume:
+    if resume:
+        _expect_resumable(plan, run_folder, choices["strategy"])
+    else:
         run_folder.write_config(config, choices)
     title = f"{choices['strategy']} on {choices['dataset']}"
     terminal = Terminal(title, plan.scenario.rounds(plan))
@@ -91,6 +88,7 @@ def run_experiment(
     def conclude(error: str = "") -> dict[str, Any]:
         rounds = merge_rounds(list(run_folder.rounds))
         result = choices | make_result(rounds, plan.malicious, time.monotonic() - began, error)
+        result["planned"] = plan.scenario.rounds(plan)
         if recorder.arrays:
             run_folder.write_model(recorder.arrays)
             run_folder.write_result(result)
@@ -114,6 +112,19 @@ def run_experiment(
     return result
 
 
+def _expect_resumable(plan: Plan, folder: RunFolder, strategy: str) -> None:
+    """Make ready to go on; a strategy that keeps nothing plays again, by the same seed."""
+    if plan.scenario.resumable:
+        return
+    if plan.scenario.tells_rounds:
+        raise ConfigurationError(
+            f"strategy={strategy} cannot go on with what is in {folder.path}, as "
+            "strategy=peer_consensus can; begin anew in another folder"
+        )
+    print(f"strategy={strategy} keeps nothing between rounds: playing again from the first one")
+    folder.rounds.path.unlink(missing_ok=True)
+
+
 def member_app(config: DictConfig, folder: Path) -> ClientApp:
     """The client app of a node that shares out the data for itself, into ``folder``.
 
@@ -132,8 +143,9 @@ def member_app(config: DictConfig, folder: Path) -> ClientApp:
 def _load(plan: Plan) -> Material:
     config, seed = plan.config, plan.run.seed
     images: Images = build(config, "dataset")
-    partitioner = build(config.partition, "partitioner")
-    shares = share_out(images, partitioner, config.partition.validation_fraction, seed)
+    partition = read_group(config, "partition")
+    partitioner = build(partition, "partitioner")
+    shares = share_out(images, partitioner, partition.get("validation_fraction"), seed)
     model = read_settings(
         ModelSettings, config.model, "model", shape=images.shape, classes=images.classes
     )

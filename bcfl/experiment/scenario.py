@@ -166,6 +166,7 @@ def read_plan(config: DictConfig) -> Plan:
     asked: partial[Strategy] = build(config, "strategy", _partial_=True)
     values = dict(asked.keywords)
     scenario: Scenario = values.pop("scenario", None) or Scenario()
+    expect(isinstance(scenario, Scenario), "strategy.scenario", "a Scenario", repr(scenario))
     plan = Plan(
         config=config,
         run=read_settings(RunSettings, config, ""),

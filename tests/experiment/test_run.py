@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from omegaconf import OmegaConf
 
 from bcfl.core.model import model_digest
 from bcfl.experiment.hydra_entry import run_with_hydra
+from bcfl.experiment.resume import resume_run
 from bcfl.store.local import LocalStore
 
 QUICK = "engine=in_process model=logistic training.local_epochs=1 clients=4 rounds=2"
@@ -108,6 +110,18 @@ def test_the_same_seed_gives_the_same_models_and_transactions(honest: Path, tmp_
 
 def test_another_seed_gives_another_model(honest: Path, tmp_path: Path) -> None:
     assert digests(play(tmp_path / "run", "seed=2")) != digests(result_in(honest))
+
+
+def test_a_finished_run_is_not_gone_on_with(
+    honest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def contents() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in honest.rglob("*") if path.is_file()}
+
+    before = contents()
+    assert resume_run(honest) == 0
+    assert "has finished" in capsys.readouterr().out
+    assert contents() == before
 
 
 def test_a_folder_with_a_run_is_not_written_over(
@@ -233,6 +247,16 @@ def test_a_sweep_sums_itself_up(tmp_path: Path, capsys: pytest.CaptureFixture[st
     printed = capsys.readouterr().out
     assert "summary.csv" in printed
     assert printed.count("centralised on digits: test accuracy") == 2
+    # as if it had been killed in its third job
+    before = [digests(result_in(tmp_path / job)) for job in "0123"]
+    (tmp_path / "2" / "result.json").unlink()
+    shutil.rmtree(tmp_path / "3")
+    assert resume_run(tmp_path) == 0
+    assert [digests(result_in(tmp_path / job)) for job in "0123"] == before
+    printed = capsys.readouterr().out
+    assert printed.count("has finished: there is nothing to go on with") == 2
+    assert printed.count("playing again from the first one") == 1
+    assert len((tmp_path / "summary.csv").read_text().splitlines()) == 1 + 4
 
 
 def test_a_sweep_goes_on_after_a_bad_point(

@@ -58,6 +58,9 @@ def test_a_killed_server_resumes_to_the_same_models(
     assert resumed.winners == last.winners
     assert resumed.ballots == last.ballots
     assert resumed.committed == last.committed
+    for again, was in zip((first, resumed), undisturbed[ballots], strict=True):
+        assert (again.bytes_up, again.bytes_up_dense) == (was.bytes_up, was.bytes_up_dense)
+        assert again.bytes_down == was.bytes_down, "messages that nobody answered do not count"
 
 
 def test_resuming_a_finished_task_changes_nothing(tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ class Round:
         if self._ledger.state().phase == Phase.IDLE:
             self._log.enter("open")
             self._coordinator.open(self._arrays, bits(expected))
+        self._log.recall(self._coordinator.signed, self._coordinator.parcels, self._size)
         return self._ask_to_train()
 
     def _ask_to_train(self) -> list[Message]:

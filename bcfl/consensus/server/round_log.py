@@ -19,13 +19,23 @@ from bcfl.consensus.contract.events import (
     Voided,
 )
 from bcfl.consensus.contract.ledger import Ledger
+from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.server.coordinator import Coordinator
 from bcfl.consensus.server.signed_round import SignedRound
-from bcfl.consensus.spec.domain import Ballot, members_in
+from bcfl.consensus.spec.domain import (
+    Ballot,
+    SignedBallot,
+    SignedCommitment,
+    SignedSeal,
+    members_in,
+)
 from bcfl.consensus.spec.record import RoundRecord
+from bcfl.core.errors import BlobError
 from bcfl.files import Journal
 
 __all__ = ["RoundLog", "past_records", "read_record"]
+
+_LARGEST = 2**32  # bytes: what is in the server's own store was bounded when it came
 
 
 class RoundLog:
@@ -53,6 +63,16 @@ class RoundLog:
         self._phase, self._began = phase, time.perf_counter()
         self._on_phase(self.number, phase)
 
+    def recall(self, signed: SignedRound, parcels: Parcels, model_bytes: int) -> None:
+        """Count what came before this process began: what the journal has, and its deltas."""
+        blobs = sum(_size(parcels, c.commitment.digest) for c in signed.commitments.values())
+        said = [*signed.seals.values(), *signed.ballots.values()]
+        self.bytes_up += blobs + sum(map(_signed_bytes, [*signed.commitments.values(), *said]))
+        self.bytes_up_dense += model_bytes * len(signed.commitments)
+        self.bytes_down += model_bytes * len(signed.commitments)
+        self.bytes_down += (model_bytes + blobs) * len(said)
+        self.bytes_down_dense += model_bytes * len(signed.commitments)
+
     def _stop(self) -> None:
         if self._phase:
             spent = time.perf_counter() - self._began
@@ -64,14 +84,13 @@ class RoundLog:
         self._stop()
         events = coordinator.events(RoundEvent)
         record = read_record(self.number, events, coordinator.ledger, coordinator.signed.rejected)
+        left_out = {**self.left_out, **coordinator.unusable, **coordinator.refused}
+        return self.count(replace(record, left_out={**record.left_out, **left_out}))
+
+    def count(self, record: RoundRecord) -> RoundRecord:
+        """The record, with what was counted here."""
         return replace(
             record,
-            left_out={
-                **record.left_out,
-                **self.left_out,
-                **coordinator.unusable,
-                **coordinator.refused,
-            },
             seconds=self.seconds,
             bytes_up=self.bytes_up,
             bytes_up_dense=self.bytes_up_dense,
@@ -80,8 +99,21 @@ class RoundLog:
         )
 
 
-def past_records(ledger: Ledger, journal: Journal) -> Iterator[RoundRecord]:
-    """Every round that has ended, as the chain tells it: nothing of ours is in there."""
+def past_records(
+    ledger: Ledger, journal: Journal, parcels: Parcels, model_bytes: int
+) -> Iterator[RoundRecord]:
+    """Every round that has ended, as the chain tells it; its bytes as journal and store do.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    journal : Journal
+        Of the task.
+    parcels : Parcels
+        The server's.
+    model_bytes : int
+        The size of the global model.
+    """
     by_round: dict[int, list[Event]] = {}
     for event in ledger.events():
         if isinstance(event, RoundEvent):
@@ -91,7 +123,9 @@ def past_records(ledger: Ledger, journal: Journal) -> Iterator[RoundRecord]:
         ended = [event for event in events if isinstance(event, (Closed, Voided))]
         if ended:
             signed = SignedRound(journal, ledger.domain.contract, round_)
-            yield read_record(number, events, ledger, signed.rejected)
+            log = RoundLog(number, lambda *_: None)
+            log.recall(signed, parcels, model_bytes)
+            yield log.count(read_record(number, events, ledger, signed.rejected))
             number += isinstance(ended[0], Closed)
 
 
@@ -150,6 +184,24 @@ def read_record(
             for phase, numbers in transactions.items()
         },
     )
+
+
+def _size(parcels: Parcels, digest: bytes) -> int:
+    """How many bytes of a delta the server was sent; none where its member published it."""
+    try:
+        return 0 if parcels.shared else len(parcels.parcel(digest, _LARGEST))
+    except BlobError:
+        return 0
+
+
+def _signed_bytes(signed: SignedCommitment | SignedSeal | SignedBallot) -> int:
+    match signed:
+        case SignedCommitment():
+            return len(signed.signature) + len(signed.commitment.digest)
+        case SignedSeal():
+            return len(signed.signature) + len(signed.seal)
+        case SignedBallot():
+            return len(signed.signature) + len(signed.ballot.encode())
 
 
 def _by_phase(events: Sequence[Event]) -> dict[str, list[str]]:

@@ -71,10 +71,11 @@ class Attack:
 
 @dataclass(frozen=True, slots=True)
 class NoAttack(Attack):
-    """Everybody is honest."""
+    """Everybody is honest, whatever the fraction: a sweep may set it for the attacks beside."""
 
-    def __post_init__(self) -> None:
-        expect(self.fraction == 0, "attack.fraction", "0 unless attack=… names one", self.fraction)
+    def malicious(self, clients: int) -> frozenset[int]:
+        """Nobody."""
+        return frozenset()
 
 
 def expect_scale(scale: float) -> None:

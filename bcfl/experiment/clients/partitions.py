@@ -42,12 +42,9 @@ def share_out(
     ConfigurationError
         The images cannot be shared out that way.
     """
-    expect(
-        0 < validation_fraction < 1,
-        "partition.validation_fraction",
-        "in (0, 1)",
-        validation_fraction,
-    )
+    share = validation_fraction
+    proper = isinstance(share, (int, float)) and 0 < share < 1
+    expect(proper, "partition.validation_fraction", "in (0, 1)", share)
     rng = np.random.default_rng(derive_seed(seed, "partition"))
     order = rng.permutation(len(images.train_labels))
     partitioner.dataset = Dataset.from_dict({"label": images.train_labels[order], "row": order})
@@ -61,7 +58,7 @@ def share_out(
                 np.asarray(partitioner.load_partition(partition)["row"], np.int64)
                 for partition in range(partitioner.num_partitions)
             ]
-    except (ValueError, ArithmeticError, LookupError) as error:
+    except (ValueError, TypeError, ArithmeticError, LookupError) as error:
         # how partitioners say that it cannot be done, knowingly or not
         raise ConfigurationError(
             f"partition: {len(order)} images cannot be shared out that way: {error}"
