@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from bcfl.cli.narrator import Narrator
     from bcfl.market.roles.access import Access
 
 __all__ = ["market"]
@@ -66,7 +67,7 @@ def open_(
     from bcfl.cli.market_programs import open_market  # noqa: PLC0415
 
     access = _access(rpc, None, key_file, _BLOBS, None)
-    _run(lambda: open_market(access, _wei(bond), draw_delay, typer.echo))
+    _run(lambda tell: open_market(access, _wei(bond), draw_delay, tell))
 
 
 @market.command()
@@ -114,7 +115,7 @@ def launch(
     from bcfl.market.spec.report import to_ppm  # noqa: PLC0415
     from bcfl.market.spec.terms import TaskRules  # noqa: PLC0415
 
-    def ask() -> None:
+    def ask(tell: Narrator) -> None:
         rules = TaskRules(
             _wei(reward), _wei(fee), to_ppm(mafr), seats, quorum, redraws, members_only
         )
@@ -131,7 +132,7 @@ def launch(
             public_share,
             measuring_sets,
         )
-        program(_access(rpc, address, key_file, store, folder), request, typer.echo, stay=stay)
+        program(_access(rpc, address, key_file, store, folder), request, tell, stay=stay)
 
     _run(ask)
 
@@ -160,14 +161,14 @@ def contribute(
     from bcfl.market.models.training import ContributorTraining  # noqa: PLC0415
 
     _run(
-        lambda: program(
+        lambda tell: program(
             _access(rpc, address, key_file, store, folder, max_stake=max_stake),
             task,
             data,
             architecture,
             ContributorTraining(epochs=epochs),
             seed,
-            typer.echo,
+            tell,
             anew=anew,
         )
     )
@@ -188,9 +189,9 @@ def verify(
     from bcfl.cli.market_programs import verify as program  # noqa: PLC0415
 
     _run(
-        lambda: program(
+        lambda tell: program(
             _access(rpc, address, key_file, store, folder, max_bond=max_bond),
-            typer.echo,
+            tell,
             task=task,
             leave=leave,
         )
@@ -207,7 +208,7 @@ def status(
     """Show tasks, submissions and what was reported of them; needs no key."""
     from bcfl.cli.market_status import print_status  # noqa: PLC0415
 
-    _run(lambda: print_status(_access(rpc, address, None, _BLOBS, None), task, as_json=as_json))
+    _run(lambda _: print_status(_access(rpc, address, None, _BLOBS, None), task, as_json=as_json))
 
 
 @market.command()
@@ -226,7 +227,7 @@ def collect(
     from bcfl.cli.market_programs import collect as program  # noqa: PLC0415
 
     access = _access(rpc, address, key_file, store, folder)
-    _run(lambda: program(access, task, out, typer.echo))
+    _run(lambda tell: program(access, task, out, tell))
 
 
 @market.command()
@@ -242,7 +243,7 @@ def data(
     """Write example data: a verification set, and a part for each contributor."""
     from bcfl.experiment.market.example_data import write_example  # noqa: PLC0415
 
-    _run(lambda: write_example(dataset, data_folder, parts, seed, out))
+    _run(lambda _: write_example(dataset, data_folder, parts, seed, out))
 
 
 def _access(
@@ -255,8 +256,10 @@ def _access(
     max_bond: str = "0",
     max_stake: str = "0",
 ) -> Access:
+    from bcfl.cli.narrator import ask_for_password  # noqa: PLC0415
     from bcfl.market.roles.access import Access  # noqa: PLC0415
 
+    ask_for_password(key_file)
     return Access(rpc, address, key_file, store, folder, _wei(max_bond), _wei(max_stake))
 
 
@@ -280,8 +283,9 @@ def _whole(name: str, number: float) -> int:
     return round(number)
 
 
-def _run(program: Callable[[], Any]) -> None:
+def _run(program: Callable[[Narrator], Any]) -> None:
     """Run, and say in one line what went wrong."""
+    from bcfl.cli.narrator import narrated  # noqa: PLC0415
     from bcfl.core.errors import (  # noqa: PLC0415
         AccountError,
         BcflError,
@@ -291,7 +295,8 @@ def _run(program: Callable[[], Any]) -> None:
     from bcfl.experiment.mistakes import explain  # noqa: PLC0415
 
     try:
-        program()
+        with narrated() as tell:
+            program(tell)
     except BcflError as error:
         print(f"bcfl: {explain(error)}", file=sys.stderr)
         mistaken = isinstance(error, ConfigurationError | DatasetUnavailable | AccountError)

@@ -9,10 +9,13 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
-from bcfl.cli.samples import load_samples
+from bcfl.amounts import in_ether, in_words
+from bcfl.cli.samples import load_bytes, load_samples
 from bcfl.core.errors import BlobError, CodecError, ConfigurationError
+from bcfl.files import Journal
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.fusion.fused_arrays import save_fused
 from bcfl.market.judging.baseline import public_accuracy
@@ -27,7 +30,7 @@ from bcfl.market.roles.description import (
     fetch_description,
     publish_description,
 )
-from bcfl.market.roles.history import read_history
+from bcfl.market.roles.history import SubmissionLog, expect_task, read_history
 from bcfl.market.roles.initiator import Initiator
 from bcfl.market.roles.run_role import run_role
 from bcfl.market.roles.turn import short_name
@@ -106,13 +109,18 @@ def contribute(
         contributor = Contributor(session)
         description = contributor.description(task)
         own = int(session.account.address[2:10], 16) if seed is None else seed
-        model = _train(description, data, architecture, training, own, tell)
-        submission = contributor.submit(task, model, anew=anew)
-        tell(f"submitted {short_name(submission)} to task {task}")
+        asked = _Asked(session, task, data, f"{architecture} {training} {own}")
+        if anew or (submission := asked.submission()) is None:
+            model = _train(description, data, architecture, training, own, tell)
+            submission = contributor.submit(task, model, anew=anew)
+            asked.remember(submission)
+            tell(f"submitted {short_name(submission)} to task {task}")
+        else:
+            tell(f"{short_name(submission)} was submitted to task {task} before")
         run_role(contributor, session.chain, tell)
         submitted = read_history(session.ledger).submissions[submission]
         assert submitted.outcome is not None
-        tell(_outcome(submitted.outcome, submitted.cause))
+        tell(_outcome(submitted, expect_task(session.ledger, task).rules.reward))
         return submitted.outcome
 
 
@@ -127,7 +135,10 @@ def verify(access: Access, tell: Tell, *, task: int | None, leave: bool) -> None
             verifier.withdraw()
             return
         if task is not None and verifier.enter(task):
-            tell(f"entered the pool of task {task}, with a bond of {session.ledger.bond(task)} wei")
+            tell(
+                f"entered the pool of task {task}, with a bond of "
+                f"{in_ether(session.ledger.bond(task))}"
+            )
         run_role(verifier, session.chain, tell)
         if task is not None and not _is_over(session, task):
             tell("struck off: a report was due and did not come, and the bond is lost")
@@ -140,6 +151,7 @@ def collect(access: Access, task: int, out: Path, tell: Tell) -> None:
         turn = initiator.turn()
         for line in (*turn.actions, *turn.troubles):
             tell(line)
+        tell("opening what was bought, and fusing it")
         fused = initiator.fused()
         for digest, why in initiator.lost.items():
             tell(f"{short_name(digest)} was bought, and is left out: {why}")
@@ -163,6 +175,7 @@ def _launched(session: Session, request: Request, tell: Tell) -> int:
         if request.recommended
         else None
     )
+    tell("measuring what the public samples alone give")
     bar = public_accuracy(verification, request.fitness)
     tell(f"who has no data reaches {bar:.2f} with the public samples; they have to bring more")
     digest = publish_description(
@@ -183,7 +196,10 @@ def _launched(session: Session, request: Request, tell: Tell) -> int:
     windows = drawing, request.window_s, request.window_s
     conditions = Conditions(request.submissions, stake, closes, *windows)
     launched = session.ledger.launch(digest, request.rules, conditions)
-    tell(f"launched task {launched.task}; models are taken until {conditions.deadline}")
+    tell(
+        f"launched task {launched.task}: {in_ether(request.rules.reward)} for each of "
+        f"{request.submissions} models, taken until {in_words(conditions.deadline)}"
+    )
     return launched.task
 
 
@@ -248,9 +264,38 @@ def _train(
     return train_contributor(chosen, samples, labels, training, seed, description.limits)
 
 
-def _outcome(outcome: MarketPhase, cause: MarketPhase) -> str:
-    if outcome is MarketPhase.JUNK:
-        return "junk, as most of the panel say: the stake is lost"
-    if outcome is MarketPhase.VOID:
-        return f"void: {cause.name.lower()} did not happen in time; --anew submits it once more"
-    return outcome.name.lower()
+class _Asked:
+    """What ``contribute`` was asked for, and what it submitted when it was asked the same before.
+
+    Whoever says the same again neither trains nor submits again.
+    """
+
+    def __init__(self, session: Session, task: int, data: Path, how: str) -> None:
+        said = f"{task} {how} ".encode() + load_bytes(data)
+        self._entry = {"market": session.ledger.address, "asked": sha256(said).hexdigest()}
+        self._ledger = session.ledger
+        self._journal = Journal(session.folder / "asked.jsonl")
+
+    def submission(self) -> bytes | None:
+        """The newest that is on the chain."""
+        known = [
+            entry["submission"] for entry in self._journal if self._entry.items() <= entry.items()
+        ]
+        digest = bytes.fromhex(known[-1]) if known else b""
+        return digest if digest and self._ledger.submission(digest) is not None else None
+
+    def remember(self, submission: bytes) -> None:
+        """It is submitted."""
+        self._journal.append(self._entry | {"submission": submission.hex()})
+
+
+def _outcome(submitted: SubmissionLog, reward: int) -> str:
+    match submitted.outcome:
+        case MarketPhase.PAID:
+            return f"sold, for {in_ether(reward)}"
+        case MarketPhase.JUNK:
+            return "junk, as most of the panel say: the stake is lost"
+        case MarketPhase.VOID:
+            missed = submitted.cause.name.lower()
+            return f"void: {missed} did not happen in time; --anew submits it once more"
+    return "rejected: the panel found it no better than what was asked for; it costs nothing"

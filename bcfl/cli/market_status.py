@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bcfl.amounts import in_ether, in_words
 from bcfl.experiment.terminal import make_console
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.roles.access import Access
@@ -70,7 +71,7 @@ def print_status(access: Access, task: int | None, *, as_json: bool) -> None:
 def _show(status: dict[str, Any], console: Console) -> None:
     """Print what :func:`market_status` gave."""
     console.print(
-        f"market {status['market']}, chain time {status['time']}, "
+        f"market {status['market']}, {in_words(status['time'])} on its chain, "
         f"{len(status['verifiers'])} verifiers",
         soft_wrap=True,
     )
@@ -78,9 +79,9 @@ def _show(status: dict[str, Any], console: Console) -> None:
         console,
         [
             "task",
-            "reward wei",
-            "stake wei",
-            "bond wei",
+            "reward",
+            "stake",
+            "bond",
             "MAFR",
             "seats",
             "pool",
@@ -92,16 +93,16 @@ def _show(status: dict[str, Any], console: Console) -> None:
         [
             [
                 str(task["task"]),
-                f"{task['reward_wei']:,}",
-                f"{task['stake_wei']:,}",
-                f"{task['bond_wei']:,}",
+                in_ether(task["reward_wei"]),
+                in_ether(task["stake_wei"]),
+                in_ether(task["bond_wei"]),
                 f"{task['mafr']:.3f}",
                 str(task["seats"]),
                 str(len(task["pool"])),
                 f"{task['taken']} of {task['submissions']}",
                 str(task["paid"]),
                 str(task["pending"]),
-                "closed" if task["closed"] else f"in {task['closes_in_s']:,} s",
+                "closed" if task["closed"] else in_words(status["time"] + task["closes_in_s"]),
             ]
             for task in status["tasks"]
         ],
@@ -115,7 +116,7 @@ def _show(status: dict[str, Any], console: Console) -> None:
                 str(entry["task"]),
                 entry["contributor"],
                 entry["phase"],
-                "" if entry["left_s"] is None else f"{entry['left_s']:,} s left",
+                "" if entry["left_s"] is None else in_words(status["time"] + entry["left_s"]),
                 " ".join(_report(report) for report in entry["reports"].values()),
             ]
             for entry in status["submissions"]

@@ -11,10 +11,20 @@ from numpy.typing import NDArray
 
 from bcfl.core.errors import ConfigurationError
 
-__all__ = ["load_samples"]
+__all__ = ["load_bytes", "load_samples"]
 
 #: What numpy raises for files of another kind; TypeError for a .npy.
 _NOT_NPZ = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+def load_bytes(path: Path) -> bytes:
+    """The file as it is; raises ConfigurationError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"expected a .npz file with the arrays samples and labels at {path}: {error}"
+        ) from error
 
 
 def load_samples(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -43,10 +43,12 @@ def withdraw(contract: _Contract, rpc: _Rpc, key_file: _KeyFile) -> None:
 
 def _act(what: str, contract: str, rpc: str, key_file: Path) -> None:
     from bcfl.chain.connection import Connection  # noqa: PLC0415
+    from bcfl.cli.narrator import ask_for_password  # noqa: PLC0415
     from bcfl.consensus.contract.ledger import Ledger  # noqa: PLC0415
     from bcfl.core.errors import BcflError  # noqa: PLC0415
     from bcfl.keys.accounts import Account  # noqa: PLC0415 - web3: a second
 
+    ask_for_password(key_file)
     try:
         account = Account.from_key_file(key_file)
         with Connection(rpc, account) as connection:

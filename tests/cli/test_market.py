@@ -136,9 +136,11 @@ def test_two_models_are_asked_for_sold_and_fused(shell: Shell) -> None:
         part = ("--data", f"data/part-{index}.npz", "--epochs", "8", "--max-stake", "0.05")
         result = shell.run("market", "contribute", "--task", "1", *part, who=name)
         assert result.exit_code == 0, result.output
-        assert result.output.splitlines()[-2:] == ["withdrew its credit", "paid"]
+        assert result.output.splitlines()[-2:] == ["withdrew 0.15 ether", "sold, for 0.1 ether"]
     again = shell.run("market", "contribute", "--task", "1", *part, who=name)
-    assert again.output.splitlines()[-1] == "paid"  # gone on with, not sold twice
+    assert again.output.splitlines()[-1] == "sold, for 0.1 ether"  # gone on with, not sold twice
+    assert "was submitted to task 1 before" in again.output
+    assert "training" not in again.output
     status = json.loads(shell.run("market", "status", "--json").output)
     assert [entry["phase"] for entry in status["submissions"]] == ["paid", "paid"]
     assert len(status["verifiers"]) == len(status["tasks"][0]["pool"]) == 3
@@ -176,7 +178,7 @@ def test_verify_enters_judges_until_the_task_is_over_and_leaves(
     result = shell.run(*verify, who="fred")
     assert result.exit_code == 0, result.output
     assert result.output.splitlines() == [
-        "entered the pool of task 1, with a bond of 100000000000000000 wei",
+        "entered the pool of task 1, with a bond of 0.1 ether",
         "left the pool of task 1; bond and fees are paid out",
     ]
     after = shell.chain.connect().balance(shell.account("fred").address)
@@ -191,11 +193,11 @@ def test_verify_enters_judges_until_the_task_is_over_and_leaves(
 
 #: What somebody types who allows too little, and some of what it says.
 NOT_ALLOWED: list[tuple[tuple[str, ...], str]] = [
-    (("verify",), "a bond of 100000000000000000 wei; at most 0 are allowed here: allow more "
+    (("verify",), "a bond of 0.1 ether; at most 0 ether are allowed here: allow more "
      "(--max-bond"),
-    (("verify", "--max-bond", "0.0999"), "at most 99900000000000000 are allowed"),
-    (("contribute", "--data", "data/part-0.npz"), "a stake of 50000000000000000 wei; at most "
-     "0 are allowed here: allow more (--max-stake"),
+    (("verify", "--max-bond", "0.0999"), "at most 0.0999 ether are allowed"),
+    (("contribute", "--data", "data/part-0.npz"), "a stake of 0.05 ether; at most "
+     "0 ether are allowed here: allow more (--max-stake"),
     (("contribute", "--data", "data/part-0.npz", "--max-stake", "0.0499"), "at most"),
 ]  # fmt: skip
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Self
 
+from bcfl.amounts import in_ether
 from bcfl.chain.connection import Connection
 from bcfl.chain.event import Event, Transaction
 from bcfl.chain.ledger import ContractLedger
@@ -270,7 +271,7 @@ class MarketLedger(ContractLedger):
     def _expect_below_cap(self, what: str, task: int, asked: int, most_wei: int) -> None:
         if asked > most_wei:
             raise AboveCap(
-                f"task {task} asks for a {what} of {asked} wei; at most {most_wei} are allowed "
-                f"here: allow more (--max-{what}, in ether; on a node, bcfl-stake-wei), or choose "
-                "another task"
+                f"task {task} asks for a {what} of {in_ether(asked)}; at most "
+                f"{in_ether(most_wei)} are allowed here: allow more (--max-{what}, "
+                "in ether; on a node, bcfl-stake-wei), or choose another task"
             )

@@ -14,6 +14,7 @@ from pathlib import Path
 from flwr.app import Message
 from flwr.common.logger import log
 
+from bcfl.amounts import in_ether
 from bcfl.chain.chain import Chain
 from bcfl.chain.connection import Connection
 from bcfl.core.errors import BlobError, CodecError, ConfigurationError, ProtocolError
@@ -213,7 +214,7 @@ class Marketplace:
         self._federation.order(self.nodes, self._order.to("leave", self.initiator.task))
         self._warn("%s did not leave, its money waits on the chain: %s")
         left = self._connection.balance(self.ledger.address)
-        log(INFO, "left on the contract: %s wei", left)
+        log(INFO, "left on the contract: %s", in_ether(left))
 
     def _look(self, submitted: SubmissionLog, found: Submission) -> None:
         turn = self.initiator.turn()

@@ -10,6 +10,7 @@ import hashlib
 import secrets
 from functools import partial
 
+from bcfl.amounts import in_ether
 from bcfl.core.errors import ConfigurationError, ContractReverted, ProtocolError
 from bcfl.files import Journal
 from bcfl.keys.sealing import encrypt_model, seal_for, seal_share, secret_commitment
@@ -117,8 +118,8 @@ class Contributor(Role):
         log = TurnLog(self._ledger)
         for submitted in mine:
             log.act(submitted, partial(self._act, log))
-        if not mine and self.withdraw():
-            log.actions.append("withdrew its credit")
+        if not mine and (credit := self.withdraw()):
+            log.actions.append(f"withdrew {in_ether(credit)}")
         return log.turn(finished=not mine and not log.actions)
 
     def keys_of(self, task: int, nonce: bytes) -> ModelKeys:

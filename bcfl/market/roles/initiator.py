@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 
+from bcfl.amounts import in_ether
 from bcfl.core.errors import (
     ArchitectureError,
     BlobMissing,
@@ -67,9 +68,9 @@ class Initiator(Role):
             log.wake = earliest(log.wake, terms.conditions.deadline + 1)
             return log.turn()
         if terms.free and self._collect():
-            log.actions.append(f"collected what was left of the deposit: {terms.free} wei")
+            log.actions.append(f"collected what was left of the deposit: {in_ether(terms.free)}")
         if credit := self.withdraw():
-            log.actions.append(f"withdrew {credit} wei")
+            log.actions.append(f"withdrew {in_ether(credit)}")
         return log.turn(finished=not terms.pending and not log.actions)
 
     def _collect(self) -> bool:

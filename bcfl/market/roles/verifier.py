@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import asdict
 from functools import partial
 
+from bcfl.amounts import in_ether
 from bcfl.core.errors import BcflError, BlobMissing, ConfigurationError, NodeUnreachable
 from bcfl.files import Journal
 from bcfl.market.judging.fitness import Fitness
@@ -106,7 +107,7 @@ class Verifier(Role):
         free = not waits and not any(stays)
         # killed right after it had left, it still has to take what it was paid
         if free and (credit := self.withdraw()):
-            log.actions.append(f"withdrew {credit} wei")
+            log.actions.append(f"withdrew {in_ether(credit)}")
         return log.turn(finished=free and not log.actions and self._tasks is not None)
 
     @property

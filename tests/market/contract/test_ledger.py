@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bcfl.amounts import in_ether
 from bcfl.chain.contract import Log
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.core.errors import (
@@ -270,9 +271,13 @@ def test_no_more_is_deposited_than_the_owner_allows(people: People) -> None:
     bond = people.market.bond(1)
     assert bond == BOND
     people[VERIFIERS[0]].register(public_key(VERIFIERS[0]))
-    with pytest.raises(AboveCap, match=rf"a bond of {bond} wei; at most {bond - 1} are allowed"):
+    with pytest.raises(
+        AboveCap, match=f"a bond of {in_ether(bond)}; at most {in_ether(bond - 1)} are allowed"
+    ):
         people[VERIFIERS[0]].enter(1, most_wei=bond - 1)
-    with pytest.raises(AboveCap, match=rf"a stake of {STAKE} wei; at most {STAKE - 1} are"):
+    with pytest.raises(
+        AboveCap, match=f"a stake of {in_ether(STAKE)}; at most {in_ether(STAKE - 1)} are"
+    ):
         people["contributor"].submit(1, MODEL, commitment(SECRET), most_wei=STAKE - 1)
     assert people.market.submission(MODEL) is None
     assert people.market.pool(1) == {}

@@ -10,6 +10,7 @@ import pytest
 from flwr.app import Context, Message, MessageType, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
+from bcfl.amounts import in_ether
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.core.errors import ConfigurationError
 from bcfl.flower.identity import CONTRACT, KEY_FILE, MOST_STAKE_WEI
@@ -69,9 +70,9 @@ def spent(world: World) -> int:
 
 
 def test_without_its_owner_s_word_a_node_deposits_nothing(world: World, say: Say) -> None:
-    with pytest.raises(AboveCap, match=f"a bond of {BOND} wei; .* bcfl-stake-wei"):
+    with pytest.raises(AboveCap, match=f"a bond of {in_ether(BOND)}; .* bcfl-stake-wei"):
         say("enter")
-    with pytest.raises(AboveCap, match=f"a stake of {STAKE} wei; .* bcfl-stake-wei"):
+    with pytest.raises(AboveCap, match=f"a stake of {in_ether(STAKE)}; .* bcfl-stake-wei"):
         say("contribute")
     assert spent(world) == 0
 

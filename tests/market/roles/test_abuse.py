@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bcfl.amounts import in_ether
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.keys.sealing import encrypt_model, seal_share, secret_commitment
 from bcfl.market.contract.events import Burnt
@@ -282,7 +283,7 @@ def test_a_verifier_enters_no_pool_whose_terms_or_bond_it_does_not_accept(
     world = World(chain, tmp_path, market.verification, verifiers=())
     session = world.somebody("modest")
     for kept, said in (
-        (replace(session, most_bond_wei=BOND - 1), "a bond of 10000000000000000 wei; at most"),
+        (replace(session, most_bond_wei=BOND - 1), "a bond of 0.01 ether; at most"),
         (replace(session, most_bond_wei=0), "--max-bond"),
     ):
         with pytest.raises(AboveCap, match=said):
@@ -309,7 +310,7 @@ def test_a_contributor_stakes_no_more_than_it_was_allowed(
     blobs = len(list((tmp_path / "blobs").rglob("*")))
     with pytest.raises(AboveCap, match="--max-stake"):
         careful.description(world.task)
-    with pytest.raises(AboveCap, match=f"a stake of {ETHER // 2} wei; at most {STAKE}"):
+    with pytest.raises(AboveCap, match=f"a stake of 0.5 ether; at most {in_ether(STAKE)}"):
         careful.submit(world.task, market.models[3])
     assert len(list((tmp_path / "blobs").rglob("*"))) == blobs
     with chain.connect() as connection:

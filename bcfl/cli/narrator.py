@@ -1,0 +1,57 @@
+"""What a long command says: a line for each thing done, and while it works, that it does."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from getpass import getpass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from bcfl.keys.accounts import PASSWORD_FILE_VARIABLE, PASSWORD_VARIABLE
+
+__all__ = ["Narrator", "ask_for_password", "narrated"]
+
+
+class Narrator:
+    """Given a line for each thing that is done or begun.
+
+    Parameters
+    ----------
+    console : Console
+        On a terminal the newest line is repeated below the others, with the time since.
+    progress : Progress
+    """
+
+    def __init__(self, console: Console, progress: Progress) -> None:
+        self._console, self._progress = console, progress
+        self._task = progress.add_task("", total=None)
+
+    def __call__(self, line: str) -> None:
+        """Say it."""
+        self._console.print(line, soft_wrap=True, markup=False)
+        self._progress.start()
+        self._progress.reset(self._task, description=line)
+
+
+@contextmanager
+def narrated() -> Iterator[Narrator]:
+    """A narrator on standard output; what it shows beside its lines is gone afterwards."""
+    console = Console(highlight=False)
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    shown = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    try:
+        yield Narrator(console, shown)
+    finally:
+        shown.stop()
+
+
+def ask_for_password(key_file: Path | None) -> None:
+    """Ask for a key file's password, where the environment has none and somebody is there."""
+    given = os.environ.keys() & {PASSWORD_VARIABLE, PASSWORD_FILE_VARIABLE}
+    if key_file is not None and not given and sys.stdin.isatty():
+        os.environ[PASSWORD_VARIABLE] = getpass(f"password of {key_file}: ")
