@@ -21,6 +21,7 @@
 ``deltas``, ``models``  the blobs, and every global model, bit for bit
 ``reported_rounds``     rounds.jsonl, against the chain
 ``reported_result``     result.json and model.safetensors, against chain and models
+``measures``            losses and accuracies, measured anew
 ``task_files``          task.json, config.yaml and checkpoints, against the chain
 ``findings``            what was found, and who is to blame
 ``report``              for people and for machines

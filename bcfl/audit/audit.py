@@ -6,8 +6,10 @@ nothing else: nothing that the server did is done here by the server's code.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bcfl.audit.ballots import check_ballots, check_outcome
@@ -18,7 +20,8 @@ from bcfl.audit.evidence import Evidence, Task
 from bcfl.audit.findings import CHAIN, Finding
 from bcfl.audit.gather import TamperedError, gather, open_chain
 from bcfl.audit.history import History, Round, read_history
-from bcfl.audit.models import check_models
+from bcfl.audit.measures import check_measures
+from bcfl.audit.models import Measure, Models, check_models
 from bcfl.audit.omissions import check_journal, note_refusals
 from bcfl.audit.receipts import check_receipts
 from bcfl.audit.reported_result import check_model_file, check_results
@@ -46,11 +49,21 @@ class Audit:
     recomputed: frozenset[int] = frozenset()  #: chain rounds whose model was
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  #: what proves nothing, or was not checked
+    checked: list[str] = field(default_factory=list)  #: in words
+    unchecked: list[str] = field(default_factory=list)  #: what nobody could, or what was missing
+    live: bool = False  #: whether the chain was read from a node, so that its dates are real
+    names: Mapping[str, str] = field(default_factory=dict)  #: by address in lower case
+    date: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d %H:%M UTC}")
 
     def addresses(self, chain_round: int | None) -> tuple[str, ...]:
-        """Whose each index was in that round; None: whose it is now."""
+        """Whose each index was in that round, by name too where it is known; None: is now."""
         past = (each.members for each in self.rounds if each.chain_round == chain_round)
-        return next(past, self.members)
+        return tuple(map(self.name, next(past, self.members)))
+
+    def name(self, address: str) -> str:
+        """The name that the reader knows it by, and the address."""
+        known = self.names.get(address.lower())
+        return address if known is None else f"{known}, {address}"
 
     @property
     def holds(self) -> bool:
@@ -63,6 +76,7 @@ def audit_run(
     rpc_url: str | None = None,
     shown: Sequence[Path] = (),
     store: BlobStore | None = None,
+    measure: Measure | None = None,
 ) -> Audit:
     """Audit the run in ``folder``, on its own chain or on the node at ``rpc_url``.
 
@@ -78,6 +92,8 @@ def audit_run(
     store : BlobStore, optional
         Where the blobs are; by default in the folder. Blobs that were sealed to the members
         are opened by a member's own ``SealedStore``.
+    measure : callable, optional
+        Measures a global model as the run did; without it, losses and accuracies stay unchecked.
 
     Raises
     ------
@@ -99,15 +115,15 @@ def audit_run(
             )
     except TamperedError as tampered:
         return Audit(task, findings=[tampered.finding])
-    audit = audit_evidence(evidence)
+    audit = audit_evidence(evidence, measure)
     audit.findings = findings + audit.findings
     return audit
 
 
-def audit_evidence(evidence: Evidence) -> Audit:
+def audit_evidence(evidence: Evidence, measure: Measure | None = None) -> Audit:
     """All checks, over evidence that has been gathered."""
     history = read_history(evidence)
-    audit = Audit(evidence.task, evidence.members, history.rounds)
+    audit = Audit(evidence.task, evidence.members, history.rounds, live=evidence.live)
     findings, note = audit.findings, audit.notes.append
     findings += history.findings
     findings += check_deployment(history, evidence)
@@ -128,18 +144,18 @@ def audit_evidence(evidence: Evidence) -> Audit:
         audit.findings = trusted
         note("the chain contradicts itself: nothing else was compared with it")
         return audit
-    _compare(history, evidence, audit)
+    _compare(history, evidence, audit, measure)
     return audit
 
 
-def _compare(history: History, evidence: Evidence, audit: Audit) -> None:
+def _compare(history: History, evidence: Evidence, audit: Audit, measure: Measure | None) -> None:
     """What members, store, server and folder say, against a chain that is consistent."""
     findings, note = audit.findings, audit.notes.append
     findings += check_task(history, evidence)
     findings += check_receipts(history, evidence, note)
     note_refusals(history, evidence, note)
     findings += check_journal(history, evidence, note)
-    models = check_models(history, evidence, note)
+    models = check_models(history, evidence, note, measure)
     audit.recomputed = frozenset(models.recomputed)
     findings += models.findings
     findings += check_withheld(history, models, evidence, note)
@@ -149,3 +165,38 @@ def _compare(history: History, evidence: Evidence, audit: Audit) -> None:
     findings += check_config(evidence)
     findings += check_checkpoints(models, evidence)
     findings += check_model_file(history, models, evidence, note)
+    findings += check_measures(models, evidence)
+    _say_what_was_checked(history, models, evidence, audit)
+
+
+def _say_what_was_checked(
+    history: History, models: Models, evidence: Evidence, audit: Audit
+) -> None:
+    """In plain words, for whoever has to rely on it."""
+    closed = sum(round_.closed is not None for round_ in history.rounds)
+    audit.checked += [
+        "who was a member, in every round, and that everything came in its phase and in time",
+        "every member's signature under its commitments and ballots",
+        "the points of every ballot, their sums and the winners",
+        f"{len(models.recomputed)} of {closed} global models, from the deltas, bit for bit",
+        "what the run's folder says of rounds, transactions, gas and models",
+    ]
+    told = os.path.lexists(evidence.folder / "result.json")
+    if models.measured:
+        audit.checked.append(
+            f"losses and accuracies of {len(models.measured)} models, measured anew"
+        )
+    elif told:
+        audit.unchecked.append(
+            "the losses and accuracies in result.json: they are the word of whoever ran it"
+            + (f" ({models.unmeasured})" if models.unmeasured else "")
+        )
+    if told:
+        audit.unchecked.append("seconds and bytes: only whoever ran it has seen them")
+    if not evidence.live:
+        audit.unchecked.append(
+            "dates: the chain is the folder's own, and its clock a simulated one"
+        )
+    audit.unchecked.append(
+        "the members' data, and whether their ballots are true: nobody sees them"
+    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bcfl.audit.audit import audit_run
 from bcfl.audit.blobs import open_blobs
+from bcfl.audit.models import Measure
 from bcfl.audit.report import lines, printable, to_json
 from bcfl.core.errors import BcflError
 from bcfl.files import write_atomically
@@ -24,6 +25,9 @@ def audit_command(
     report: Path | str | None = None,
     ipfs_url: str | None = None,
     key_file: Path | str | None = None,
+    *,
+    names: Mapping[str, str] | None = None,
+    measure: Measure | None = None,
 ) -> int:
     """Audit a run, print what was found, and write the report.
 
@@ -42,6 +46,10 @@ def audit_command(
     key_file : path, optional
         Of the coordinator, or of somebody who was a member all the time, where blobs are for
         members only; its password is in the environment.
+    names : mapping, optional
+        Who is behind an address (in lower case), as the reader knows.
+    measure : callable, optional
+        See ``audit_run``.
 
     Returns
     -------
@@ -54,7 +62,8 @@ def audit_command(
         key = None if key_file is None else Path(key_file)
         named = ipfs_url is not None or key is not None
         store = open_blobs(folder, ipfs_url, key) if named else None
-        audit = audit_run(folder, rpc_url, [Path(receipt) for receipt in receipts], store)
+        audit = audit_run(folder, rpc_url, [Path(receipt) for receipt in receipts], store, measure)
+        audit.names = names or {}
     except (BcflError, MemoryError) as error:
         reason = error if isinstance(error, BcflError) else "there is not enough memory for it"
         print(printable(f"cannot audit {folder}: {reason}"), file=sys.stderr)

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -22,10 +22,13 @@ from bcfl.consensus.spec.aggregation import aggregate
 from bcfl.consensus.spec.clipping import clip
 from bcfl.consensus.spec.delta import Delta
 from bcfl.consensus.spec.rules import Rules
-from bcfl.core.errors import AuditError, CodecError, ModelError, NobodyLeft
+from bcfl.core.errors import AuditError, BcflError, CodecError, ModelError, NobodyLeft
 from bcfl.core.model import Arrays, ModelSpec, decode_model, model_digest
 
-__all__ = ["Models", "check_models", "load_checkpoint"]
+__all__ = ["Measure", "Models", "check_models", "load_checkpoint"]
+
+#: A global model to its loss and accuracy on the test part, as its run measured them.
+Measure: TypeAlias = Callable[[Arrays], Mapping[str, float]]
 
 _HEADINGS_BYTES = 2**24  # what a file says of its arrays beside their values
 _MANY = 16  # with more members than this, a wrong model is not explained, only found
@@ -39,7 +42,19 @@ class Models:
     recomputed: dict[int, bytes] = field(default_factory=dict)  #: digest, by chain round
     #: By chain round: whose deltas are there, as they were committed.
     readable: dict[int, frozenset[int]] = field(default_factory=dict)
+    #: By the server's round, 0 being before the first: loss and accuracy, measured anew.
+    measured: dict[int, Mapping[str, float]] = field(default_factory=dict)
+    unmeasured: str = ""  #: why no more of them were
     findings: list[Finding] = field(default_factory=list)
+
+    def measure(self, number: int, arrays: Arrays, measure: Measure | None) -> None:
+        """Measure the model after a round, unless that has failed once."""
+        if measure is None or self.unmeasured:
+            return
+        try:
+            self.measured[number] = measure(arrays)
+        except BcflError as error:
+            self.unmeasured = str(error)
 
     @property
     def most_bytes(self) -> int:
@@ -47,8 +62,13 @@ class Models:
         return MOST_MODEL_BYTES if self.spec is None else self.spec.size_bytes + _HEADINGS_BYTES
 
 
-def check_models(history: History, evidence: Evidence, note: Callable[[str], None]) -> Models:
-    """Fetch every blob, decode every delta, aggregate every round's winners."""
+def check_models(
+    history: History,
+    evidence: Evidence,
+    note: Callable[[str], None],
+    measure: Measure | None = None,
+) -> Models:
+    """Fetch every blob, decode every delta, aggregate every round's winners; measure the models."""
     models, rules = Models(), evidence.task.rules
     if rules is None or rules.digest() != evidence.terms.rules:
         note("the contract's rules are not known: no delta and no model was checked")
@@ -60,6 +80,7 @@ def check_models(history: History, evidence: Evidence, note: Callable[[str], Non
         return models
     arrays: Arrays | None
     arrays, models.spec = first
+    models.measure(0, arrays, measure)
     if rules.inner:
         note(
             f"{rules.inner} made the models of the winners' deltas: by the rules alone they "
@@ -79,6 +100,8 @@ def check_models(history: History, evidence: Evidence, note: Callable[[str], Non
             note(f"chain round {round_.chain_round}: the model could not be recomputed")
         if arrays is None:
             arrays = load_checkpoint(evidence.folder, round_.closed.model)
+        if arrays is not None:
+            models.measure(round_.number, arrays, measure)
     return models
 
 

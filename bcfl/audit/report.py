@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+from bcfl.amounts import in_words
 from bcfl.audit.audit import Audit
 from bcfl.audit.history import Round
 from bcfl.consensus.contract.events import Voided
@@ -33,6 +34,8 @@ def _lines(audit: Audit) -> Iterator[str]:
         yield f"  ! {finding.words(audit.addresses(finding.round))}"
     for note in audit.notes:
         yield f"  note: {note}"
+    for what in audit.unchecked:
+        yield f"  not checked: {what}"
     yield _verdict(audit)
 
 
@@ -45,8 +48,16 @@ def to_json(audit: Audit) -> bytes:
         "contract": audit.task.contract,
         "chain_id": audit.task.chain_id,
         "rounds": [_entry(round_, audit) for round_ in audit.rounds],
-        "findings": [finding.to_json() for finding in audit.findings],
+        "date": audit.date,
+        "coordinator": audit.name(audit.task.coordinator),
+        "members": list(audit.members),
+        "findings": [
+            {**finding.to_json(), "who": finding.culprit.words(audit.addresses(finding.round))}
+            for finding in audit.findings
+        ],
         "notes": audit.notes,
+        "checked": audit.checked,
+        "unchecked": audit.unchecked,
     }
     return json.dumps(report, indent=2).encode() + b"\n"
 
@@ -70,7 +81,8 @@ def _line(round_: Round, audit: Audit) -> str:
     who = f"{len(round_.commitments)} committed, {len(round_.ballots)} voted"
     if round_.abstained:
         who += f", {len(round_.abstained)} abstained"
-    place = f"round {round_.number} (chain round {round_.chain_round}): {who}"
+    when = f", {in_words(round_.opened.timestamp)}" if audit.live else ""
+    place = f"round {round_.number} (chain round {round_.chain_round}{when}): {who}"
     faults = _faults(round_, audit)
     verdict = f"{faults} finding{'' if faults == 1 else 's'}" if faults else "holds"
     if isinstance(round_.outcome, Voided):
@@ -87,6 +99,8 @@ def _entry(round_: Round, audit: Audit) -> dict[str, Any]:
         "round": round_.number,
         "chain_round": round_.chain_round,
         "void": isinstance(round_.outcome, Voided),
+        "opened": in_words(round_.opened.timestamp),
+        "closed": in_words(round_.closed.timestamp) if round_.closed else None,
         "committed": sorted(round_.commitments),
         "voted": sorted(round_.ballots),
         "abstained": sorted(round_.abstained),

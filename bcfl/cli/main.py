@@ -11,6 +11,7 @@ import typer
 from bcfl.cli.key import key
 from bcfl.cli.market import market
 from bcfl.cli.plain_text import let_streams_take_anything
+from bcfl.cli.show import plot, report
 from bcfl.cli.signer import signer
 from bcfl.cli.stake import stake
 
@@ -28,6 +29,8 @@ app.add_typer(market, name="market")
 app.add_typer(stake, name="stake")
 app.command()(signer)
 app.command()(key)
+app.command()(report)
+app.command()(plot)
 
 
 @app.callback()
@@ -78,11 +81,34 @@ def audit(
     key_file: Annotated[
         Path | None, typer.Option(help="Of a member, or the server, to open sealed blobs with.")
     ] = None,
+    names: Annotated[
+        Path | None, typer.Option(help='Who is who: {"0x…": "Clinic A"}, as JSON.')
+    ] = None,
 ) -> None:
-    """Recompute every round from chain and blobs. Exit status: 0 it holds, 1 not, 2 cannot say."""
-    from bcfl.audit.command import audit_command  # noqa: PLC0415
+    """Recompute every round from chain and blobs. Exit status: 0 it holds, 1 not, 2 cannot say.
 
-    raise typer.Exit(audit_command(run_dir, rpc, receipt or (), report, ipfs, key_file))
+    Beside its report, audit.json, it writes the page of `bcfl report` with the verdict.
+    """
+    from bcfl.audit.command import CANNOT, audit_command  # noqa: PLC0415
+    from bcfl.cli.narrator import ask_for_password  # noqa: PLC0415
+
+    ask_for_password(key_file)
+    from bcfl.cli.show import audited_page, known_names, measure_or_why  # noqa: PLC0415
+
+    who = known_names(names)
+    status = audit_command(
+        run_dir,
+        rpc,
+        receipt or (),
+        report,
+        ipfs,
+        key_file,
+        names=who,
+        measure=measure_or_why(run_dir),
+    )
+    if status != CANNOT and not audited_page(run_dir, report or run_dir / "audit.json", who):
+        status = CANNOT
+    raise typer.Exit(status)
 
 
 def main() -> None:

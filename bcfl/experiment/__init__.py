@@ -20,6 +20,7 @@
 ``resume``          going on with a run that was cut off
 ``trust``           what a configuration of somebody else's may ask for
 ``sweep``           the summary of a sweep
+``measure``         a run's models measured anew, for its audit
 ``terminal``        the table that grows
 ==================  ===============================================================
 

@@ -18,6 +18,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result
 from omegaconf import DictConfig
 
+from bcfl.amounts import in_words
 from bcfl.core.errors import BcflError, ConfigurationError, StorageFailed
 from bcfl.experiment.clients.central import initial_arrays
 from bcfl.experiment.clients.client_data import write_clients
@@ -70,7 +71,7 @@ def run_experiment(
     BcflError
         The configuration is wrong, or the run came to nothing.
     """
-    began = time.monotonic()
+    began, when = time.monotonic(), in_words(int(time.time()))
     run_folder = RunFolder(folder)
     if not resume:
         run_folder.claim()
@@ -88,7 +89,11 @@ def run_experiment(
     def conclude(error: str = "") -> dict[str, Any]:
         rounds = merge_rounds(list(run_folder.rounds))
         result = choices | make_result(rounds, plan.malicious, time.monotonic() - began, error)
-        result["planned"] = plan.scenario.rounds(plan)
+        result |= {
+            "planned": plan.scenario.rounds(plan),
+            "began": when,
+            "ended": in_words(int(time.time())),
+        }
         if recorder.arrays:
             run_folder.write_model(recorder.arrays)
             run_folder.write_result(result)

@@ -1,0 +1,96 @@
+"""The same as PNG and SVG, for a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bcfl.core.errors import ConfigurationError
+from bcfl.report.matrices import read_ratings
+from bcfl.report.sources import Run, Sweep
+
+__all__ = ["write_pictures"]
+
+_MISSING = "pictures need matplotlib: pip install 'bcfl[plots]'"
+
+
+def write_pictures(found: Run | Sweep, folder: Path) -> list[Path]:
+    """Write every picture twice, ``NAME.png`` and ``NAME.svg``; where they are.
+
+    Raises
+    ------
+    ConfigurationError
+        matplotlib is not installed.
+    OSError
+        They cannot be written.
+    """
+    try:
+        import matplotlib as mpl  # noqa: PLC0415 - an extra
+        from matplotlib.figure import Figure  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(_MISSING) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    drawn = _of_run(found, Figure) if isinstance(found, Run) else _of_sweep(found, Figure)
+    with mpl.rc_context({"svg.hashsalt": "bcfl", "font.size": 9, "axes.spines.top": False}):
+        for name, figure in drawn:
+            for kind in ("png", "svg"):
+                path = folder / f"{name}.{kind}"
+                metadata = {"Date": None} if kind == "svg" else None
+                figure.savefig(path, dpi=200, metadata=metadata)
+                written.append(path)
+    return written
+
+
+def _of_run(run: Run, make: Any) -> Iterator[tuple[str, Any]]:
+    rounds = run.result.rounds
+    for name in ("accuracy", "loss"):
+        measured = [(r.round, v) for r in rounds if (v := getattr(r, name)) is not None]
+        figure = make(figsize=(4, 2.6), layout="constrained")
+        axes = figure.subplots()
+        axes.plot([r for r, _ in measured], [v for _, v in measured], marker=".")
+        axes.set(xlabel="round", ylabel=f"test {name}")
+        yield name, figure
+    phases = dict.fromkeys(phase for r in rounds for phase in r.gas)
+    if phases:
+        figure = make(figsize=(4, 2.6), layout="constrained")
+        axes, base = figure.subplots(), np.zeros(len(rounds))
+        numbers = [r.chain_round or r.round for r in rounds]
+        for phase in phases:
+            values = np.array([r.gas.get(phase, 0) for r in rounds], float)
+            axes.bar(numbers, values, bottom=base, label=phase)
+            base += values
+        axes.set(xlabel="round", ylabel="gas")
+        figure.legend(loc="outside right upper", frameon=False)
+        yield "gas", figure
+    voting = [r for r in rounds if r.ballots]
+    if voting:
+        ratings = read_ratings(voting[-1:], run.members)
+        figure = make(figsize=(4, 3.4), layout="constrained")
+        axes = figure.subplots()
+        image = axes.imshow(ratings.values[0], vmin=ratings.low, vmax=ratings.high, cmap="cividis")
+        axes.set(xlabel="author", ylabel="reviewer", title=f"round {voting[-1].round}")
+        figure.colorbar(image, label=ratings.name)
+        yield "matrix", figure
+
+
+def _of_sweep(sweep: Sweep, make: Any) -> Iterator[tuple[str, Any]]:
+    from bcfl.report.sweeps import summarise  # noqa: PLC0415 - Bokeh, an extra
+
+    figure = make(figsize=(6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for point in summarise(sweep).points:
+        some = np.isfinite(point.curves).any(0)
+        rounds = np.arange(1, len(some) + 1)[some]
+        if not some.any():
+            continue
+        mean, deviation = np.nanmean(point.curves[:, some], 0), np.nanstd(point.curves[:, some], 0)
+        words = ", ".join(f"{knob}={value}" for knob, value in point.values.items()) or "all"
+        axes.plot(rounds, mean, label=words)
+        axes.fill_between(rounds, mean - deviation, mean + deviation, alpha=0.2)
+    axes.set(xlabel="round", ylabel="test accuracy")
+    figure.legend(loc="outside lower center", frameon=False, ncols=2)
+    yield "accuracy", figure
