@@ -9,6 +9,7 @@ runs, resumes and audits experiments. What is imported from a package by its nam
 ``bcfl.experiment``   runs and sweeps: configuration, data, clients, attacks
 ``bcfl.cluster``      every part in a process of its own, against a real node
 ``bcfl.strategies``   the Flower strategies (the folder ``strategies``)
+``bcfl.report``       what a run was, to look at
 ``bcfl.audit``        every round of a run, recomputed
 ``bcfl.consensus``    System A, peer consensus
 ``bcfl.market``       System B, the model marketplace
@@ -16,6 +17,7 @@ runs, resumes and audits experiments. What is imported from a package by its nam
 ``bcfl.chain``        the way to an Ethereum node, or a chain in this process
 ``bcfl.store``        blobs by digest: in a folder, in IPFS, sealed
 ``bcfl.keys``         accounts, signatures, encryption to Ethereum keys
+``bcfl.amounts``      ether and dates, as people write them
 ``bcfl.files``        journals, and files that are written whole or not at all
 ``bcfl.contracts``    Vyper sources and their compiled form (the folder ``contracts``)
 ``bcfl.core``         errors, arrays, models, JSON from strangers
@@ -25,6 +27,17 @@ runs, resumes and audits experiments. What is imported from a package by its nam
 Imports run down this list only, and never between ``consensus`` and ``market``.
 """
 
+from typing import Any
+
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_lazily, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    """What is public, loaded when it is used; the version, read when it is asked for."""
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415
+
+        return version("bcfl")
+    return _lazily(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -14,7 +15,8 @@ from bcfl.audit.blobs import open_blobs
 from bcfl.audit.documents import read_journal, read_shown
 from bcfl.audit.evidence import Evidence, Receipt, Task, Terms
 from bcfl.audit.findings import KEEPER, Finding
-from bcfl.audit.plain_files import parse_json, read_lines
+from bcfl.audit.plain_files import parse_json, read_file, read_lines
+from bcfl.chain.anvil import AnvilChain
 from bcfl.chain.connection import Connection
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.chain.event import Event
@@ -32,7 +34,10 @@ from bcfl.core.errors import (
 )
 from bcfl.store.blob_store import BlobStore
 
-__all__ = ["TamperedError", "gather", "open_chain"]
+__all__ = ["ANVIL_STATE", "TamperedError", "gather", "open_chain"]
+
+#: Where conf/chain/anvil.yaml has the node keep its chain.
+ANVIL_STATE: Final = "anvil.json"
 
 _TRIES: Final = 5
 _SETS: Final = 1 << MAX_MEMBERS
@@ -50,6 +55,8 @@ class TamperedError(Exception):
 def open_chain(folder: Path, rpc_url: str | None) -> Iterator[Connection]:
     """A connection to the chain: to a node's, or to the folder's, executed once more.
 
+    What anvil has left in the folder is not executed again, but read by another anvil.
+
     Raises
     ------
     AuditError
@@ -62,6 +69,13 @@ def open_chain(folder: Path, rpc_url: str | None) -> Iterator[Connection]:
             yield connection
         return
     journal = folder / "chain.jsonl"
+    if not os.path.lexists(journal) and os.path.lexists(folder / ANVIL_STATE):
+        with tempfile.TemporaryDirectory(prefix="bcfl-") as copy:
+            state = Path(copy, ANVIL_STATE)
+            state.write_bytes(read_file(folder / ANVIL_STATE))
+            with AnvilChain(state) as node, node.connect() as connection:
+                yield connection
+        return
     if not os.path.lexists(journal):
         raise AuditError(
             f"expected the chain of an embedded run in {journal}; there is none. "

@@ -7,6 +7,7 @@
 ``market``           ``bcfl market``: the roles as programs
 ``market_programs``  what those programs do
 ``market_status``    what a market shows of its tasks
+``extras``           what ``pip install bcfl`` leaves out
 ``narrator``         what a long command says meanwhile
 ``show``             ``bcfl report``, ``bcfl plot``
 ``plain_text``       for terminals without Unicode

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bcfl.cli.extras import how_to_get
 from bcfl.cli.key import key
 from bcfl.cli.market import market
 from bcfl.cli.plain_text import let_streams_take_anything
@@ -16,6 +18,8 @@ from bcfl.cli.signer import signer
 from bcfl.cli.stake import stake
 
 __all__ = ["app", "main"]
+
+_MISTAKEN = 2
 
 app = typer.Typer(
     help="Federated learning in which an Ethereum contract decides whose updates count.",
@@ -33,9 +37,20 @@ app.command()(report)
 app.command()(plot)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"bcfl {version('bcfl')}")
+        raise typer.Exit
+
+
 @app.callback()
-def bcfl() -> None:
-    """Keep ``bcfl`` a group of commands, however few there are."""
+def bcfl(
+    show: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print it, and no more."),
+    ] = False,
+) -> None:
+    """What all commands share."""
 
 
 @app.command(
@@ -114,4 +129,10 @@ def audit(
 def main() -> None:
     """Entry point of the ``bcfl`` script."""
     let_streams_take_anything()
-    app(sys.argv[1:], prog_name="bcfl")
+    try:
+        app(sys.argv[1:], prog_name="bcfl")
+    except ModuleNotFoundError as error:
+        if not (words := how_to_get(error)):
+            raise
+        print(f"bcfl: {words}", file=sys.stderr)
+        sys.exit(_MISTAKEN)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bcfl.cli.extras import how_to_get
+
 if TYPE_CHECKING:
     from bcfl.audit.models import Measure
 
@@ -65,9 +67,12 @@ def measure_or_why(folder: Path) -> Measure | None:
         from bcfl.experiment.measure import measure_of  # noqa: PLC0415 - torch, an extra
 
         return measure_of(folder)
-    except (BcflError, ModuleNotFoundError) as error:
-        _complain(f"losses and accuracies are not measured anew: {error}")
-        return None
+    except BcflError as error:
+        why = str(error)
+    except ModuleNotFoundError as error:
+        why = how_to_get(error) or str(error)
+    _complain(f"losses and accuracies are not measured anew: {why}")
+    return None
 
 
 def audited_page(folder: Path, audit: Path, names: Mapping[str, str]) -> bool:
@@ -83,6 +88,9 @@ def audited_page(folder: Path, audit: Path, names: Mapping[str, str]) -> bool:
     except (BcflError, OSError) as error:
         _complain(str(error))
         return isinstance(error, BcflError)  # no page of what is no result, which was found
+    except ModuleNotFoundError as error:
+        _complain(f"no page: {how_to_get(error) or error}")
+        return True
     print(f"page: {path}")
     return True
 

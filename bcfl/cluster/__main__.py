@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import tempfile
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +14,9 @@ from bcfl.core.errors import BcflError
 
 
 def main(
-    folder: Annotated[Path | None, typer.Argument(help="Stays; else a temporary one.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(help="By default outputs/cluster/ and the time.")
+    ] = None,
     transactions: Annotated[
         Literal["relayed", "direct"],
         typer.Option(help="direct: each SuperNode sends, and pays for, its own."),
@@ -26,10 +28,8 @@ def main(
     """Run the cluster and audit it."""
     settings = ClusterSettings(transactions=transactions, stake_wei=stake_wei)
     try:
-        if folder is not None:
-            raise typer.Exit(run_cluster(folder, settings))
-        with tempfile.TemporaryDirectory(prefix="bcfl-cluster-") as temporary:
-            raise typer.Exit(run_cluster(Path(temporary), settings))
+        named = folder or Path("outputs", "cluster", time.strftime("%Y-%m-%d_%H-%M-%S"))
+        raise typer.Exit(run_cluster(named, settings))
     except BcflError as error:
         print(f"bcfl: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

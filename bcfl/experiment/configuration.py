@@ -139,7 +139,7 @@ def build(config: DictConfig, group: str, **arguments: Any) -> Any:
     except InstantiationException as error:
         causes = list(_causes(error))
         for cause in causes:
-            if isinstance(cause, BcflError):
+            if isinstance(cause, (BcflError, ModuleNotFoundError)):
                 raise cause from error
         raise ConfigurationError(f"{group}: {in_one_line(causes[-1])}") from error
     except OmegaConfBaseException as error:

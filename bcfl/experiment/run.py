@@ -19,6 +19,7 @@ from flwr.serverapp.strategy import Result
 from omegaconf import DictConfig
 
 from bcfl.amounts import in_words
+from bcfl.chain import RpcChain
 from bcfl.core.errors import BcflError, ConfigurationError, StorageFailed
 from bcfl.experiment.clients.central import initial_arrays
 from bcfl.experiment.clients.client_data import write_clients
@@ -113,8 +114,14 @@ def run_experiment(
                 f"disk has room, then go on by `bcfl resume {folder}`"
             ) from reason
         raise
-    terminal.show(result, folder)
+    terminal.show(result, folder, _node_of(plan))
     return result
+
+
+def _node_of(plan: Plan) -> str:
+    """The URL of the node that has the chain; empty where the folder has it."""
+    chain = plan.strategy.keywords.get("chain")
+    return chain.url if isinstance(chain, RpcChain) else ""
 
 
 def _expect_resumable(plan: Plan, folder: RunFolder, strategy: str) -> None:

@@ -5,6 +5,7 @@ Where standard output is no terminal (a pipe, a log) the bar becomes one line a 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -73,10 +74,10 @@ class Terminal:
             line = f"round {entry['round']}/{self._rounds}: accuracy {accuracy}"
             self.console.print(f"{line}, loss {_number(entry['loss'])}")
 
-    def show(self, result: dict[str, Any], folder: Path) -> None:
+    def show(self, result: dict[str, Any], folder: Path, rpc_url: str = "") -> None:
         """Print the table of the rounds, and the summary."""
         self.console.print(round_table(result["rounds"]))
-        for line in summary_lines(result, folder):
+        for line in summary_lines(result, folder, rpc_url):
             self.console.print(line, soft_wrap=True)
 
 
@@ -119,8 +120,17 @@ def round_table(rounds: Iterable[dict[str, Any]]) -> Table:
     return table
 
 
-def summary_lines(result: dict[str, Any], folder: Path) -> list[str]:
-    """The closing words: accuracy, gas, bytes, and where everything is."""
+def summary_lines(result: dict[str, Any], folder: Path, rpc_url: str = "") -> list[str]:
+    """The closing words: accuracy, gas, bytes, and where everything is.
+
+    Parameters
+    ----------
+    result : dict
+        As ``result.json`` holds it.
+    folder : Path
+    rpc_url : str
+        Of the node that has the chain; empty where the folder has it.
+    """
     final, totals = result["final"], result["totals"]
     lines = [
         "",
@@ -137,9 +147,12 @@ def summary_lines(result: dict[str, Any], folder: Path) -> list[str]:
             f"{decimal(totals['bytes_up_dense'])}, {saved:.0%} saved"
         )
     lines.append(f"model: {final['model']}")
+    where = shlex.quote(str(folder))
     lines.append(f"everything is in {folder}: result.json, model.safetensors, …")
     if totals["gas"] and any("winners" in entry for entry in result["rounds"]):
-        lines.append(f"check every round of it with: bcfl audit {folder}")
+        node = f" --rpc {shlex.quote(rpc_url)}" if rpc_url else ""
+        lines.append(f"check every round of it with: bcfl audit {where}{node}")
+    lines.append(f"look at it with: bcfl report {where}")
     return lines
 
 

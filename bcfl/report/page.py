@@ -9,14 +9,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from bcfl.core.errors import ConfigurationError
 from bcfl.files import write_atomically
 from bcfl.report.matrices import read_ratings, unrated
 from bcfl.report.sources import Names, Round, Run, Sweep
 
 __all__ = ["write_page"]
-
-_MISSING = "a report needs Bokeh: pip install 'bcfl[plots]'"
 
 
 def write_page(found: Run | Sweep, path: Path, names: Names | None = None) -> None:
@@ -32,7 +29,7 @@ def write_page(found: Run | Sweep, path: Path, names: Names | None = None) -> No
 
     Raises
     ------
-    ConfigurationError
+    ModuleNotFoundError
         Bokeh is not installed.
     OSError
         It cannot be written.
@@ -45,10 +42,8 @@ def _run_page(run: Run, names: Names) -> str:
     result, members = run.result, run.members
     rounds = result.rounds
     figures: dict[str, Any] = {}
-    try:
-        from bcfl.report import figures as draw  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(_MISSING) from error
+    from bcfl.report import figures as draw  # noqa: PLC0415 - an extra
+
     for name in ("accuracy", "loss"):
         figures[name] = draw.curve(rounds, name)
     voting = [r for r in rounds if r.expected]
@@ -71,10 +66,8 @@ def _run_page(run: Run, names: Names) -> str:
 
 
 def _sweep_page(sweep: Sweep) -> str:
-    try:
-        from bcfl.report import sweeps  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(_MISSING) from error
+    from bcfl.report import sweeps  # noqa: PLC0415 - an extra
+
     table = sweeps.summarise(sweep)
     return _render("sweep.html", f"Sweep {sweep.folder.name}", sweeps.draw(table), table=table)
 

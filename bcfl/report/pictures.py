@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from bcfl.core.errors import ConfigurationError
 from bcfl.report.matrices import read_ratings
 from bcfl.report.sources import Run, Sweep
 
 __all__ = ["write_pictures"]
-
-_MISSING = "pictures need matplotlib: pip install 'bcfl[plots]'"
 
 
 def write_pictures(found: Run | Sweep, folder: Path) -> list[Path]:
@@ -22,16 +19,14 @@ def write_pictures(found: Run | Sweep, folder: Path) -> list[Path]:
 
     Raises
     ------
-    ConfigurationError
+    ModuleNotFoundError
         matplotlib is not installed.
     OSError
         They cannot be written.
     """
-    try:
-        import matplotlib as mpl  # noqa: PLC0415 - an extra
-        from matplotlib.figure import Figure  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(_MISSING) from error
+    import matplotlib as mpl  # noqa: PLC0415 - an extra
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     drawn = _of_run(found, Figure) if isinstance(found, Run) else _of_sweep(found, Figure)

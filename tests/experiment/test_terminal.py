@@ -83,5 +83,8 @@ def test_without_a_chain_there_is_no_talk_of_it() -> None:
 
 def test_the_summary_says_where_everything_is_and_what_to_do_next() -> None:
     text = "\n".join(summary_lines(RESULT, Path("outputs/x")))
-    for words in ("0.500", "1,234 a round", "75% saved", "outputs/x", "bcfl audit outputs/x"):
+    for words in ("0.500", "1,234 a round", "75% saved", "outputs/x", "bcfl report outputs/x"):
         assert words in text
+    assert "bcfl audit outputs/x\n" in text
+    text = "\n".join(summary_lines(RESULT, Path("out puts"), "http://127.0.0.1:8545"))
+    assert "bcfl audit 'out puts' --rpc http://127.0.0.1:8545\n" in text

@@ -234,11 +234,11 @@ class Round:
         if self._attempts == self._max_attempts:
             tries = f"round {self._number} came to nothing {self._attempts} times"
             if not record.committed:
-                raise NobodyLeft(f"{tries}: nobody committed: {record.left_out}")
+                raise NobodyLeft(f"{tries}: nobody committed: {record.reasons}")
             quorum = self._coordinator.rules.quorum
             raise RoundVoid(
                 f"{tries}: expected {quorum} commitments and ballots; found "
-                f"{len(record.committed)} and {len(record.voted)}: {record.left_out}"
+                f"{len(record.committed)} and {len(record.voted)}: {record.reasons}"
             )
         log(WARNING, "round %s is void; once more: %s", self._number, record.left_out)
         return self._conversation.send(self.open())

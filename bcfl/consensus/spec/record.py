@@ -35,6 +35,15 @@ class RoundRecord:
     bytes_down: int = 0  #: models and deltas sent out
     bytes_down_dense: int = 0  #: models sent out once, as FedAvg does
 
+    @property
+    def reasons(self) -> str:
+        """Why members are left out: each reason once, with everybody whom it is about."""
+        about: dict[str, list[str]] = {}
+        for member, reason in sorted(self.left_out.items()):
+            about.setdefault(reason, []).append(str(member))
+        told = (f"member {', '.join(members)}: {reason}" for reason, members in about.items())
+        return "; ".join(told)
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values: tuples become lists, and the keys of dictionaries strings."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))

@@ -11,12 +11,10 @@ from threading import Event
 from typing import Annotated, Any, Literal
 
 import psutil
-import ray
 from flwr.app import Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Result
-from flwr.simulation import run_simulation
 from pydantic import Field
 from tenacity import retry, stop_after_attempt
 
@@ -73,6 +71,8 @@ def run_clients(
     def main(grid: Grid, context: Context) -> None:
         results.append(server(StoppableGrid(grid, stopped)))
 
+    from flwr.simulation import run_simulation  # noqa: PLC0415 - an extra
+
     try:
         _start_ray(min(engine.cpus or usable_cpus(), clients))
         # Flower uses the Ray that it finds running, and shuts it down in the end.
@@ -103,6 +103,8 @@ def usable_cpus() -> int:
 @retry(stop=stop_after_attempt(_ATTEMPTS_TO_START), reraise=True)
 def _start_ray(workers: int) -> None:
     """Start Ray here; on a busy machine its own patience of 30 s may be too short."""
+    import ray  # noqa: PLC0415 - an extra
+
     with warnings.catch_warnings():
         # Ray's, about a default of its own that will change; of no use to a reader here.
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"ray\.")

@@ -51,3 +51,10 @@ def test_what_did_not_happen_is_empty_and_not_shared_between_records() -> None:
     other = RoundRecord(**required, expected=(), committed=(), voted=(), winners=())  # type: ignore[arg-type]
     assert one.scores == one.ballots == one.gas == {}
     assert one.scores is not other.scores
+
+
+def test_a_reason_that_many_have_is_told_once() -> None:
+    dead = "no Ethereum node answers at http://127.0.0.1:1"
+    left_out = {4: dead, 0: dead, 2: "late", 10: dead}
+    record = RoundRecord(1, 1, True, "", "", (), (), (), (), left_out=left_out)
+    assert record.reasons == f"member 0, 4, 10: {dead}; member 2: late"
