@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bcfl.core.errors import ModelError, ProtocolError
 from bcfl.core.model import Arrays
 
-__all__ = ["call_evaluate", "call_train", "plain_content", "to_array_record", "to_arrays"]
+__all__ = ["call", "call_evaluate", "call_train", "model_in", "to_array_record", "to_arrays"]
 
 _LEGACY = {"train": ("fitins", "fitres"), "evaluate": ("evaluateins", "evaluateres")}
 
@@ -47,80 +47,85 @@ def to_array_record(arrays: Arrays) -> ArrayRecord:
     return ArrayRecord({key: Array(np.asarray(array, order="C")) for key, array in arrays.items()})
 
 
-def plain_content(content: RecordDict) -> tuple[str, ArrayRecord, str, ConfigRecord]:
-    """The one ArrayRecord and the app's own ConfigRecord of a message, each with its key.
+def model_in(content: RecordDict) -> tuple[str, ArrayRecord]:
+    """The one ArrayRecord of a message, and its key.
 
     Raises
     ------
     ProtocolError
-        There is not exactly one ArrayRecord beside at most one ConfigRecord of the app's.
+        There is none, or there are several.
     """
-    arrays = list(content.array_records.items())
-    configs = [item for item in content.config_records.items() if not item[0].startswith("bcfl")]
-    if len(arrays) != 1 or len(configs) > 1:
-        raise ProtocolError(
-            "expected a message with one ArrayRecord and at most one ConfigRecord; found "
-            f"{len(arrays)} and {len(configs)}"
-        )
-    config_key, config = configs[0] if configs else ("config", ConfigRecord())
-    return *arrays[0], config_key, config
+    found = list(content.array_records.items())
+    if len(found) != 1:
+        raise ProtocolError(f"expected a message with one ArrayRecord; found {len(found)}")
+    return found[0]
 
 
 def call_train(
     message: Message, context: Context, call_next: ClientAppCallable
-) -> tuple[dict[str, NDArray[Any]], MetricRecord]:
-    """Run the app's train on ``message``; its arrays and its metrics.
+) -> tuple[dict[str, NDArray[Any]], RecordDict]:
+    """Run the app's train on ``message``; its arrays, and the other records of its reply.
 
     Raises
     ------
     ProtocolError
         The app replied with an error, or not with one ArrayRecord and one MetricRecord.
     """
-    sent = next(iter(message.content.array_records.values()))
-    reply, legacy = _call(message, context, call_next, "train")
-    records = list(reply.array_records.values())
-    if len(records) != 1:
-        raise ProtocolError(f"expected train to reply with one ArrayRecord; found {len(records)}")
-    arrays = to_arrays(records[0])
-    if legacy:
-        if len(arrays) != len(sent):
-            raise ModelError(f"expected fit to return {len(sent)} arrays; found {len(arrays)}")
-        arrays = dict(zip(sent.keys(), arrays.values(), strict=True))
-    return arrays, _metrics(reply, "train", legacy)
+    reply = call(message, context, call_next, "train")
+    if len(reply.array_records) != 1:
+        raise ProtocolError(
+            f"expected train to reply with one ArrayRecord; found {len(reply.array_records)}"
+        )
+    _expect_metrics(reply, "train")
+    key, record = model_in(reply)
+    del reply[key]
+    return to_arrays(record), reply
 
 
 def call_evaluate(message: Message, context: Context, call_next: ClientAppCallable) -> MetricRecord:
     """Run the app's evaluate on ``message``; its metrics. Raises as :func:`call_train`."""
-    reply, legacy = _call(message, context, call_next, "evaluate")
-    return _metrics(reply, "evaluate", legacy)
+    return _expect_metrics(call(message, context, call_next, "evaluate"), "evaluate")
 
 
-def _call(
+def call(
     message: Message, context: Context, call_next: ClientAppCallable, handler: str
-) -> tuple[RecordDict, bool]:
+) -> RecordDict:
+    """What the app's ``handler`` replies, as an app of the Message API would say it.
+
+    Raises
+    ------
+    ProtocolError
+        It replied with an error.
+    """
     ins, res = _LEGACY[handler]
+    content = message.content
     try:
         reply = call_next(message, context)
     except KeyError as missing:
         # Only Flower's adapter for client_fn asks for this key, and before it does anything.
         if missing.args != (f"{ins}.parameters",):
             raise
-        _, arrays, _, config = plain_content(message.content)
+        _, arrays = model_in(content)
+        config = next(iter(content.config_records.values()), ConfigRecord())
         message.content = RecordDict({f"{ins}.parameters": arrays, f"{ins}.config": config})
         reply = call_next(message, context)
     if reply.has_error():
         raise ProtocolError(f"the app's {handler} failed: {reply.error.reason}")
-    return reply.content, f"{res}.status" in reply.content.config_records
+    if f"{res}.status" not in reply.content.config_records:
+        return reply.content
+    return _from_legacy(reply.content, model_in(content)[1], handler)
 
 
-def _metrics(reply: RecordDict, handler: str, legacy: bool) -> MetricRecord:
-    if not legacy:
-        records = list(reply.metric_records.values())
-        if len(records) != 1:
-            raise ProtocolError(
-                f"expected {handler} to reply with one MetricRecord; found {len(records)}"
-            )
-        return records[0]
+def _expect_metrics(reply: RecordDict, handler: str) -> MetricRecord:
+    records = list(reply.metric_records.values())
+    if len(records) != 1:
+        raise ProtocolError(
+            f"expected {handler} to reply with one MetricRecord; found {len(records)}"
+        )
+    return records[0]
+
+
+def _from_legacy(reply: RecordDict, sent: ArrayRecord, handler: str) -> RecordDict:
     _, res = _LEGACY[handler]
     status = reply.config_records[f"{res}.status"]
     if status["code"] != 0:
@@ -133,4 +138,10 @@ def _metrics(reply: RecordDict, handler: str, legacy: bool) -> MetricRecord:
     for name, value in reply.config_records[f"{res}.metrics"].items():
         if isinstance(value, (int, float)) and name not in metrics:
             metrics[name] = value
-    return metrics
+    content = RecordDict({"metrics": metrics})
+    for record in reply.array_records.values():
+        if len(record) != len(sent):
+            raise ModelError(f"expected fit to return {len(sent)} arrays; found {len(record)}")
+        arrays = zip(sent.keys(), record.values(), strict=True)
+        content["arrays"] = ArrayRecord(dict(arrays))
+    return content

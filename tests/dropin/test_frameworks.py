@@ -52,16 +52,22 @@ def test_the_same_app_still_runs_under_fedavg(name: str) -> None:
     assert result.evaluate_metrics_clientapp[1]
 
 
-def test_batch_norms_counter_is_refused_by_name(tmp_path: Path) -> None:
+def test_batch_norms_counter_can_be_refused(tmp_path: Path) -> None:
     app = frameworks.torch_app([peer_consensus_mod], batch_norm=True)
+    arrays = frameworks.torch_arrays(batch_norm=True)
     with pytest.raises(ModelError, match=r"num_batches_tracked.*integer_arrays='keep'"):
-        play(tmp_path, app, frameworks.torch_arrays(batch_norm=True))
+        play(tmp_path, app, arrays, integer_arrays="refuse")
 
 
-def test_batch_norms_counter_can_be_left_as_it_is(tmp_path: Path) -> None:
+def test_batch_norms_counter_is_left_as_it_is_which_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     app = frameworks.torch_app([peer_consensus_mod], batch_norm=True)
     first = frameworks.torch_arrays(batch_norm=True)
-    result, records = play(tmp_path, app, first, gamma=0.5, integer_arrays="keep")
+    caplog.set_level("INFO", logger="flwr")
+    result, records = play(tmp_path, app, first, gamma=0.5)
+    said = [line for line in caplog.messages if "num_batches_tracked" in line and "int64" in line]
+    assert len(said) == 1
     assert records[-1].committed == records[-1].voted == (0, 1, 2)
     final = result.arrays.to_torch_state_dict()
     assert int(final["layers.0.num_batches_tracked"]) == 0

@@ -11,7 +11,7 @@ import json
 from dataclasses import fields
 from typing import Any
 
-from flwr.app import ConfigRecord, Context, MetricRecord
+from flwr.app import ConfigRecord, Context, RecordDict
 
 from bcfl.consensus.member.membership import Membership
 from bcfl.consensus.records import TrainReply
@@ -20,7 +20,7 @@ from bcfl.consensus.spec.domain import Ballot, TypedDataDomain
 __all__ = ["Memory"]
 
 _ROUND = "bcfl-round"
-_METRICS = "bcfl-metrics"
+_REPLY = "bcfl-reply/"
 _TASK = "bcfl-contract"
 _FIELDS = [field.name for field in fields(TrainReply)]
 
@@ -67,15 +67,19 @@ class Memory:
         found: dict[str, Any] = {name: self._record[name] for name in _FIELDS}
         return TrainReply(**found)
 
-    def metrics(self) -> MetricRecord:
-        """The training's metrics, as the app reported them."""
-        return self._state.metric_records[_METRICS]
+    def reply(self) -> RecordDict:
+        """What the app's train replied beside its arrays."""
+        kept = {k.removeprefix(_REPLY): r for k, r in self._state.items() if k.startswith(_REPLY)}
+        return RecordDict(kept)
 
-    def keep_commitment(self, reply: TrainReply, metrics: MetricRecord) -> None:
-        """Remember what was signed, before it is sent."""
+    def keep_commitment(self, reply: TrainReply, content: RecordDict) -> None:
+        """Remember what was signed, and what the app's train replied, before it is sent."""
         for name in _FIELDS:
             self._record[name] = getattr(reply, name)
-        self._state[_METRICS] = metrics
+        for key in [key for key in self._state if key.startswith(_REPLY)]:
+            del self._state[key]
+        for key, record in content.items():
+            self._state[_REPLY + key] = record
 
     def ballot(self) -> tuple[Ballot, dict[int, str]] | None:
         """The ballot of this round, and why it does not rate whom it does not rate."""

@@ -7,15 +7,22 @@ passes through.
 
 Order of mods: ours first. What stands after it (clipping, local differential privacy) works
 on the update before it is committed; what stands before it sees a reply without arrays.
+
+While the app evaluates others' updates for a review, its config holds ``bcfl-review=True``: what
+counts evaluations, or shows them, can tell. A review calls it once for every other member.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
+from logging import INFO
 
 from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
+from flwr.common.logger import log
 
 from bcfl.consensus.member.enrolment import enrol
 from bcfl.consensus.member.kept import Kept
@@ -43,8 +50,8 @@ from bcfl.consensus.spec.domain import Ballot
 from bcfl.consensus.spec.fixed_point import to_value
 from bcfl.consensus.spec.messages import join_message
 from bcfl.consensus.spec.metric import choose_quality
-from bcfl.core.errors import ProtocolError
-from bcfl.core.model import ModelSpec
+from bcfl.core.errors import ConfigurationError, ProtocolError
+from bcfl.core.model import Arrays, ModelSpec
 from bcfl.flower import handlers
 from bcfl.flower.identity import (
     DIRECT_FALLBACK,
@@ -54,7 +61,9 @@ from bcfl.flower.identity import (
 )
 from bcfl.keys.signer import Wallet
 
-__all__ = ["PeerConsensusMod", "peer_consensus_mod"]
+__all__ = ["REVIEW", "PeerConsensusMod", "peer_consensus_mod"]
+
+REVIEW = "bcfl-review"  #: in the config of an evaluation that rates another member's update
 
 
 class PeerConsensusMod:
@@ -65,10 +74,19 @@ class PeerConsensusMod:
     signer_of : callable, optional
         Gives the node's account. By default the key file that the node's configuration
         names, see ``bcfl.flower.identity``.
+    evaluate : callable, optional
+        What to rate others' updates with, written as a function under ``@app.evaluate()`` is.
+        By default the app's own; an app that has none must name one here.
     """
 
-    def __init__(self, signer_of: Callable[[Context], Wallet] | None = None) -> None:
+    def __init__(
+        self,
+        signer_of: Callable[[Context], Wallet] | None = None,
+        *,
+        evaluate: ClientAppCallable | None = None,
+    ) -> None:
         self._signer_of = signer_of
+        self._evaluate = evaluate
 
     def __call__(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         """Handle one message; see the module."""
@@ -85,8 +103,8 @@ class PeerConsensusMod:
         if isinstance(order, ReceiptOrder):
             return self._note(order, message, context)
         if message.metadata.message_type == MessageType.EVALUATE:
-            metrics = handlers.call_evaluate(message, context, call_next)
-            return Message(RecordDict({"metrics": metrics}), reply_to=message)
+            content = handlers.call(message, context, call_next, "evaluate")
+            return Message(content, reply_to=message)
         return call_next(message, context)
 
     def rate(self, qualities: dict[int, float], context: Context) -> Mapping[int, float]:
@@ -97,6 +115,11 @@ class PeerConsensusMod:
         return qualities
 
     def _join(self, order: JoinOrder, message: Message, context: Context) -> Message:
+        if message.metadata.message_type == MessageType.TRAIN and self._evaluate is None:
+            raise ConfigurationError(
+                "this app has no @app.evaluate() to rate others' updates with: add one, or name a "
+                "function of that form, ClientApp(mods=[PeerConsensusMod(evaluate=…)])"
+            )
         signer = self._signer(order, context)
         signature = signer.sign(join_message(order.chain_id, order.challenge))
         partition = context.node_config.get("partition-id", -1)
@@ -112,7 +135,8 @@ class PeerConsensusMod:
             domain, coordinator = membership.ledger.domain, membership.ledger.coordinator
             kept = Kept(context, domain.contract, order.receipt_round)
             kept.expect_ballot_receipt(order.receipt, domain, coordinator)
-        key, record, config_key, config = handlers.plain_content(message.content)
+        del message.content[RECORD_KEY]
+        _, record = handlers.model_in(message.content)
         base_arrays = handlers.to_arrays(record)
         membership.expect_base(base_arrays)
         memory = Memory.of(context, membership)
@@ -121,21 +145,20 @@ class PeerConsensusMod:
         if reply is None:
             spec = ModelSpec.of(base_arrays, membership.rules.integer_arrays)
             base = spec.flatten(base_arrays)
-            message.content = RecordDict({key: record, config_key: config})
-            arrays, metrics = handlers.call_train(message, context, call_next)
-            change = difference(spec.flatten(arrays), base)
+            arrays, content = handlers.call_train(message, context, call_next)
+            change = difference(spec.flatten(_cast(arrays, spec, base_arrays)), base)
             reply = membership.sign_commitment(top_gamma(change, membership.rules.kept(spec.n)))
-            memory.keep_commitment(reply, metrics)
+            memory.keep_commitment(reply, content)
         elif (dated := membership.renew(reply)) != reply:
             reply = dated
-            memory.keep_commitment(reply, memory.metrics())
+            memory.keep_commitment(reply, memory.reply())
         if order.direct or (asked_again and _falls_back(context)):
             reply = membership.commit_direct(reply)
-            memory.keep_commitment(reply, memory.metrics())
+            memory.keep_commitment(reply, memory.reply())
         readers = order.readers
         parcels = parcels_of(context, membership.signer, sealed=bool(readers), recipients=readers)
         blob, locator = parcels.pack(reply.blob, publish=order.publish)
-        return _reply(replace(reply, blob=blob, locator=locator), message, memory.metrics())
+        return _reply(replace(reply, blob=blob, locator=locator), message, memory.reply())
 
     def _review(
         self, order: ReviewOrder, message: Message, context: Context, call_next: ClientAppCallable
@@ -170,7 +193,7 @@ class PeerConsensusMod:
         context: Context,
         call_next: ClientAppCallable,
     ) -> tuple[Ballot, dict[int, str]]:
-        key, record, config_key, config = handlers.plain_content(message.content)
+        key, record = handlers.model_in(message.content)
         base_arrays = handlers.to_arrays(record)
         membership.expect_base(base_arrays)
         spec = ModelSpec.of(base_arrays, membership.rules.integer_arrays)
@@ -182,17 +205,18 @@ class PeerConsensusMod:
                 "this node has forgotten its own delta, and nobody delivered it: without it the "
                 "others cannot be clipped as everybody clips them, so it does not vote"
             )
+        asked = _review_content(message.content)
+        evaluate = self._evaluate or call_next
         qualities: dict[int, float] = {}
         failed: dict[int, str] = {}
         for member, delta in clip(reviewed.deltas, membership.rules.clip).items():
             if member == membership.index:
                 continue
             candidate = spec.unflatten(apply_delta(base, delta), base_arrays)
-            message.content = RecordDict(
-                {key: handlers.to_array_record(candidate), config_key: ConfigRecord(dict(config))}
-            )
+            message.content = copy.deepcopy(asked)
+            message.content[key] = handlers.to_array_record(candidate)
             try:
-                metrics = handlers.call_evaluate(message, context, call_next)
+                metrics = handlers.call_evaluate(message, context, evaluate)
                 _, qualities[member] = choose_quality(metrics, membership.rules.metric)
             except Exception as error:  # noqa: BLE001 - whatever a stranger's delta does to the app
                 failed[member] = f"evaluate failed on it: {error}"[:LONGEST_REASON]
@@ -242,12 +266,36 @@ def _falls_back(context: Context) -> bool:
 def _reply(
     reply: JoinReply | EnrolReply | TrainReply | ReviewReply | Noted,
     message: Message,
-    metrics: MetricRecord | None = None,
+    content: RecordDict | None = None,
 ) -> Message:
-    content = reply.content()
-    if metrics is not None:
-        content["metrics"] = metrics
-    return Message(content, reply_to=message)
+    # Mods that stand before ours look for the metrics of a reply.
+    content = content or RecordDict({"metrics": MetricRecord()})
+    return Message(RecordDict({**content, **reply.content()}), reply_to=message)
+
+
+def _cast(arrays: Arrays, spec: ModelSpec, base: Arrays) -> Arrays:
+    """The app's arrays in the model's order and dtypes; where these differ, that is said once."""
+    for key, array in arrays.items():
+        if key in base and array.dtype != base[key].dtype:
+            _say_once(
+                f"train returned array {key!r} as {array.dtype}; the model's is "
+                f"{base[key].dtype}, to which it is cast"
+            )
+    return spec.conform(arrays, base)
+
+
+@lru_cache(maxsize=64)
+def _say_once(text: str) -> None:
+    log(INFO, text)
+
+
+def _review_content(content: RecordDict) -> RecordDict:
+    """What the app is asked to evaluate with, but for the arrays: its config, and the flag."""
+    config = {k: v for k, v in content.config_records.items() if k != RECORD_KEY}
+    asked = RecordDict({**(config or {"config": ConfigRecord()}), **content.metric_records})
+    for record in asked.config_records.values():
+        record[REVIEW] = True
+    return asked
 
 
 #: The mod for every app whose node is configured with a key file, and for simulations.

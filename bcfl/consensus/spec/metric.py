@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 
 from bcfl.core.errors import MetricError
 
-__all__ = ["choose_quality"]
+__all__ = ["choose_quality", "how_to_say", "says_direction"]
 
-_SMALLER_IS_BETTER = ("loss", "error", "perplexity", "mse", "mae", "nll")
+_SMALLER_IS_BETTER = ("loss", "error", "err", "perplexity", "mse", "rmse", "mae", "nll")
+_LARGER_IS_BETTER = ("accuracy", "acc", "f1", "auc", "auroc", "precision", "recall", "iou", "r2")
 _SAYS_ACCURACY = ("accuracy", "acc")
-#: ``eval_acc``, ``valAcc``, ``acc@5``; not ``acceleration``.
-_ACC = re.compile(r"(?<![A-Za-z])(?i:acc)(?![A-Za-z])|(?<=[a-z])Acc(?![a-z])")
+_WORD = re.compile(r"[A-Z]?[a-z]+\d*|[A-Z]+\d*(?![a-z])")
 
 
 def choose_quality(
@@ -30,15 +30,15 @@ def choose_quality(
         What the app's evaluate reported; lists are passed over.
     wanted : str or None
         A metric's whole name, or a part of it (``"accuracy"`` finds ``eval_acc``). A leading
-        ``-`` says that smaller is better, ``+`` that larger is. Without either, smaller is
-        better where the name says loss or error, unless it begins with ``neg_``, as
-        scikit-learn's do. None takes one whose name says loss, else one whose name says
-        accuracy. A whole name goes before those that it is a part of.
+        ``-`` says that smaller is better, ``+`` that larger is; without either, the name must
+        say so itself, see :func:`says_direction`. None takes one whose name says loss, else
+        one whose name says accuracy. A whole name goes before those that it is a part of.
 
     Raises
     ------
     MetricError
-        Nothing fits, or several do; the message lists the names found.
+        Nothing fits, or several do, the message lists the names found; or which way the
+        metric points is not known.
     """
     scalars = {name: float(v) for name, v in metrics.items() if isinstance(v, (int, float))}
     if wanted is None:
@@ -55,22 +55,53 @@ def choose_quality(
             f"found {sorted(scalars) or 'none'}. Set metric= to one of the names"
         )
     name = names[0]
-    return name, -scalars[name] if _smaller_is_better(name, wanted or "") else scalars[name]
+    sign = _sign(wanted or "", name)
+    if sign is None:
+        raise MetricError(f"{name!r} does not say whether smaller is better: {how_to_say(name)}")
+    return name, sign * scalars[name]
 
 
-def _smaller_is_better(name: str, wanted: str) -> bool:
+def says_direction(name: str) -> bool:
+    """Whether a metric's name, or its sign, says which way the metric points.
+
+    A word of the name does: loss, error, mse, accuracy, f1, auc, … ``neg_`` before it, as
+    scikit-learn's scorers have it, turns it round.
+    """
+    return _sign(name, name) is not None
+
+
+def how_to_say(name: str) -> str:
+    """What to write where a name does not say it."""
+    return f'write metric="-{name}" if smaller is better, metric="+{name}" if larger is'
+
+
+def _sign(wanted: str, name: str) -> int | None:
+    """1 where larger is better, −1 where smaller is; None where that is not known."""
     if wanted.startswith(("-", "+")):
-        return wanted.startswith("-")
-    says = any(word in name.lower() for word in _SMALLER_IS_BETTER)
-    return says and not name.lower().startswith("neg_")
+        return -1 if wanted.startswith("-") else 1
+    for said in (name, wanted):  # the name found says more than the part that was asked for
+        smaller = any(_says(said, word) for word in _SMALLER_IS_BETTER)
+        larger = any(_says(said, word) for word in _LARGER_IS_BETTER)
+        if smaller != larger:
+            return 1 if larger or said.lower().startswith("neg_") else -1
+    return None
 
 
 def _saying(scalars: Mapping[str, float], words: Sequence[str]) -> list[str]:
-    """The names that are one of ``words``; if there are none, those that hold one."""
+    """The names that are one of ``words``; if there are none, those that say one."""
     if exact := [name for name in scalars if name.lower() in words]:
         return exact
-    return [name for name in scalars if any(_holds(name, word) for word in words)]
+    known = {*_SMALLER_IS_BETTER, *_LARGER_IS_BETTER}
+    return [
+        name
+        for name in scalars
+        if any(_says(name, word) if word in known else word in name.lower() for word in words)
+    ]
 
 
-def _holds(name: str, word: str) -> bool:
-    return bool(_ACC.search(name)) if word == "acc" else word in name.lower()
+def _says(name: str, word: str) -> bool:
+    """``eval_acc``, ``valAcc``, ``acc5`` say acc, ``logloss`` says loss; not ``acceleration``."""
+    found = [each.lower() for each in _WORD.findall(name)]
+    if word in ("loss", "error", "accuracy"):
+        return any(each.rstrip("0123456789").endswith(word) for each in found)
+    return any(word in (each, each.rstrip("0123456789")) for each in found)

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, get_args
 from bcfl.consensus.spec.aggregation import Combine
 from bcfl.consensus.spec.clipping import Clip
 from bcfl.consensus.spec.domain import MAX_MEMBERS
+from bcfl.consensus.spec.metric import how_to_say, says_direction
 from bcfl.core.errors import ConfigurationError, expect
 from bcfl.core.model import IntegerArrays
 
@@ -50,10 +51,11 @@ class Rules:
         κ in (0, 1), share of the committed deltas that win, in steps of 1e-6.
     metric : str or None
         The name of the metric in the app's evaluate reply that is the value; None chooses
-        one whose name says loss, else one whose name says accuracy. See ``choose_quality``.
+        one whose name says loss, else one whose name says accuracy. Where a name does not say
+        whether smaller is better, a sign does: ``"-mape"``. See ``choose_quality``.
     clip, combine, server_learning_rate
         See ``bcfl.consensus.spec.clipping`` and ``bcfl.consensus.spec.aggregation``; η > 0.
-    integer_arrays : {"refuse", "keep"}
+    integer_arrays : {"keep", "refuse"}
         See ``ModelSpec.of``.
     ballots : {"open", "sealed"}
         Sealed ballots are promised by hash before any is shown.
@@ -77,7 +79,7 @@ class Rules:
     clip: Clip = "median_norm"
     combine: Combine = "carriers_mean"
     server_learning_rate: float = 1.0
-    integer_arrays: IntegerArrays = "refuse"
+    integer_arrays: IntegerArrays = "keep"
     ballots: Ballots = "open"
     quorum: int = 2
     commit_window_s: int = 600
@@ -94,6 +96,11 @@ class Rules:
         expect(exact.denominator == 1, "kappa", "a multiple of 1e-6", self.kappa)
         named = self.metric is None or (isinstance(self.metric, str) and self.metric.strip("+-"))
         expect(bool(named), "metric", "None, or the name of a metric", repr(self.metric))
+        if self.metric is not None and not says_direction(self.metric):
+            raise ConfigurationError(
+                f"metric={self.metric!r} does not say which way it points: "
+                f"{how_to_say(self.metric)}"
+            )
         rate = self.server_learning_rate
         expect(math.isfinite(rate) and rate > 0, "server_learning_rate", "finite, above 0", rate)
         for name, choices in _CHOICES.items():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcfl.consensus.spec.metric import choose_quality
+from bcfl.consensus.spec.metric import choose_quality, says_direction
 from bcfl.core.errors import MetricError
 
 
@@ -42,7 +42,12 @@ from bcfl.core.errors import MetricError
         ({"train_Loss": 1.0, "Loss": 2.0}, "loss", "Loss", -2.0),
         ({"acc": 0.5, "top5_acc": 0.9}, "accuracy", "acc", 0.5),
         ({"neg_log_loss": -0.7}, "neg_log_loss", "neg_log_loss", -0.7),
-        ({"neg_mean_squared_error": -0.7}, "neg_mean", "neg_mean_squared_error", -0.7),
+        ({"neg_mean_squared_error": -0.7}, "neg_mean_squared", "neg_mean_squared_error", -0.7),
+        ({"mape": 3.0}, "-mape", "mape", -3.0),
+        ({"test_logloss": 3.0}, None, "test_logloss", -3.0),
+        ({"lossless": 1.0, "acc5": 0.5}, None, "acc5", 0.5),
+        ({"eval_f1": 0.5, "loss": 1.0}, "f1", "eval_f1", 0.5),
+        ({"acceleration": 1.0}, "-acceleration", "acceleration", -1.0),
     ],
 )
 def test_the_metric_and_its_direction(
@@ -77,6 +82,18 @@ def test_none_or_several_is_an_error_that_lists_the_names(
     assert "Set metric= to one of the names" in message
     if wanted:
         assert repr(wanted.removeprefix("-")) in message
+
+
+@pytest.mark.parametrize("name", ["mape", "wer", "brier", "deviance", "acceleration", "entropy"])
+def test_a_name_that_does_not_say_it_asks_for_its_direction(name: str) -> None:
+    assert not says_direction(name)
+    with pytest.raises(MetricError, match=rf'metric="-{name}" if smaller is better'):
+        choose_quality({name: 1.0}, name)
+    assert says_direction("-" + name)
+
+
+def test_a_name_that_says_two_directions_says_none() -> None:
+    assert not says_direction("accuracy_loss")
 
 
 def test_lists_are_passed_over() -> None:

@@ -27,7 +27,7 @@ OTHERS: dict[str, Any] = {
     "clip": "none",
     "combine": "mean",
     "server_learning_rate": 0.5,
-    "integer_arrays": "keep",
+    "integer_arrays": "refuse",
     "ballots": "sealed",
     "quorum": 3,
     "commit_window_s": 601,
@@ -169,7 +169,7 @@ def test_the_golden_digests() -> None:
 def test_the_digest_is_that_of_the_canonical_json() -> None:
     text = (
         '{"ballot_window_s":600,"ballots":"open","clip":"median_norm","combine":"carriers_mean",'
-        '"commit_window_s":600,"gamma":0.1,"inner":"","integer_arrays":"refuse","kappa":0.5,'
+        '"commit_window_s":600,"gamma":0.1,"inner":"","integer_arrays":"keep","kappa":0.5,'
         '"metric":null,"quorum":2,"server_learning_rate":1.0}'
     )
     assert Rules().digest() == hashlib.sha256(text.encode()).digest()
