@@ -1,4 +1,4 @@
-from .consensus.member.mod import peer_consensus_mod
+from .consensus.member.mod import PeerConsensusMod, peer_consensus_mod
 from .consensus.spec.rules import Rules
 from .market.federation.client_app import market_app
 from .market.fusion.fused_arrays import load_fused
@@ -7,6 +7,7 @@ from .strategies import ModelFusion, PeerConsensus
 __all__ = [
     "ModelFusion",
     "PeerConsensus",
+    "PeerConsensusMod",
     "Rules",
     "load_fused",
     "market_app",

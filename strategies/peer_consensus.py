@@ -7,30 +7,45 @@ method and device based on blockchain*, claims 1 to 5. PROTOCOL's steps stand in
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from difflib import get_close_matches
+from datetime import datetime
 from inspect import signature
 from logging import INFO
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 
 from bcfl.chain.chain import Chain
 from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.consensus.server.adoption import (
+    FedAvgOptions,
+    MessageApiOnly,
+    agree_on_time,
+    count_from,
+    expect_fitting,
+    sort_out,
+    within_its_task,
+)
 from bcfl.consensus.server.conversation import Conversation
 from bcfl.consensus.server.coordinator import Coordinator
-from bcfl.consensus.server.inner_strategy import FedAvgOptions, count_from, train_metrics
+from bcfl.consensus.server.inner_strategy import (
+    Training,
+    asked_by,
+    asking_who_is_there,
+    config_of_reviews,
+    fedavg_within,
+)
 from bcfl.consensus.server.members import Admission, Admit, Members
 from bcfl.consensus.server.metrics import agreeing_replies
 from bcfl.consensus.server.round import Configs, Round
-from bcfl.consensus.server.round_log import past_records
-from bcfl.consensus.server.task import begin_task, resume_task
+from bcfl.consensus.server.round_log import in_closing, past_records
+from bcfl.consensus.server.task import ConsensusTask, begin_task, resume_task
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.consensus.spec.rules import RuleOptions, Rules
 from bcfl.consensus.task_folder import TaskFolder
@@ -47,7 +62,7 @@ class Options(RuleOptions, FedAvgOptions, total=False):
     """What ``PeerConsensus`` takes beside its own arguments: the rules, and FedAvg's arguments."""
 
 
-class PeerConsensus(Strategy):
+class PeerConsensus(MessageApiOnly, FedAvg):
     """Commit, rate, and let the contract select; aggregate what it selected.
 
     Every client app needs ``mods=[peer_consensus_mod]``. Without further arguments the chain
@@ -65,7 +80,7 @@ class PeerConsensus(Strategy):
         Whether what is kept there, and sent from member to member, is sealed to the public
         keys of the members of the round and the coordinator, so that nobody else can read it.
     run_dir : path, optional
-        The task's folder.
+        The task's folder. By default a new one under ``bcfl-runs/``, where the process runs.
     resume : bool
         Go on with the task in ``run_dir`` instead of beginning one.
     transactions : {"relayed", "direct"}
@@ -76,8 +91,9 @@ class PeerConsensus(Strategy):
     max_attempts : int
         How often a round may be void before the task stops.
     inner : Strategy, optional
-        Aggregates the winners instead of ``combine``. One derived from ``FedAvg`` also says
-        who is sampled and how evaluation is aggregated.
+        Aggregates the winners instead of ``combine``, and says who trains with which config
+        and by which handler, and how evaluation is done: see
+        ``bcfl.consensus.server.inner_strategy``.
     seed : int
         Of the sampling, and of the development keys in simulations.
     on_phase : callable, optional
@@ -116,30 +132,38 @@ class PeerConsensus(Strategy):
         on_round: Callable[[RoundRecord], None] | None = None,
         **options: Unpack[Options],
     ) -> None:
-        chosen, sampling = _sort_out(options)
+        chosen, sampling = sort_out(options, signature(PeerConsensus.__init__).parameters)
+        expect_fitting(inner, sampling)
+        super().__init__(**sampling)
         name = type(inner).__name__ if inner else ""
         self.rules = replace(rules or Rules(), **chosen, inner=name)
-        if isinstance(inner, FedAvg) and sampling:
-            raise ConfigurationError(f"give {sorted(sampling)} to the inner strategy instead")
+        self._stated = chosen if rules is None else self.rules.to_json()
         ways = ("relayed", "direct")
         expect(transactions in ways, "transactions", f"one of {ways}", repr(transactions))
         expect(max_attempts >= 1, "max_attempts", "at least 1", max_attempts)
         self.inner = inner
-        self.folder = TaskFolder(
-            Path(run_dir or Path("bcfl-runs") / time.strftime("%Y-%m-%d_%H-%M-%S"))
-        )
+        named = Path(run_dir or Path("bcfl-runs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+        self.folder = TaskFolder(named.absolute())
         self.chain = chain or EmbeddedChain(self.folder.chain, seed=seed)
         self.store = store or LocalStore(self.folder.blobs)
         self.seed = seed
-        self._fedavg = inner if isinstance(inner, FedAvg) else FedAvg(**sampling)
+        self._fedavg = fedavg_within(inner) or self
         self._admission = Admission(membership, stake_wei, allowance_wei, tuple(allowed))
         self._encrypt = encrypt
         self._resume = resume
         self._direct = transactions == "direct"
         self._max_attempts = max_attempts
         self._on_phase = on_phase or (lambda round_, phase: None)
-        self._on_round = on_round or (lambda record: None)
+        self._tell = on_round or (lambda record: None)
+        self._records: list[RoundRecord] = []
         self._members: Members | None = None
+        self._running = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """A start() of a derived class runs within its task."""
+        super().__init_subclass__(**kwargs)
+        if "start" in vars(cls):
+            cls.start = within_its_task(cls.start)  # type: ignore[method-assign]
 
     @property
     def refused(self) -> dict[str, str]:
@@ -152,13 +176,51 @@ class PeerConsensus(Strategy):
             log(INFO, "\t├──> %s: %s", name, value)
         log(INFO, "\t└──> kept in %s", self.folder.path)
 
-    def _begin(self, grid: Grid, arrays: ArrayRecord, timeout_s: float) -> None:
+    @contextmanager
+    def task_of(
+        self,
+        grid: Grid,
+        arrays: ArrayRecord,
+        timeout: float | None,
+        evaluate_config: ConfigRecord | None,
+    ) -> Iterator[ConsensusTask]:
+        """What ``start`` does around its loop: begin the task, and end it. Within itself, nothing.
+
+        Raises
+        ------
+        ConfigurationError
+            This object has had its task; or ``timeout`` contradicts the rules.
+        """
+        if self._running:
+            yield self._task
+            return
+        if self._members is not None:
+            raise ConfigurationError(
+                f"this PeerConsensus has had its task, in {self.folder.path}: make another; to go "
+                "on with that one, PeerConsensus(run_dir=…, resume=True)"
+            )
+        self.rules, wait_s = agree_on_time(self.rules, self._stated, timeout)
+        self._evaluate_config = evaluate_config or ConfigRecord()
+        with self.chain:
+            self._begin(grid, arrays, wait_s)
+            self._running = True
+            try:
+                yield self._task
+                self._task.ledger.state()  # on the chain to stay, as far as is known
+                owed = self.coordinator.owed | self.coordinator.ballot_receipts()
+                self._conversation.hand_out(owed, self._present())
+            finally:
+                self._running = False
+        for line in in_closing(self._records, self.folder.path):
+            log(INFO, "%s", line)
+
+    def _begin(self, grid: Grid, arrays: ArrayRecord, wait_s: float) -> None:
         """S1: meet the nodes; deploy the contract with members, rules and θ_g, or find it."""
         account, folder, fedavg = self.chain.coordinator, self.folder, self._fedavg
         chain_id = self.chain.connect(account).chain_id
         keys = PublicKeys(folder.public_keys) if self._encrypt else None
         records = fedavg.arrayrecord_key, fedavg.configrecord_key
-        self._conversation = Conversation(grid, chain_id, self.seed, timeout_s, *records, keys)
+        self._conversation = Conversation(grid, chain_id, self.seed, wait_s, *records, keys)
         self._members = Members(
             self._conversation,
             self.chain,
@@ -187,20 +249,23 @@ class PeerConsensus(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """S2: open the round; the sampled members train, and sign what they changed most."""
-        assert self._members is not None
-        self._members.welcome(self._task)
-        number = server_round + self._task.rounds_done
+        members, task = self._expect_running(), self._task
+        members.welcome(task)
+        number = server_round + task.rounds_done
         config["server-round"] = number
-        if self.inner is not None:
-            list(self.inner.configure_train(number, arrays, config, grid))
-        evaluate_config = ConfigRecord({**self._evaluate_config, "server-round": number})
         self._round = Round(
             number,
             to_arrays(arrays),
             self.coordinator,
             self._conversation,
-            self._members,
-            Configs(config, evaluate_config, self.chain.url, self.seed, self._direct),
+            members,
+            Configs(
+                self._training(number, arrays, config, grid),
+                self._reviews(server_round, arrays, grid),
+                self.chain.url,
+                self.seed,
+                self._direct,
+            ),
             inner=self.inner,
             max_attempts=self._max_attempts,
             on_phase=self._on_phase,
@@ -219,18 +284,18 @@ class PeerConsensus(Strategy):
             if not current.select():  # S4: the contract adds up the scores and selects U^O
                 replies = current.repeat()  # too few took part: the round is void
                 continue
-            arrays = current.aggregate()  # S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O})
+            arrays, metrics = current.aggregate()  # S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O})
             if current.close(arrays):  # S4: the digest of the new θ_g goes on chain
                 break
             replies = []  # a reorganisation of the chain took the choice back
-        return to_array_record(arrays), train_metrics(self._fedavg, self.coordinator)
+        return to_array_record(arrays), metrics
 
     def start(
         self,
         grid: Grid,
         initial_arrays: ArrayRecord,
         num_rounds: int = 3,
-        timeout: float = 3600,
+        timeout: float | None = None,
         train_config: ConfigRecord | None = None,
         evaluate_config: ConfigRecord | None = None,
         evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
@@ -238,8 +303,9 @@ class PeerConsensus(Strategy):
         """S5: begin the task, and repeat S2 to S4 by Flower's own loop.
 
         Parameters and return value are Flower's. ``timeout`` bounds the wait for the replies
-        to one step; the commit window bounds it too. A resumed task goes on after the rounds
-        that the chain shows closed; ``num_rounds`` counts those.
+        to one step, an hour by default; the windows of the rules follow it, unless they were
+        stated. A resumed task goes on after the rounds that the chain shows closed;
+        ``num_rounds`` counts those.
 
         Raises
         ------
@@ -248,23 +314,17 @@ class PeerConsensus(Strategy):
         NobodyLeft, RoundVoid
             A round came to nothing, ``max_attempts`` times.
         """
-        timeout = min(timeout, float(self.rules.commit_window_s))
-        self._evaluate_config = evaluate_config or ConfigRecord()
-        with self.chain:
-            self._begin(grid, initial_arrays, timeout)
-            first, done = to_array_record(self._task.arrays), self._task.rounds_done
+        with self.task_of(grid, initial_arrays, timeout, evaluate_config) as task:
+            first, done = to_array_record(task.arrays), task.rounds_done
             result = super().start(
                 grid=grid,
                 initial_arrays=first,
                 num_rounds=max(0, num_rounds - done),
-                timeout=timeout,
+                timeout=self._conversation.timeout_s,
                 train_config=train_config,
                 evaluate_config=evaluate_config,
                 evaluate_fn=(lambda r, a: evaluate_fn(r + done, a)) if evaluate_fn else None,
             )
-            self._task.ledger.state()  # on the chain to stay, as far as is known
-            owed = self.coordinator.owed | self.coordinator.ballot_receipts()
-            self._conversation.hand_out(owed, self._present())
         if num_rounds <= done:
             result.arrays = first
         return count_from(result, done)
@@ -272,18 +332,11 @@ class PeerConsensus(Strategy):
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """FedAvg's, or the inner strategy's: the app's evaluate on the new global model.
-
-        By who is there: FedAvg would wait for those that have left.
-        """
-        number, fedavg = server_round + self._task.rounds_done, self._fedavg
-        least = fedavg.min_available_nodes, fedavg.min_evaluate_nodes
-        there = len(list(grid.get_node_ids()))
-        fedavg.min_available_nodes, fedavg.min_evaluate_nodes = (min(n, there) for n in least)
-        try:
-            return fedavg.configure_evaluate(number, arrays, config, grid) if there else []
-        finally:
-            fedavg.min_available_nodes, fedavg.min_evaluate_nodes = least
+        """FedAvg's, or the inner strategy's: the app's evaluate on the new global model."""
+        number = server_round + self._task.rounds_done
+        configure = self.inner.configure_evaluate if self.inner else super().configure_evaluate
+        with asking_who_is_there(self._fedavg, grid) as there:
+            return list(configure(number, arrays, config, grid)) if there else []
 
     def aggregate_evaluate(
         self, server_round: int, replies: Iterable[Message]
@@ -291,19 +344,43 @@ class PeerConsensus(Strategy):
         """FedAvg's, or the inner strategy's, over the replies in the order of the members."""
         members = {node: member for member, node in self._present().items()}
         usable = agreeing_replies(list(replies), members, self._fedavg.weighted_by_key)
-        return self._fedavg.aggregate_evaluate(server_round + self._task.rounds_done, usable)
+        number = server_round + self._task.rounds_done
+        aggregate = self.inner.aggregate_evaluate if self.inner else super().aggregate_evaluate
+        return aggregate(number, usable)
+
+    def _training(
+        self, number: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Training:
+        if self.inner is None:
+            fedavg = self._fedavg
+            keys = fedavg.arrayrecord_key, fedavg.configrecord_key
+            return Training(RecordDict({keys[0]: arrays, keys[1]: config}))
+        nodes = list(self._expect_running().nodes(self._task.ledger).values())
+        return asked_by(self.inner, number, arrays, config, grid, nodes, self.seed)
+
+    def _reviews(self, server_round: int, arrays: ArrayRecord, grid: Grid) -> ConfigRecord:
+        number = server_round + self._task.rounds_done
+        config = ConfigRecord({**self._evaluate_config, "server-round": number})
+        of_class = type(self).configure_evaluate is not PeerConsensus.configure_evaluate
+        of_inner = (
+            self.inner and type(self.inner).configure_evaluate is not FedAvg.configure_evaluate
+        )
+        if not (of_class or of_inner):
+            return config
+        return config_of_reviews(self, server_round, arrays, config, grid)
+
+    def _expect_running(self) -> Members:
+        if not self._running or self._members is None:
+            raise ConfigurationError(
+                "PeerConsensus.configure_train was called outside its own start(): no strategy can "
+                "stand around this one, as members train only on the model that the contract "
+                "names; put that strategy inside, PeerConsensus(inner=…)"
+            )
+        return self._members
+
+    def _on_round(self, record: RoundRecord) -> None:
+        self._records.append(record)
+        self._tell(record)
 
     def _present(self) -> dict[int, int]:
         return self._conversation.present(self.coordinator.members)
-
-
-def _sort_out(options: Options) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The rules, and FedAvg's arguments. Raises ConfigurationError for what is neither."""
-    own = signature(PeerConsensus.__init__).parameters.keys() - {"self", "options"}
-    of_rules, of_fedavg = RuleOptions.__annotations__.keys(), signature(FedAvg).parameters.keys()
-    for name in options.keys() - of_rules - of_fedavg:
-        close = get_close_matches(name, sorted(own | of_rules | of_fedavg), n=1)
-        hint = f"did you mean {close[0]}?" if close else f"its rules are {', '.join(of_rules)}"
-        raise ConfigurationError(f"PeerConsensus takes no argument {name!r}; {hint}")
-    rules = {name: value for name, value in options.items() if name in of_rules}
-    return rules, {name: value for name, value in options.items() if name in of_fedavg}

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 #: What keeps its name and its place. Whoever takes one away breaks somebody's program.
 PUBLIC = {
     "bcfl": {
-        "ModelFusion", "PeerConsensus", "Rules", "load_fused", "market_app", "peer_consensus_mod",
+        "ModelFusion", "PeerConsensus", "PeerConsensusMod", "Rules", "load_fused", "market_app",
+        "peer_consensus_mod",
     },
     "bcfl.chain": {"AnvilChain", "EmbeddedChain", "RpcChain"},
     "bcfl.consensus": {

@@ -58,7 +58,8 @@ def read_replies(
             continue
         heard.add(node)
         if reply.has_error():
-            failures[node] = (reply.error.reason or f"error {reply.error.code}")[:_LONGEST_REASON]
+            reason = reply.error.reason or f"error {reply.error.code}"
+            failures[node] = " ".join(reason.split())[:_LONGEST_REASON]  # a traceback, in one line
             continue
         try:
             answers[node] = read(reply.content)

@@ -12,7 +12,7 @@ import pytest
 from flwr.serverapp.strategy import FedAvg
 from hydra import compose, initialize_config_module
 
-from bcfl.consensus.server.inner_strategy import FedAvgOptions
+from bcfl.consensus.server.adoption import FedAvgOptions
 from bcfl.consensus.spec.rules import RuleOptions, Rules
 from bcfl.core.errors import ConfigurationError
 from bcfl.experiment.configuration import register_resolvers

@@ -32,6 +32,7 @@ from bcfl.consensus.member.review import verify
 from bcfl.consensus.member.task import parcels_of, store_from
 from bcfl.consensus.records import (
     LONGEST_REASON,
+    RECORD_KEY,
     EnrolOrder,
     EnrolReply,
     JoinOrder,

@@ -29,6 +29,7 @@ from bcfl.consensus.records import (
     RoundOrder,
     TrainReply,
 )
+from bcfl.consensus.server.inner_strategy import Training
 from bcfl.consensus.spec.messages import join_message
 from bcfl.flower.waiting import read_replies
 from bcfl.keys.accounts import DEVELOPMENT_CHAINS, recover_public_key, signed_by
@@ -36,6 +37,7 @@ from bcfl.keys.public_keys import PublicKeys
 
 __all__ = ["Conversation"]
 
+_NO_EVALUATE = "No evaluate function registered"  # Flower's words
 _RECEIPTS_S = 30.0  # at the end of a run, for whoever is still there
 
 _Reply = TypeVar("_Reply", JoinReply, EnrolReply, ReviewReply)
@@ -71,12 +73,13 @@ class Conversation:
         self._grid = grid
         self._chain_id = chain_id
         self._seed = seed
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._arrays_key = arrays_key
         self._config_key = config_key
         self._keys = keys
         self._addresses: dict[int, str] = {}  # by node id
         self._fetching: set[int] = set()  # node ids
+        self._train_alone: set[int] = set()  # nodes whose app has a train, and no evaluate
         self.refused: dict[int, str] = {}  #: nodes that did not join, and why
 
     def greet(self) -> list[str]:
@@ -89,8 +92,13 @@ class Conversation:
         self._addresses = {n: a for n, a in self._addresses.items() if n in nodes}
         order = JoinOrder(secrets.token_bytes(32), self._chain_id, self._seed)
         strangers = [node for node in nodes if node not in self._addresses]
-        contents = {node: order.content() for node in strangers}
-        replies, failures = self._ask(contents, MessageType.EVALUATE, JoinReply)
+        self._train_alone -= set(strangers)
+        replies, failures = self._ask(self._bare(order, strangers), JoinReply)
+        if without := {node for node, reason in failures.items() if _NO_EVALUATE in reason}:
+            self._train_alone |= without
+            others, again = self._ask(self._bare(order, without), JoinReply)
+            replies, failures = replies | others, failures | again
+            failures = {node: why for node, why in failures.items() if node not in others}
         words = join_message(self._chain_id, order.challenge)
         met: list[tuple[int, str, int]] = []
         for node, reply in replies.items():
@@ -127,8 +135,7 @@ class Conversation:
         nodes = [node for node, address in self._addresses.items() if address in addresses]
         reasons: dict[int, str] = {}
         for asked in ([node] for node in nodes) if one_by_one else [nodes]:
-            contents = {node: order.content() for node in asked}
-            replies, failures = self._ask(contents, MessageType.EVALUATE, EnrolReply)
+            replies, failures = self._ask(self._bare(order, asked), EnrolReply)
             refusals = {node: reply.reason for node, reply in replies.items() if reply.reason}
             reasons |= failures | refusals
         return {self._addresses[node]: reason for node, reason in reasons.items()}
@@ -149,8 +156,7 @@ class Conversation:
         self,
         order: RoundOrder,
         nodes: Mapping[int, int],
-        arrays: ArrayRecord,
-        config: ConfigRecord,
+        training: Training,
         receipts: Mapping[int, ReceiptOrder],
     ) -> list[Message]:
         """The messages that ask these members (index to node id) to train and commit.
@@ -162,18 +168,19 @@ class Conversation:
             own = order
             if (owed := receipts.get(member)) is not None:
                 own = replace(order, receipt=owed.receipt, receipt_round=owed.round)
-            messages.append(Message(self._content(own, arrays, config), node, MessageType.TRAIN))
+            messages.append(training.message(node, own.content()))
         return messages
 
     def hand_out(self, receipts: Mapping[int, ReceiptOrder], nodes: Mapping[int, int]) -> None:
         """Give members (index to node id) their receipts, where no other message will."""
+        owed = {nodes[m]: receipt for m, receipt in receipts.items() if m in nodes}
         messages = [
-            Message(receipt.content(), nodes[m], MessageType.EVALUATE)
-            for m, receipt in receipts.items()
-            if m in nodes
+            self._to(node, content)
+            for node, receipt in owed.items()
+            for content in self._bare(receipt, [node]).values()
         ]
         if messages:
-            timeout = min(self._timeout_s, _RECEIPTS_S)
+            timeout = min(self.timeout_s, _RECEIPTS_S)
             list(self._grid.send_and_receive(messages, timeout=timeout))
 
     def trained(
@@ -204,20 +211,30 @@ class Conversation:
             receipt, seal_receipt = receipts_of(member)
             fitting = replace(fitting, receipt=receipt, seal_receipt=seal_receipt)
             contents[node] = self._content(fitting, arrays, config)
-        read, failures = self._ask(contents, MessageType.EVALUATE, ReviewReply)
+        read, failures = self._ask(contents, ReviewReply)
         return _by_member(read, nodes), _by_member(failures, nodes)
 
     def send(self, messages: list[Message]) -> list[Message]:
         """Flower's ``send_and_receive``, with this conversation's timeout."""
         if not messages:
             return []
-        return list(self._grid.send_and_receive(messages, timeout=self._timeout_s))
+        return list(self._grid.send_and_receive(messages, timeout=self.timeout_s))
 
     def _ask(
-        self, contents: Mapping[int, RecordDict], message_type: str, kind: type[_Reply]
+        self, contents: Mapping[int, RecordDict], kind: type[_Reply]
     ) -> tuple[dict[int, _Reply], dict[int, str]]:
-        messages = [Message(content, node, message_type) for node, content in contents.items()]
+        messages = [self._to(node, content) for node, content in contents.items()]
         return read_replies(self.send(messages), contents, kind.read)
+
+    def _to(self, node: int, content: RecordDict) -> Message:
+        # A mod is called only for the messages for which the app has a handler.
+        handler = MessageType.TRAIN if node in self._train_alone else MessageType.EVALUATE
+        return Message(content, node, handler)
+
+    def _bare(self, order: Order, nodes: Iterable[int]) -> dict[int, RecordDict]:
+        """An order without a model; with the config that mods before ours may look for."""
+        config = ConfigRecord({"server-round": 0})
+        return {node: RecordDict({self._config_key: config, **order.content()}) for node in nodes}
 
     def _content(self, order: Order, arrays: ArrayRecord, config: ConfigRecord) -> RecordDict:
         return RecordDict(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from logging import WARNING
 from typing import Literal, TypeAlias, get_args
@@ -18,6 +19,7 @@ from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import EnrolOrder
 from bcfl.consensus.server.conversation import Conversation
+from bcfl.consensus.server.inner_strategy import Training
 from bcfl.consensus.server.task import ConsensusTask
 from bcfl.consensus.spec.domain import Phase
 from bcfl.consensus.task_folder import TaskFolder
@@ -123,7 +125,7 @@ class Members:
         self._conversation = conversation
         self._chain = chain
         self._admission = admission
-        self._fedavg = fedavg
+        self.fedavg = fedavg
         self._seed = seed
         self._keys = keys
         self._readers: list[bytes] = []
@@ -151,10 +153,10 @@ class Members:
         NobodyLeft
             No node has the mod.
         """
-        wait_for_nodes(grid, max(2, self._fedavg.min_available_nodes, self._fedavg.min_train_nodes))
+        wait_for_nodes(grid, max(2, self.fedavg.min_available_nodes, self.fedavg.min_train_nodes))
         addresses = self._on_the_list(self._conversation.greet())
         if not addresses:
-            raise NobodyLeft(f"no node joined: {self._conversation.refused or self.refused}")
+            raise NobodyLeft(_nobody_joined(self._conversation.refused or self.refused))
         if self._admission.membership == "allow_list":
             self._may_read(addresses)
         return addresses
@@ -195,17 +197,25 @@ class Members:
                 self._chain.fund(address, self._admission.allowance_wei)
                 self._given.add(address)
 
-    def sample(self, ledger: Ledger, number: int) -> list[int]:
+    def nodes(self, ledger: Ledger) -> dict[int, int]:
+        """Member index to node id, of the members that are connected, in their order."""
+        active, present = ledger.active(), self._conversation.present(ledger.members())
+        return {member: present[member] for member in sorted(present) if active >> member & 1}
+
+    def sample(self, ledger: Ledger, number: int, training: Training) -> list[int]:
         """The members that are asked to train in round ``number``, by index.
+
+        Those that the inner strategy asks, where there is one.
 
         Raises
         ------
         NobodyLeft
             None is connected.
         """
-        active, fedavg = ledger.active(), self._fedavg
-        present = self._conversation.present(ledger.members())
-        members = sorted(member for member in present if active >> member & 1)
+        nodes, fedavg = self.nodes(ledger), self.fedavg
+        if training.asked is not None:
+            return [member for member, node in nodes.items() if node in training.asked]
+        members = list(nodes)
         wanted = max(int(len(members) * fedavg.fraction_train), fedavg.min_train_nodes)
         size = min(wanted, len(members))
         if size == 0:
@@ -235,3 +245,11 @@ class Members:
     def _may_read(self, addresses: Iterable[str]) -> None:
         if self._keys is not None:
             self._readers = self._keys.of(addresses)
+
+
+def _nobody_joined(refused: Mapping[int, str] | Mapping[str, str]) -> str:
+    """In one line, each reason once."""
+    reasons = Counter(refused.values()).most_common(3)
+    said = "; ".join(f"{count} × {reason}" for reason, count in reasons)
+    hint = ". Every client app needs ClientApp(mods=[peer_consensus_mod, …]), before all other mods"
+    return f"none of {len(refused)} nodes joined: {said}{'' if 'mods=[' in said else hint}"

@@ -112,7 +112,7 @@ def agreeing_replies(
     found = agreeing({m: read_metrics(reply.content) for m, reply in first.items()}, weighted_by)
     for member, metrics in found.items():
         (key,) = first[member].content.metric_records
-        first[member].content = RecordDict({key: MetricRecord({**metrics})})
+        first[member].content[key] = MetricRecord({**metrics})
     return [first[member] for member in found] + errors
 
 

@@ -9,20 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from logging import WARNING
+from logging import INFO, WARNING
 from typing import Any
 
-from flwr.app import ConfigRecord, Message
+from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common.logger import log
 from flwr.serverapp.strategy import Strategy
 
 from bcfl.consensus.records import ReviewOrder, ReviewReply, RoundOrder
 from bcfl.consensus.server.conversation import Conversation
 from bcfl.consensus.server.coordinator import Coordinator
-from bcfl.consensus.server.inner_strategy import aggregate_with
+from bcfl.consensus.server.inner_strategy import Training, aggregate_with, train_metrics
 from bcfl.consensus.server.members import Members
 from bcfl.consensus.server.metrics import read_metrics
-from bcfl.consensus.server.round_log import RoundLog
+from bcfl.consensus.server.round_log import RoundLog, in_one_line
 from bcfl.consensus.spec.domain import (
     Ballot,
     Commitment,
@@ -50,7 +50,7 @@ _MOST_REORGANISATIONS = 8
 class Configs:
     """What every message of the round carries beside the arrays."""
 
-    train: ConfigRecord
+    training: Training
     evaluate: ConfigRecord
     rpc_url: str
     seed: int
@@ -113,10 +113,12 @@ class Round:
     def open(self) -> list[Message]:
         """S2: open a round, unless one is open; the messages that ask for what it still lacks."""
         self._attempts += 1
+        self._replies: dict[int, RecordDict] = {}  # to train, without arrays; by member
         self._log = RoundLog(self._number, self._on_phase)
         self._asked = {}
         self._named = self._ledger.anchor()
-        expected = self._members.sample(self._ledger, self._number)
+        training = self._configs.training
+        expected = self._members.sample(self._ledger, self._number, training)
         if self._ledger.state().phase == Phase.IDLE:
             self._log.enter("open")
             self._coordinator.open(self._arrays, bits(expected))
@@ -142,8 +144,7 @@ class Round:
         self._log.enter("train")
         owed = self._coordinator.owed
         receipts = {member: owed.pop(member) for member in self._asked if member in owed}
-        config = self._configs.train
-        return self._conversation.train(order, self._asked, self._record, config, receipts)
+        return self._conversation.train(order, self._asked, training, receipts)
 
     def commit(self, replies: Iterable[Message]) -> None:
         """S3: check what members signed; the digests of their deltas go on chain."""
@@ -171,6 +172,7 @@ class Round:
         read, failures = self._conversation.trained(replies, self._asked)
         state = self._ledger.state()
         for member, (reply, content) in read.items():
+            self._replies[member] = content
             metrics = read_metrics(content)
             self._log.bytes_up += len(reply.blob) + len(reply.signature) + len(reply.digest)
             self._log.bytes_up_dense += self._size
@@ -240,11 +242,13 @@ class Round:
                 f"{tries}: expected {quorum} commitments and ballots; found "
                 f"{len(record.committed)} and {len(record.voted)}: {record.reasons}"
             )
-        log(WARNING, "round %s is void; once more: %s", self._number, record.left_out)
+        log(WARNING, "round %s: once more", self._number)
         return self._conversation.send(self.open())
 
-    def aggregate(self) -> Arrays:
+    def aggregate(self) -> tuple[Arrays, MetricRecord | None]:
         """S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O}), or what the inner strategy makes of them.
+
+        And the metrics of the training: of all that committed, or the inner strategy's own.
 
         Raises
         ------
@@ -252,9 +256,17 @@ class Round:
             The inner strategy made nothing of them.
         """
         self._log.enter("aggregate")
+        metrics = train_metrics(self._members.fedavg, self._coordinator)
         if self._inner is None:
-            return self._coordinator.aggregate(self._arrays)
-        return aggregate_with(self._inner, self._coordinator, self._number, self._arrays)
+            return self._coordinator.aggregate(self._arrays), metrics
+        return aggregate_with(
+            self._inner,
+            self._coordinator,
+            self._number,
+            self._arrays,
+            self._replies,
+            self._conversation.present(self._coordinator.members),
+        )
 
     def close(self, arrays: Arrays) -> bool:
         """S4: the digest of the new θ_g goes on chain.
@@ -271,8 +283,7 @@ class Round:
 
     def _report(self) -> RoundRecord:
         record = self._log.record(self._coordinator)
-        for member, reason in sorted(record.left_out.items()):
-            log(WARNING, "round %s: member %s left out: %s", self._number, member, reason)
+        log(WARNING if record.left_out else INFO, "%s", in_one_line(record))
         self._on_round(record)
         return record
 

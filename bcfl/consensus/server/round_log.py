@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
@@ -33,7 +35,7 @@ from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import BlobError
 from bcfl.files import Journal
 
-__all__ = ["RoundLog", "past_records", "read_record"]
+__all__ = ["RoundLog", "in_closing", "in_one_line", "past_records", "read_record"]
 
 _LARGEST = 2**32  # bytes: what is in the server's own store was bounded when it came
 
@@ -212,3 +214,32 @@ def _by_phase(events: Sequence[Event]) -> dict[str, list[str]]:
             if event.transaction not in numbers:
                 numbers.append(event.transaction)
     return transactions
+
+
+def in_one_line(record: RoundRecord) -> str:
+    """What came of a round: who won, who is left out, and why."""
+    won = f"won by {_members(record.winners)}" if not record.void else "void"
+    said = (
+        f"round {record.round}: {won}; {len(record.committed)} of {len(record.expected)} "
+        f"committed, {len(record.voted)} voted, {sum(record.gas.values()):,} gas"
+    )
+    left_out = [f"member {m} left out: {why}" for m, why in sorted(record.left_out.items())]
+    return "; ".join([said, *left_out])
+
+
+def in_closing(records: Sequence[RoundRecord], folder: Path) -> list[str]:
+    """The last lines of a run: who won how often, the gas, where it all is, how to check it."""
+    closed = [record for record in records if not record.void]
+    wins = Counter(member for record in closed for member in record.winners)
+    rounds = ", ".join(f"member {m} {count}" for m, count in sorted(wins.items()))
+    gas = sum(sum(record.gas.values()) for record in records)
+    return [
+        f"rounds won, of {len(closed)}: {rounds or 'none'}",
+        f"gas: {gas:,} for {len(records)} rounds",
+        f"everything is in {folder}",
+        f"check every round of it with: bcfl audit {folder}",
+    ]
+
+
+def _members(members: Sequence[int]) -> str:
+    return f"member{'s' * (len(members) != 1)} {', '.join(map(str, members))}"

@@ -7,6 +7,9 @@ already is attached to, and the chain says how far it got.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from logging import INFO
+
+from flwr.common.logger import log
 
 from bcfl.chain.chain import Chain
 from bcfl.consensus.contract.events import Closed
@@ -70,6 +73,8 @@ def begin_task(
         "all nodes and the server have an IPFS node of their own",
         f"deltas of {size:,} bytes",
     )
+    if kept := [f"{each.key} ({each.dtype})" for each in spec.arrays if not each.trained]:
+        log(INFO, "not trained, and kept as they are for the whole task: %s", ", ".join(kept))
     genesis = parcels.put(encode_model(arrays))
     folder.save_checkpoint(arrays)
     ledger = Ledger.deploy(

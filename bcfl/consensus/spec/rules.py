@@ -20,7 +20,7 @@ from bcfl.consensus.spec.metric import how_to_say, says_direction
 from bcfl.core.errors import ConfigurationError, expect
 from bcfl.core.model import IntegerArrays
 
-__all__ = ["LEAST_WINDOW_S", "Ballots", "RuleOptions", "Rules"]
+__all__ = ["LEAST_WINDOW_S", "LONGEST_WINDOW_S", "Ballots", "RuleOptions", "Rules"]
 
 Ballots: TypeAlias = Literal["open", "sealed"]
 _PARTS_PER_MILLION = 1_000_000
@@ -30,12 +30,12 @@ _CHOICES = {
     "integer_arrays": get_args(IntegerArrays),
     "ballots": get_args(Ballots),
 }
-#: The contract's: for how long commitments, and ballots, are taken at least.
-LEAST_WINDOW_S = 30
+#: The contract's: for how long commitments, and ballots, are taken at least, and at most.
+LEAST_WINDOW_S, LONGEST_WINDOW_S = 30, 2**32
 _RANGES = {
     "quorum": (1, MAX_MEMBERS),
-    "commit_window_s": (LEAST_WINDOW_S, 2**32),
-    "ballot_window_s": (LEAST_WINDOW_S, 2**32),
+    "commit_window_s": (LEAST_WINDOW_S, LONGEST_WINDOW_S),
+    "ballot_window_s": (LEAST_WINDOW_S, LONGEST_WINDOW_S),
 }
 
 

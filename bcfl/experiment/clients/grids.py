@@ -7,57 +7,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from threading import Event
 
-from flwr.app import Message, RecordDict
+from flwr.app import Message
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 
 from bcfl.core.errors import EngineFailed, NobodyLeft
 from bcfl.experiment.clients.client_app import SENDER_KEY
+from bcfl.flower.grid_around import GridAround
 
 __all__ = ["OrderedGrid", "StoppableGrid", "Traffic"]
 
 _LOOK_AGAIN_S = 0.05
 
 
-class _GridAround(Grid):
-    """Everything as the inner grid does it."""
-
-    def __init__(self, inner: Grid) -> None:
-        self._inner = inner
-
-    def set_run(self, run: Run) -> None:
-        self._inner.set_run(run)
-
-    @property
-    def run(self) -> Run:
-        return self._inner.run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        return self._inner.create_message(content, message_type, dst_node_id, group_id, ttl)
-
-    def get_node_ids(self) -> Iterable[int]:
-        return self._inner.get_node_ids()
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        return self._inner.push_messages(messages)
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        return self._inner.pull_messages(message_ids)
-
-    def send_and_receive(
-        self, messages: Iterable[Message], *, timeout: float | None = None
-    ) -> Iterable[Message]:
-        return self._inner.send_and_receive(messages, timeout=timeout)
-
-
-class StoppableGrid(_GridAround):
+class StoppableGrid(GridAround):
     """A grid that stops waiting when its engine is gone.
 
     Flower's waits for replies until the timeout, an hour or so, in a thread that nothing else
@@ -105,7 +67,7 @@ class Traffic:
     failures: tuple[str, ...]  #: why clients failed
 
 
-class OrderedGrid(_GridAround):
+class OrderedGrid(GridAround):
     """A grid that hands replies on in the clients' order, and weighs what passes.
 
     Flower's node ids are random and its replies come as they come; its strategies add floating
