@@ -149,17 +149,16 @@ def test_half_of_the_members_train_and_nobody_evaluates(tmp_path: Path) -> None:
     assert seen == sorted(result.evaluate_metrics_serverapp) == [0, 1, 2]
 
 
-INNER: dict[str, tuple[Strategy, dict[str, Any]]] = {
-    "FedAvg": (FedAvg(min_available_nodes=CLIENTS), {}),
-    "FedAdam": (FedAdam(min_available_nodes=CLIENTS, eta=0.3, tau=0.1), {}),
-    "FedAvgM": (FedAvgM(min_available_nodes=CLIENTS, server_momentum=0.5), {}),
-    "FedTrimmedAvg": (FedTrimmedAvg(min_available_nodes=CLIENTS), {}),
-    "FedMedian": (FedMedian(min_available_nodes=CLIENTS), {}),
-    "Krum": (Krum(min_available_nodes=CLIENTS, num_malicious_nodes=0), {}),
-    # A wrapper, not derived from FedAvg: ours samples, it aggregates the two winners.
-    "DifferentialPrivacy": (
-        DifferentialPrivacyServerSideFixedClipping(FedAvg(), 0.0, 5.0, 2),
-        {"min_available_nodes": CLIENTS},
+INNER: dict[str, Strategy] = {
+    "FedAvg": FedAvg(min_available_nodes=CLIENTS),
+    "FedAdam": FedAdam(min_available_nodes=CLIENTS, eta=0.3, tau=0.1),
+    "FedAvgM": FedAvgM(min_available_nodes=CLIENTS, server_momentum=0.5),
+    "FedTrimmedAvg": FedTrimmedAvg(min_available_nodes=CLIENTS),
+    "FedMedian": FedMedian(min_available_nodes=CLIENTS),
+    "Krum": Krum(min_available_nodes=CLIENTS, num_malicious_nodes=0),
+    # A wrapper, not derived from FedAvg: the one within samples.
+    "DifferentialPrivacy": DifferentialPrivacyServerSideFixedClipping(
+        FedAvg(min_available_nodes=CLIENTS), 0.0, 5.0, 2
     ),
 }
 
@@ -168,10 +167,9 @@ INNER: dict[str, tuple[Strategy, dict[str, Any]]] = {
 def test_the_winners_can_be_aggregated_by_any_of_flowers_strategies(
     tmp_path: Path, name: str
 ) -> None:
-    inner, sampling = INNER[name]
     app = toy.client_app([peer_consensus_mod])
     result, records, _ = play(
-        tmp_path, app, toy.initial_arrays(), rounds=2, inner=inner, gamma=1, **sampling
+        tmp_path, app, toy.initial_arrays(), rounds=2, inner=INNER[name], gamma=1
     )
     assert [len(record.winners) for record in records] == [2, 2]
     weights = result.arrays.to_numpy_ndarrays()

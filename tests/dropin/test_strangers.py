@@ -158,7 +158,7 @@ class Says(FedAvg):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Those alone whose reply says so, as Flower's Whisper example does."""
-        replies = [reply for reply in replies if reply.content["state"]["trained"]]  # type: ignore[call-overload,index]
+        replies = [reply for reply in replies if reply.content["state"]["trained"]]
         arrays, metrics = super().aggregate_train(server_round, replies)
         return arrays, MetricRecord({**(metrics or {}), "custom": 1.0})
 
@@ -174,7 +174,7 @@ def test_what_an_inner_strategy_says_is_kept(tmp_path: Path) -> None:
         return reply
 
     def evaluate(message: Message, context: Context) -> Message:
-        assert message.content["config"]["batches"] == 5  # type: ignore[call-overload,index]
+        assert message.content["config"]["batches"] == 5
         return handler(message, context)
 
     app = client_app(evaluate=evaluate, finetune=finetune)
@@ -218,7 +218,7 @@ def test_a_strategy_derived_from_ours_has_its_own_loop(tmp_path: Path) -> None:
     lrs: list[Any] = []
 
     def train(message: Message, context: Context) -> Message:
-        lrs.append(message.content["config"]["lr"])  # type: ignore[call-overload,index]
+        lrs.append(message.content["config"]["lr"])
         return handler(message, context)
 
     own = Own(run_dir=tmp_path)
@@ -245,9 +245,7 @@ def test_what_an_inner_strategy_cannot_have_is_refused_by_name(tmp_path: Path) -
             zeros = ArrayRecord([array + 1 for array in arrays.to_numpy_ndarrays()])
             return super().configure_train(server_round, zeros, *rest)
 
-    with pytest.raises(
-        ConfigurationError, match=r"OwnStart has a start\(\) of its own.*derive Own"
-    ):
+    with pytest.raises(ConfigurationError, match=r"OwnStart has a start\(\) of its own.*derive"):
         PeerConsensus(inner=OwnStart())
     with pytest.raises(ConfigurationError, match=r"OtherModel\.configure_train sends"):
         play(tmp_path, client_app(), inner=OtherModel())
@@ -272,7 +270,7 @@ def test_one_object_has_one_task(tmp_path: Path) -> None:
 
 
 def test_the_older_interface_is_told_what_to_write() -> None:
-    server = Server(client_manager=SimpleClientManager(), strategy=PeerConsensus())  # type: ignore[arg-type]
+    server = Server(client_manager=SimpleClientManager(), strategy=PeerConsensus())
     with pytest.raises(ConfigurationError, match=r"@app.main\(\).*PeerConsensus\(\).start"):
         server.fit(ServerConfig().num_rounds, timeout=None)
 
@@ -306,7 +304,7 @@ def test_a_training_of_twenty_minutes_is_not_late_under_a_timeout_of_a_week(
 
 @pytest.mark.parametrize("window", ["commit_window_s", "ballot_window_s"])
 def test_a_stated_window_shorter_than_the_timeout_is_an_error(tmp_path: Path, window: str) -> None:
-    strategy = PeerConsensus(run_dir=tmp_path, **{window: 600})  # type: ignore[arg-type]
+    strategy = PeerConsensus(run_dir=tmp_path, **{window: 600})
     with pytest.raises(
         ConfigurationError, match=rf"timeout=3600.*{window}=600.*leave {window} out"
     ):
@@ -321,10 +319,10 @@ def test_a_mod_before_ours_finds_config_and_metrics_in_every_message(tmp_path: P
     seen: list[tuple[str, int, dict[str, Any]]] = []
 
     def as_in_flowers_example(message: Message, context: Context, call_next: Any) -> Message:
-        round_ = int(message.content["config"]["server-round"])  # type: ignore[call-overload,index,arg-type]
+        round_ = int(message.content["config"]["server-round"])
         reply: Message = call_next(message, context)
         metrics = reply.content["metrics"]
-        seen.append((message.metadata.message_type, round_, dict(metrics)))  # type: ignore[arg-type]
+        seen.append((message.metadata.message_type, round_, dict(metrics)))
         return reply
 
     _, (record,) = play(tmp_path, client_app([as_in_flowers_example, peer_consensus_mod]))
@@ -337,7 +335,7 @@ def test_the_config_of_a_review_says_so(tmp_path: Path) -> None:
     flags: list[bool] = []
 
     def evaluate(message: Message, context: Context) -> Message:
-        flags.append("bcfl-review" in message.content["config"])  # type: ignore[arg-type]
+        flags.append("bcfl-review" in message.content["config"])
         return handler(message, context)
 
     play(tmp_path, client_app(evaluate=evaluate))
