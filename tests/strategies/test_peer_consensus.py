@@ -142,7 +142,9 @@ def test_nobody_left_is_an_error_that_says_so(tmp_path: Path) -> None:
 
 
 def test_no_node_at_all_joins_without_the_mod(tmp_path: Path) -> None:
-    with pytest.raises(NobodyLeft, match="no node joined"):
+    with pytest.raises(
+        NobodyLeft, match=r"none of 5 nodes joined: .*mods=\[peer_consensus_mod, …\]"
+    ):
         run(tmp_path, app=toy.client_app())
 
 
@@ -253,7 +255,7 @@ def test_a_folder_that_holds_a_task_is_not_written_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "reason"),
     [
-        ([np.zeros((6, 3), np.int64), np.zeros(3, np.float32)], "int64"),
+        ([np.zeros((6, 3), np.int64)], "at least one array of"),
         ([np.zeros((0, 3), np.float32)], "empty"),
         ([np.full(3, np.nan, np.float32)], "finite"),
         ([], "at least one array"),
@@ -270,9 +272,9 @@ def test_a_model_that_cannot_be_carried_is_refused(
     ("spoil", "reason"),
     [
         (lambda w: [w[0][:2], w[1]], "shape"),
-        (lambda w: [w[0].astype(np.float64), w[1]], "float64"),
+        (lambda w: [w[0].astype(np.complex64), w[1]], "complex64"),
         (lambda w: [w[0] * np.nan, w[1]], "finite"),
-        (lambda w: w[:1], "found 1"),
+        (lambda w: w[:1], "found ['0']"),
     ],
 )
 def test_a_member_whose_training_went_wrong_is_left_out_with_the_reason(
