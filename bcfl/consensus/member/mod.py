@@ -136,7 +136,7 @@ class PeerConsensusMod:
             domain, coordinator = membership.ledger.domain, membership.ledger.coordinator
             kept = Kept(context, domain.contract, order.receipt_round)
             kept.expect_ballot_receipt(order.receipt, domain, coordinator)
-        del message.content[RECORD_KEY]
+        message.content = _apps_own(message.content)
         _, record = handlers.model_in(message.content)
         base_arrays = handlers.to_arrays(record)
         membership.expect_base(base_arrays)
@@ -290,10 +290,18 @@ def _say_once(text: str) -> None:
     log(INFO, text)
 
 
+def _apps_own(content: RecordDict) -> RecordDict:
+    """A message's records but for ours."""
+    return RecordDict({k: v for k, v in content.items() if not k.startswith(RECORD_KEY)})
+
+
 def _review_content(content: RecordDict) -> RecordDict:
     """What the app is asked to evaluate with, but for the arrays: its config, and the flag."""
-    config = {k: v for k, v in content.config_records.items() if k != RECORD_KEY}
-    asked = RecordDict({**(config or {"config": ConfigRecord()}), **content.metric_records})
+    asked = _apps_own(content)
+    for key in list(asked.array_records):
+        del asked[key]
+    if not asked.config_records:
+        asked["config"] = ConfigRecord()
     for record in asked.config_records.values():
         record[REVIEW] = True
     return asked

@@ -152,7 +152,7 @@ def aggregate_with(
             {
                 fedavg.arrayrecord_key if fedavg else "arrays": to_array_record(model),
                 key: MetricRecord({**metrics[member]}),
-                **{k: v for k, v in beside.config_records.items() if k != RECORD_KEY},
+                **{k: v for k, v in beside.config_records.items() if not k.startswith(RECORD_KEY)},
             }
         )
         node = nodes.get(member, member)

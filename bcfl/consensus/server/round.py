@@ -144,7 +144,7 @@ class Round:
         self._log.enter("train")
         owed = self._coordinator.owed
         receipts = {member: owed.pop(member) for member in self._asked if member in owed}
-        return self._conversation.train(order, self._asked, training, receipts)
+        return self._conversation.train(order, self._asked, self._configs.training, receipts)
 
     def commit(self, replies: Iterable[Message]) -> None:
         """S3: check what members signed; the digests of their deltas go on chain."""
