@@ -84,7 +84,7 @@ def expect_fitting(inner: Strategy | None, sampling: Collection[str]) -> None:
     if type(inner).start is not Strategy.start:
         raise ConfigurationError(
             f"{name} has a start() of its own, which nobody calls where it is the inner strategy: "
-            f"derive {name} from PeerConsensus instead of {type(inner).__base__.__name__}"  # type: ignore[union-attr]
+            f"derive {name} from PeerConsensus instead of {type(inner).__base__.__name__}"
         )
     if sampling and fedavg_within(inner) is not None:
         raise ConfigurationError(f"give {sorted(sampling)} to the inner strategy instead")
@@ -115,7 +115,7 @@ def agree_on_time(
         window = getattr(rules, name)
         if name not in stated:
             longest = min(max(window, math.ceil(wait)), LONGEST_WINDOW_S)
-            rules = replace(rules, **{name: longest})  # type: ignore[arg-type]
+            rules = replace(rules, **{name: longest})
         elif timeout is not None and window < timeout:
             raise ConfigurationError(
                 f"start(timeout={timeout:g}) is longer than {name}={window}: the contract takes "
