@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run cluster test lint types check fuzz mutants bench contracts figures clean
+.PHONY: help run cluster test quick lint types check fuzz mutants bench contracts figures clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -23,6 +23,9 @@ cluster: $(READY)  ## SuperLink, four SuperNodes, a real node: three rounds, aud
 
 test: $(READY)  ## the whole suite, on two cores
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+quick: $(READY)  ## the protocol and the keys, a minute; VENV=.venv313 PYTHON=python3.13 for another Python
+	$(BIN)/python -m pytest tests/core tests/keys tests/consensus/spec tests/market/spec tests/test_public_api.py tests/test_house.py
 
 # The package as it is installed, for tools that read files and import nothing.
 .PHONY: package
