@@ -35,6 +35,8 @@ class NodeChain(Chain):
         Who deploys, and pays.
     confirmations : int, optional
         As ``Connection``'s.
+    max_fee_gwei : float
+        As ``Connection``'s.
     sleep, clock : callable
         Seconds to wait, and the seconds since 1970; exchanged in tests.
 
@@ -50,12 +52,15 @@ class NodeChain(Chain):
         account: Account,
         *,
         confirmations: int | None = None,
+        max_fee_gwei: float = 500.0,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._node = url
         self._coordinator = account
         self._confirmations = confirmations
+        self._max_fee_gwei = max_fee_gwei
+        expect(max_fee_gwei > 0, "chain.max_fee_gwei", "above 0", max_fee_gwei)
         if confirmations is not None:
             expect(confirmations >= 0, "chain.confirmations", "at least 0", confirmations)
         self._sleep = sleep
@@ -91,7 +96,8 @@ class NodeChain(Chain):
 
     def connect(self, signer: Wallet | None = None, **options: Any) -> Connection:
         """As ``Chain.connect``."""
-        return Connection(self._node, signer, **({"confirmations": self._confirmations} | options))
+        own = {"confirmations": self._confirmations, "max_fee_gwei": self._max_fee_gwei}
+        return Connection(self._node, signer, **(own | options))
 
     def wait_until(self, timestamp: int) -> None:
         """Wait in real time; see ``Chain.wait_until``.
@@ -120,7 +126,7 @@ class RpcChain(NodeChain):
         The coordinator's encrypted key.
     password : str, optional
         Left out: from the environment, see ``Account.from_key_file``.
-    confirmations, sleep, clock
+    confirmations, max_fee_gwei, sleep, clock
         As ``NodeChain``'s.
 
     Raises
@@ -138,11 +144,19 @@ class RpcChain(NodeChain):
         password: str | None = None,
         *,
         confirmations: int | None = None,
+        max_fee_gwei: float = 500.0,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
         account = Account.from_key_file(key_file, password)
-        super().__init__(url, account, confirmations=confirmations, sleep=sleep, clock=clock)
+        super().__init__(
+            url,
+            account,
+            confirmations=confirmations,
+            max_fee_gwei=max_fee_gwei,
+            sleep=sleep,
+            clock=clock,
+        )
 
 
 def _discard(_: object) -> None:

@@ -18,22 +18,26 @@ BEFORE = 21_000_000
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def twenty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, EmbeddedChain]]:
     """A folder with twenty rounds, and the chain that they were on."""
     path = tmp_path_factory.mktemp("twenty")
     with EmbeddedChain(path / "chain.jsonl") as chain:
         task = Task(chain, path, members=3)
         for _ in range(ROUNDS):
             task.play(range(3))
-    return path
+        yield path, chain
 
 
 @pytest.fixture
-def node(folder: Path) -> Iterator[FarAlong]:
-    with EmbeddedChain.replay(folder / "chain.jsonl") as chain:
-        far = FarAlong(chain, BEFORE, limit=10_000)
-        yield far
-        far.close()
+def folder(twenty: tuple[Path, EmbeddedChain]) -> Path:
+    return twenty[0]
+
+
+@pytest.fixture
+def node(twenty: tuple[Path, EmbeddedChain]) -> Iterator[FarAlong]:
+    far = FarAlong(twenty[1], BEFORE, limit=10_000)
+    yield far
+    far.close()
 
 
 @pytest.mark.parametrize("deployed_at", [0, BEFORE + 1])

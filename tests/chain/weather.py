@@ -73,6 +73,7 @@ class Weather:
         self.seen: Counter[str] = Counter()
         self._made: list[float] = []  # when each block was, by number
         self._lock = threading.Lock()
+        self.frozen: dict[str, int] = {}  # the block at which a reader's node stays
         self._servers: dict[str, RawServer] = {}
         self._session = requests.Session()
         self._session.trust_env = False
@@ -81,7 +82,7 @@ class Weather:
         """Where this reader asks."""
         if reader not in self._servers:
             lag = self.chance.uniform(0.0, self.lag_s)
-            self._servers[reader] = RawServer(lambda body: self._answer(body, lag))
+            self._servers[reader] = RawServer(lambda body: self._answer(reader, body, lag))
         return self._servers[reader].url
 
     def close(self) -> None:
@@ -89,7 +90,7 @@ class Weather:
             server.__exit__()
         self._session.close()
 
-    def _answer(self, body: bytes, lag: float) -> bytes | None:
+    def _answer(self, reader: str, body: bytes, lag: float) -> bytes | None:
         request = json.loads(body)
         if isinstance(request, list):
             return http(b"", "501 Not Implemented")
@@ -99,6 +100,7 @@ class Weather:
             behind = self.chance.choice((0.0, lag, lag * self.chance.random()))
             self._look()
             head = sum(made + behind <= clock() for made in self._made) - 1
+            head = min(head, self.frozen.get(reader, head))
         self.seen[trouble] += 1
         if trouble.isdigit():
             return http(b"<html>", f"{trouble} Trouble")

@@ -29,6 +29,7 @@ _OBJECT_STORE_BYTES = 512 * 1024**2
 _ATTEMPTS_TO_START = 3
 #: Of each worker: what kills it as often will do so again.
 _RESTARTS = 8
+_TRIES_MORE = 2  # of a message whose worker was killed by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,10 @@ def run_clients(
     try:
         _start_ray(min(engine.cpus or usable_cpus(), clients))
         # Flower uses the Ray that it finds running, and shuts it down in the end.
-        # A worker that was killed begins anew: Flower would go on handing messages to the dead.
-        resources = {"num_cpus": 1, "num_gpus": 0.0, "max_restarts": _RESTARTS}
+        # A worker that was killed begins anew, and its message with it: Flower would go on
+        # handing messages to the dead.
+        resources = {"num_cpus": 1, "num_gpus": 0.0}
+        resources |= {"max_restarts": _RESTARTS, "max_task_retries": _TRIES_MORE}
         backend: dict[str, Any] = {"client_resources": resources}
         run_simulation(server_app, client_app, clients, backend_config=backend)
     except RuntimeError as error:  # all that Flower says of a broken engine
