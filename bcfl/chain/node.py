@@ -137,7 +137,9 @@ class Node:
             if found.number > number:
                 found = self.block(number)
             if found is not None and found.number == number and found.hash in (block_hash, None):
-                self.know(number)
+                if number < self._known:  # blocks were taken back since
+                    self.history.forget()
+                self._known = self._seen = number
                 return
         there = "another in its place"
         if found is None or found.number < number:

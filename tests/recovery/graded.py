@@ -61,6 +61,8 @@ def play(
         "gamma": 1.0,
         "min_available_nodes": MEMBERS,
         "fraction_evaluate": 0.0,
+        "commit_window_s": 60,
+        "ballot_window_s": 60,
         "on_round": records.append,
     }
     strategy = PeerConsensus(run_dir=folder, chain=chain, resume=True, **(chosen | options))

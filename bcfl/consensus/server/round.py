@@ -151,11 +151,12 @@ class Round:
         self._log.enter("commit")
         self._accept_commitments(replies)
         for _ in range(_MOST_REORGANISATIONS):
+            if self._taken_back():
+                self._accept_commitments(self._conversation.send(self._ask_to_train()))
             if self._ledger.state().phase == Phase.COMMIT:
                 self._coordinator.commit()
             if not self._taken_back():
                 break
-            self._accept_commitments(self._conversation.send(self._ask_to_train()))
         if self._ledger.state().phase == Phase.COMMIT:
             self._await_the_end_of(Phase.COMMIT)
 
