@@ -143,21 +143,21 @@ class Connection:
         """The newest block's number."""
         return self._head().number
 
-    def anchor(self) -> tuple[int, bytes]:
+    def anchor(self) -> tuple[int, str]:
         """Number and hash of the newest block.
 
         Who reads at or after it knows of all that was done, and what time it was, here.
         """
         head = self._head()
-        return head.number, head.hash or b""
+        return head.number, "" if head.hash is None else "0x" + head.hash.hex()
 
-    def has_block(self, number: int, block_hash: bytes) -> bool:
+    def has_block(self, number: int, block_hash: str) -> bool:
         """Whether this block is on the chain still."""
         head = self._head()
         found = head if head.number == number else self._node.block(number)
-        return found is not None and found.hash in (None, block_hash)
+        return found is not None and (not block_hash or found.is_called(block_hash))
 
-    def await_block(self, number: int, block_hash: bytes) -> None:
+    def await_block(self, number: int, block_hash: str) -> None:
         """Wait until the node has this block of another's; read at or after it from now on.
 
         Raises

@@ -91,11 +91,11 @@ class ContractLedger:
                 raise LedgerError("this ledger cannot wait: attach it with a chain's wait_until")
             self._wait_until(timestamp)
 
-    def anchor(self) -> tuple[int, bytes]:
+    def anchor(self) -> tuple[int, str]:
         """Number and hash of the newest block: see ``Connection.anchor``."""
         return self._connection.anchor()
 
-    def has_block(self, number: int, block_hash: bytes) -> bool:
+    def has_block(self, number: int, block_hash: str) -> bool:
         """Whether this block is on the chain still."""
         return self._connection.has_block(number, block_hash)
 

@@ -42,6 +42,10 @@ class Head:
     base_fee: Annotated[Wei, Field(validation_alias="baseFeePerGas")] = 0  #: wei per gas
     hash: Bytes32 | None = None
 
+    def is_called(self, block_hash: str) -> bool:
+        """Whether this is its hash, 0x…; where the node does not say, it may be."""
+        return self.hash is None or "0x" + self.hash.hex() == block_hash.lower()
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -123,7 +127,7 @@ class Node:
             raise ReplyMalformed(f"asked for block {number}; the node sent {found.number}")
         return found
 
-    def await_block(self, number: int, block_hash: bytes) -> None:
+    def await_block(self, number: int, block_hash: str) -> None:
         """Wait until the node has this very block; read at or after it from now on.
 
         Raises
@@ -136,7 +140,7 @@ class Node:
             found = self.newest()
             if found.number > number:
                 found = self.block(number)
-            if found is not None and found.number == number and found.hash in (block_hash, None):
+            if found is not None and found.number == number and found.is_called(block_hash):
                 if number < self._known:  # blocks were taken back since
                     self.history.forget()
                 self._known = self._seen = number
@@ -145,7 +149,7 @@ class Node:
         if found is None or found.number < number:
             there = f"none later than {found.number if found else number - 1}"
         raise NodeBehind(
-            f"expected block {number}, 0x{block_hash.hex()[:16]}…, which the server names; this "
+            f"expected block {number}, {block_hash[:18]}…, which the server names; this "
             f"node has {there}: it lags, or the chain was reorganised; ask again"
         )
 

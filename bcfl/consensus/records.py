@@ -113,7 +113,7 @@ class RoundOrder(_Record):
     receipt: _Signature = b""  #: for this member's ballot of round ``receipt_round``; or empty
     receipt_round: Count = 0
     block: Count = 0  #: read the chain at or after this block,
-    block_hash: _Word = b""  #: which has this hash; empty: as it is
+    block_hash: Text = ""  #: which has this hash, 0x…; empty: as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class ReviewOrder(_Record):
     sealed: _Flag = False  #: the blobs are sealed to the members: open them with your key
     opening_block: Count = 0  #: where the round's events begin; the member checks that
     block: Count = 0  #: read the chain at or after this block,
-    block_hash: _Word = b""  #: which has this hash; empty: as it is
+    block_hash: Text = ""  #: which has this hash, 0x…; empty: as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ class EnrolOrder(_Record):
     rules: Text
     seed: Int64
     block: Count = 0  #: read the chain at or after this block,
-    block_hash: _Word = b""  #: which has this hash; empty: as it is
+    block_hash: Text = ""  #: which has this hash, 0x…; empty: as it is
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,6 @@ EXAMPLES: dict[str, Any] = {
     "digest": WORD,
     "salt": WORD,
     "seal": WORD,
-    "block_hash": WORD,
     "signature": SIGNATURE,
     "receipt": SIGNATURE,
     "seal_receipt": SIGNATURE,

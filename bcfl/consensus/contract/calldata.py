@@ -123,10 +123,10 @@ class PeerCalldata:
         LedgerError
             It cannot be read.
         """
-        (found,) = self.calls([transaction]).values()
+        found = self._connection.request("eth_getTransactionByHash", transaction)
         if found is None:
             raise TransactionUnknown(f"the chain has no transaction {transaction}")
-        return found
+        return self._read(transaction, found)
 
     def calls(self, transactions: Sequence[str]) -> dict[str, Call | None]:
         """The calls in these, by number, in few requests; None where the chain has none."""

@@ -35,7 +35,13 @@ from bcfl.consensus.spec.domain import (
     members_in,
 )
 from bcfl.consensus.spec.record import RoundRecord
-from bcfl.core.errors import BcflError, NobodyLeft, ProtocolError, RoundVoid
+from bcfl.core.errors import (
+    BcflError,
+    ContractReverted,
+    NobodyLeft,
+    ProtocolError,
+    RoundVoid,
+)
 from bcfl.core.model import Arrays
 from bcfl.flower.handlers import to_array_record
 
@@ -105,7 +111,7 @@ class Round:
         self._on_round = on_round
         self._attempts = 0
         self._winners = 0
-        self._named = (0, b"")  # the block that the last order named
+        self._named = (0, "")  # the block that the last order named
         self._asked: dict[int, int] = {}  # whom we asked to train: member to node
         self._record = to_array_record(arrays)
         self._size = sum(array.nbytes for array in arrays.values())
@@ -154,7 +160,7 @@ class Round:
             if self._taken_back():
                 self._accept_commitments(self._conversation.send(self._ask_to_train()))
             if self._ledger.state().phase == Phase.COMMIT:
-                self._coordinator.commit()
+                self._unless_begun_anew(self._coordinator.commit)
             if not self._taken_back():
                 break
         if self._ledger.state().phase == Phase.COMMIT:
@@ -168,6 +174,14 @@ class Round:
         begun_anew = self._coordinator.follow()
         number, block_hash = self._named
         return begun_anew or not self._ledger.has_block(number, block_hash)
+
+    def _unless_begun_anew(self, send: Callable[[], object]) -> None:
+        """What the contract refuses, as the round has just begun anew, is sent in its time."""
+        try:
+            send()
+        except ContractReverted:
+            if not self._coordinator.follow():
+                raise
 
     def _accept_commitments(self, replies: Iterable[Message]) -> None:
         read, failures = self._conversation.trained(replies, self._asked)
@@ -205,10 +219,10 @@ class Round:
                 self._log.left_out[member] = f"no ballot: {reason}"
             self._log.enter("ballot")
             if sealing:
-                self._coordinator.seal()
+                self._unless_begun_anew(self._coordinator.seal)
                 self._await_the_end_of(Phase.SEAL)
             else:
-                self._coordinator.cast()
+                self._unless_begun_anew(self._coordinator.cast)
                 self._await_the_end_of(Phase.BALLOT)
 
     def select(self) -> bool:
@@ -219,7 +233,7 @@ class Round:
                 self.review()
             elif state.phase == Phase.SELECT:
                 self._log.enter("select")
-                self._ledger.select()
+                self._unless_begun_anew(self._ledger.select)
             else:
                 break
         self._winners = state.winners
@@ -278,7 +292,12 @@ class Round:
         state = self._ledger.state()
         if (state.phase, state.winners) != (Phase.SELECTED, self._winners):
             return False
-        self._coordinator.close(arrays)
+        try:
+            self._coordinator.close(arrays)
+        except ContractReverted:
+            if self._ledger.state().phase == Phase.SELECTED:
+                raise
+            return False
         self._report()
         return True
 
