@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run cluster test quick lint types check fuzz mutants bench contracts figures clean
+.PHONY: help run cluster test quick lint types check apps fuzz mutants bench contracts figures clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -44,6 +44,10 @@ types: $(READY) package  ## strict types, over the package as it is installed
 	$(BIN)/mypy
 
 check: lint types test  ## all that CI runs
+
+apps: $(READY)  ## apps as Flower's examples are, plain and adopted; installs what they need
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --group apps
+	$(BIN)/python -m tests.apps --all
 
 fuzz: $(READY)  ## the suite, with a thousand examples of each property: hours
 	BCFL_FUZZ=1 $(BIN)/python -m pytest --timeout=7200

@@ -84,7 +84,7 @@ def expect_fitting(inner: Strategy | None, sampling: Collection[str]) -> None:
     if type(inner).start is not Strategy.start:
         raise ConfigurationError(
             f"{name} has a start() of its own, which nobody calls where it is the inner strategy: "
-            f"derive {name} from PeerConsensus instead of {type(inner).__base__.__name__}"
+            f"derive {name} from PeerConsensus instead of {type(inner).__mro__[1].__name__}"
         )
     if sampling and fedavg_within(inner) is not None:
         raise ConfigurationError(f"give {sorted(sampling)} to the inner strategy instead")
