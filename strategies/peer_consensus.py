@@ -2,7 +2,7 @@
 
 System A of CN110197285A / US11954592B2 (Tsinghua), *Secure collaborative deep learning
 method and device based on blockchain*, claims 1 to 5. PROTOCOL's steps stand in their order: S1 is
-``_begin``, S2 ``configure_train``, S3 and S4 are ``aggregate_train``, S5 is ``start``.
+``task_of``, S2 ``configure_train``, S3 and S4 are ``aggregate_train``, S5 is ``start``.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ from bcfl.consensus.server.adoption import (
     sort_out,
     within_its_task,
 )
-from bcfl.consensus.server.conversation import Conversation
-from bcfl.consensus.server.coordinator import Coordinator
 from bcfl.consensus.server.inner_strategy import (
     Training,
     asked_by,
@@ -41,17 +39,16 @@ from bcfl.consensus.server.inner_strategy import (
     config_of_reviews,
     fedavg_within,
 )
-from bcfl.consensus.server.members import Admission, Admit, Members
+from bcfl.consensus.server.members import Admission, Admit
 from bcfl.consensus.server.metrics import agreeing_replies
 from bcfl.consensus.server.round import Configs, Round
-from bcfl.consensus.server.round_log import in_closing, past_records
-from bcfl.consensus.server.task import ConsensusTask, begin_task, resume_task
+from bcfl.consensus.server.round_log import in_closing
+from bcfl.consensus.server.session import Session, begin
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.consensus.spec.rules import RuleOptions, Rules
 from bcfl.consensus.task_folder import TaskFolder
 from bcfl.core.errors import ConfigurationError, expect
 from bcfl.flower.handlers import to_array_record, to_arrays
-from bcfl.keys.public_keys import PublicKeys
 from bcfl.store.blob_store import BlobStore
 from bcfl.store.local import LocalStore
 
@@ -156,7 +153,7 @@ class PeerConsensus(MessageApiOnly, FedAvg):
         self._on_phase = on_phase or (lambda round_, phase: None)
         self._tell = on_round or (lambda record: None)
         self._records: list[RoundRecord] = []
-        self._members: Members | None = None
+        self._session: Session | None = None
         self._running = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -168,7 +165,7 @@ class PeerConsensus(MessageApiOnly, FedAvg):
     @property
     def refused(self) -> dict[str, str]:
         """By address: why a node that is connected is no member."""
-        return self._members.refused if self._members is not None else {}
+        return self._session.members.refused if self._session is not None else {}
 
     def summary(self) -> None:
         """Log the rules."""
@@ -183,18 +180,18 @@ class PeerConsensus(MessageApiOnly, FedAvg):
         arrays: ArrayRecord,
         timeout: float | None,
         evaluate_config: ConfigRecord | None,
-    ) -> Iterator[ConsensusTask]:
-        """What ``start`` does around its loop: begin the task, and end it. Within itself, nothing.
+    ) -> Iterator[Session]:
+        """S1, and what follows the last round; within itself, nothing.
 
         Raises
         ------
         ConfigurationError
             This object has had its task; or ``timeout`` contradicts the rules.
         """
-        if self._running:
-            yield self._task
+        if self._running and self._session is not None:
+            yield self._session
             return
-        if self._members is not None:
+        if self._session is not None:
             raise ConfigurationError(
                 f"this PeerConsensus has had its task, in {self.folder.path}: make another; to go "
                 "on with that one, PeerConsensus(run_dir=…, resume=True)"
@@ -202,63 +199,46 @@ class PeerConsensus(MessageApiOnly, FedAvg):
         self.rules, wait_s = agree_on_time(self.rules, self._stated, timeout)
         self._evaluate_config = evaluate_config or ConfigRecord()
         with self.chain:
-            self._begin(grid, arrays, wait_s)
+            self._session = begin(
+                grid,
+                arrays,
+                rules=self.rules,
+                chain=self.chain,
+                store=self.store,
+                folder=self.folder,
+                admission=self._admission,
+                fedavg=self._fedavg,
+                seed=self.seed,
+                wait_s=wait_s,
+                encrypt=self._encrypt,
+                resume=self._resume,
+                on_round=self._on_round,
+            )
+            self.rules, self.coordinator = self._session.task.rules, self._session.coordinator
             self._running = True
             try:
-                yield self._task
-                self._task.ledger.state()  # on the chain to stay, as far as is known
-                owed = self.coordinator.owed | self.coordinator.ballot_receipts()
-                self._conversation.hand_out(owed, self._present())
+                yield self._session
+                self._session.hand_out_receipts()
             finally:
                 self._running = False
         for line in in_closing(self._records, self.folder.path):
             log(INFO, "%s", line)
 
-    def _begin(self, grid: Grid, arrays: ArrayRecord, wait_s: float) -> None:
-        """S1: meet the nodes; deploy the contract with members, rules and θ_g, or find it."""
-        account, folder, fedavg = self.chain.coordinator, self.folder, self._fedavg
-        chain_id = self.chain.connect(account).chain_id
-        keys = PublicKeys(folder.public_keys) if self._encrypt else None
-        records = fedavg.arrayrecord_key, fedavg.configrecord_key
-        self._conversation = Conversation(grid, chain_id, self.seed, wait_s, *records, keys)
-        self._members = Members(
-            self._conversation,
-            self.chain,
-            self._admission,
-            fedavg,
-            self.seed,
-            self.store,
-            folder,
-            keys,
-        )
-        parcels, addresses = self._members.parcels, self._members.gather(grid)
-        task = resume_task(self.chain, folder) if self._resume else None
-        if task is None:
-            first, stake_wei = to_arrays(arrays), self._admission.stake_wei
-            task = begin_task(
-                self.chain, parcels, folder, self.rules, self.seed, addresses, first, stake_wei
-            )
-            self._members.give_allowance(addresses)
-        size_bytes = task.spec.size_bytes
-        for record in past_records(task.ledger, folder.journal, parcels, size_bytes):
-            self._on_round(record)
-        self._task, self.rules = task, task.rules
-        self.coordinator = Coordinator(task, parcels, folder, account)
-
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """S2: open the round; the sampled members train, and sign what they changed most."""
-        members, task = self._expect_running(), self._task
-        members.welcome(task)
-        number = server_round + task.rounds_done
+        session = self._expect_running()
+        session.members.welcome(session.task)
+        number = server_round + session.task.rounds_done
         config["server-round"] = number
+        session.expect_global(model := to_arrays(arrays))
         self._round = Round(
             number,
-            to_arrays(arrays),
-            self.coordinator,
-            self._conversation,
-            members,
+            model,
+            session.coordinator,
+            session.conversation,
+            session.members,
             Configs(
                 self._training(number, arrays, config, grid),
                 self._reviews(server_round, arrays, grid),
@@ -314,13 +294,13 @@ class PeerConsensus(MessageApiOnly, FedAvg):
         NobodyLeft, RoundVoid
             A round came to nothing, ``max_attempts`` times.
         """
-        with self.task_of(grid, initial_arrays, timeout, evaluate_config) as task:
-            first, done = to_array_record(task.arrays), task.rounds_done
+        with self.task_of(grid, initial_arrays, timeout, evaluate_config) as session:
+            first, done = to_array_record(session.task.arrays), session.task.rounds_done
             result = super().start(
                 grid=grid,
                 initial_arrays=first,
                 num_rounds=max(0, num_rounds - done),
-                timeout=self._conversation.timeout_s,
+                timeout=session.conversation.timeout_s,
                 train_config=train_config,
                 evaluate_config=evaluate_config,
                 evaluate_fn=(lambda r, a: evaluate_fn(r + done, a)) if evaluate_fn else None,
@@ -333,7 +313,7 @@ class PeerConsensus(MessageApiOnly, FedAvg):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """FedAvg's, or the inner strategy's: the app's evaluate on the new global model."""
-        number = server_round + self._task.rounds_done
+        number = server_round + self._expect_running().task.rounds_done
         configure = self.inner.configure_evaluate if self.inner else super().configure_evaluate
         with asking_who_is_there(self._fedavg, grid) as there:
             return list(configure(number, arrays, config, grid)) if there else []
@@ -342,45 +322,41 @@ class PeerConsensus(MessageApiOnly, FedAvg):
         self, server_round: int, replies: Iterable[Message]
     ) -> MetricRecord | None:
         """FedAvg's, or the inner strategy's, over the replies in the order of the members."""
-        members = {node: member for member, node in self._present().items()}
+        session = self._expect_running()
+        members = {node: member for member, node in session.present().items()}
         usable = agreeing_replies(list(replies), members, self._fedavg.weighted_by_key)
-        number = server_round + self._task.rounds_done
+        number = server_round + session.task.rounds_done
         aggregate = self.inner.aggregate_evaluate if self.inner else super().aggregate_evaluate
         return aggregate(number, usable)
 
     def _training(
         self, number: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Training:
+        session, fedavg = self._expect_running(), self._fedavg
         if self.inner is None:
-            fedavg = self._fedavg
-            keys = fedavg.arrayrecord_key, fedavg.configrecord_key
-            return Training(RecordDict({keys[0]: arrays, keys[1]: config}))
-        nodes = list(self._expect_running().nodes(self._task.ledger).values())
+            return Training(
+                RecordDict({fedavg.arrayrecord_key: arrays, fedavg.configrecord_key: config})
+            )
+        nodes = list(session.members.nodes(session.task.ledger).values())
         return asked_by(self.inner, number, arrays, config, grid, nodes, self.seed)
 
     def _reviews(self, server_round: int, arrays: ArrayRecord, grid: Grid) -> ConfigRecord:
-        number = server_round + self._task.rounds_done
+        number = server_round + self._expect_running().task.rounds_done
         config = ConfigRecord({**self._evaluate_config, "server-round": number})
-        of_class = type(self).configure_evaluate is not PeerConsensus.configure_evaluate
-        of_inner = (
-            self.inner and type(self.inner).configure_evaluate is not FedAvg.configure_evaluate
-        )
-        if not (of_class or of_inner):
+        ours = PeerConsensus.configure_evaluate, FedAvg.configure_evaluate
+        if all(type(each).configure_evaluate in ours for each in (self, self.inner or self)):
             return config
         return config_of_reviews(self, server_round, arrays, config, grid)
 
-    def _expect_running(self) -> Members:
-        if not self._running or self._members is None:
+    def _expect_running(self) -> Session:
+        if not self._running or self._session is None:
             raise ConfigurationError(
-                "PeerConsensus.configure_train was called outside its own start(): no strategy can "
-                "stand around this one, as members train only on the model that the contract "
-                "names; put that strategy inside, PeerConsensus(inner=…)"
+                "PeerConsensus was called outside its own start(): no strategy can stand around "
+                "this one, as members train only on the model that the contract names; put that "
+                "strategy inside, PeerConsensus(inner=…)"
             )
-        return self._members
+        return self._session
 
     def _on_round(self, record: RoundRecord) -> None:
         self._records.append(record)
         self._tell(record)
-
-    def _present(self) -> dict[int, int]:
-        return self._conversation.present(self.coordinator.members)

@@ -261,6 +261,17 @@ def test_a_strategy_around_ours_is_told_to_go_inside(tmp_path: Path) -> None:
         around.start(InProcessGrid(client_app(), CLIENTS), toy.initial_arrays(), 1)
 
 
+def test_a_derived_class_that_changes_the_aggregate_is_told_to_do_it_inside(tmp_path: Path) -> None:
+    class Changes(PeerConsensus):
+        def aggregate_train(self, *given: Any) -> Any:
+            arrays, metrics = super().aggregate_train(*given)
+            return ArrayRecord([array + 1 for array in arrays.to_numpy_ndarrays()]), metrics
+
+    grid = InProcessGrid(client_app(), CLIENTS)
+    with pytest.raises(ConfigurationError, match=r"was changed after its round.*inner="):
+        Changes(run_dir=tmp_path).start(grid, toy.initial_arrays(), 2)
+
+
 def test_one_object_has_one_task(tmp_path: Path) -> None:
     strategy = PeerConsensus(run_dir=tmp_path / "run")
     grid = InProcessGrid(client_app(), CLIENTS)
