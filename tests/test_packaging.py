@@ -41,7 +41,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_package_is_listed() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     found = {
-        ".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("bcfl/**/__init__.py")
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for path in ROOT.glob("bcfl/**/__init__.py")
+        if "project" not in path.parts  # what `bcfl init` copies
     } | {name.replace("/", ".") for name in MAPPED.values()}
     assert set(settings["packages"]) == found
 
@@ -55,6 +57,12 @@ def test_the_wheel_holds_every_module_configuration_and_contract(wheel: Path) ->
     held = set(ZipFile(wheel).namelist())
     wanted = {
         str(path.relative_to(ROOT)) for path in ROOT.glob("bcfl/**/*.py*") if path.suffix != ".pyc"
+    }
+    wanted |= {
+        str(path.relative_to(ROOT))
+        for folder in ("bcfl/cli/project", "bcfl/report/templates")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
     }
     for folder, target in MAPPED.items():
         for path in (ROOT / folder).rglob("*"):

@@ -28,9 +28,9 @@ PUBLIC = {
         "top_gamma",
     },
     "bcfl.experiment": {
-        "Attack", "CentralScenario", "ConsensusScenario", "Gaussian", "Images", "LabelFlip",
-        "LyingReviewer", "MarketScenario", "NoAttack", "Scenario", "SignFlip", "load_cifar10",
-        "load_digits", "load_mnist", "load_mnist_test",
+        "Attack", "CentralScenario", "ConsensusScenario", "Gaussian", "Images", "KeptRun",
+        "LabelFlip", "LyingReviewer", "MarketScenario", "NoAttack", "Scenario", "SignFlip",
+        "load_cifar10", "load_digits", "load_mnist", "load_mnist_test",
     },
     "bcfl.flower": {"InProcessGrid"},
     "bcfl.keys": {"Account", "derive_account"},

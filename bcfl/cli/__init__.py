@@ -2,12 +2,12 @@
 
 ===================  ==============================================================
 ``main``             ``bcfl run``, ``resume``, ``audit`` and what follows
+``init``             ``bcfl init``: a project; ``bcfl runs``
 ``key``              ``bcfl key``: a key file, encrypted
 ``stake``            ``bcfl stake``: join, leave, withdraw
 ``market``           ``bcfl market``: the roles as programs
 ``market_programs``  what those programs do
 ``market_status``    what a market shows of its tasks
-``extras``           what ``pip install bcfl`` leaves out
 ``narrator``         what a long command says meanwhile
 ``show``             ``bcfl report``, ``bcfl plot``
 ``plain_text``       for terminals without Unicode

@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
-from bcfl.cli.extras import how_to_get
+from bcfl.cli.init import init, runs
 from bcfl.cli.key import key
 from bcfl.cli.market import market
 from bcfl.cli.plain_text import let_streams_take_anything
 from bcfl.cli.show import plot, report
 from bcfl.cli.signer import signer
 from bcfl.cli.stake import stake
+from bcfl.extras import how_to_get
 
 __all__ = ["app", "main"]
 
@@ -33,7 +34,9 @@ app.add_typer(market, name="market")
 app.add_typer(stake, name="stake")
 app.command()(signer)
 app.command()(key)
+app.command()(init)
 app.command()(report)
+app.command()(runs)
 app.command()(plot)
 
 

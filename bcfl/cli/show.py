@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bcfl.cli.extras import how_to_get
+from bcfl.extras import how_to_get
 
 if TYPE_CHECKING:
     from bcfl.audit.models import Measure

@@ -251,7 +251,7 @@ def _run_app(
 
 def _expect_closed(programs: Programs, folder: Path) -> None:
     """``flwr run --stream`` ends well whatever became of the run."""
-    if not (folder / "run" / "final.npz").exists():
+    if not (folder / "run" / "result.json").exists():
         words = "\n".join(programs.log("flwr-run").splitlines()[-30:])
         raise ProgramFailed(f"the run came to nothing:\n{words}")
 

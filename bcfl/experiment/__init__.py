@@ -20,6 +20,7 @@
 ``resume``          going on with a run that was cut off
 ``trust``           what a configuration of somebody else's may ask for
 ``sweep``           the summary of a sweep
+``kept_run``        a Flower run of one's own, written down alike
 ``measure``         a run's models measured anew, for its audit
 ``terminal``        the table that grows
 ==================  ===============================================================

@@ -3,6 +3,7 @@ from .datasets.digits import load_digits
 from .datasets.downloaded import load_cifar10, load_mnist
 from .datasets.images import Images
 from .datasets.mnist_test import load_mnist_test
+from .kept_run import KeptRun
 from .market.market_simulation import MarketScenario
 from .scenario import CentralScenario, ConsensusScenario, Scenario
 
@@ -12,6 +13,7 @@ __all__ = [
     "ConsensusScenario",
     "Gaussian",
     "Images",
+    "KeptRun",
     "LabelFlip",
     "LyingReviewer",
     "MarketScenario",

@@ -28,6 +28,8 @@ from bcfl.experiment.terminal import make_console
 
 __all__ = ["run_with_hydra"]
 
+#: What ends in one line; anything else is a fault of ours, and is shown whole.
+_EXPECTED = BcflError, OSError, ModuleNotFoundError
 #: What is done with a job's configuration, its folder, and what names it for a reader.
 Play: TypeAlias = Callable[[DictConfig, Path, dict[str, Any]], None]
 
@@ -53,7 +55,7 @@ class _Jobs:
         try:
             self._play(config, self.folder, choices)
         except Exception as error:
-            if self.sweep is None and not isinstance(error, (BcflError, OSError)):
+            if self.sweep is None and not isinstance(error, _EXPECTED):
                 raise
             self.errors.append(error)
             if self.sweep is not None:

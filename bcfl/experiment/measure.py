@@ -59,6 +59,6 @@ def measure_of(folder: Path) -> Callable[[Arrays], dict[str, float]]:
             metrics = evaluation(0, record)
         except (RuntimeError, KeyError, ValueError) as error:  # torch, of arrays that do not fit
             raise BcflError(f"the model is not what config.yaml says: {error}") from error
-        return {"loss": float(metrics["loss"]), "accuracy": float(metrics["accuracy"])}
+        return {name: float(str(metrics[name])) for name in ("loss", "accuracy")}
 
     return measure

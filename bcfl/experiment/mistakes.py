@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bcfl.core.errors import BcflError, ConfigurationError, DatasetUnavailable
 from bcfl.experiment.trust import shipped_options
+from bcfl.extras import how_to_get
 
 __all__ = ["FAILED", "INTERRUPTED", "MISTAKEN", "complain", "exit_status", "explain", "interrupt"]
 
@@ -32,6 +33,8 @@ _ELSEWHERE = "is it the right place, and may this user write there?"
 
 def explain(error: Exception) -> str:
     """``"Name: text"``, on one line."""
+    if isinstance(error, ModuleNotFoundError):
+        return how_to_get(error) or f"ConfigurationError: {error}"
     if isinstance(error, OSError) and error.strerror is not None:
         place = "" if error.filename is None else f"{error.filename}: "
         return f"ConfigurationError: {place}{error.strerror}; {_ELSEWHERE}"
@@ -50,7 +53,8 @@ def complain(error: Exception) -> None:
 
 def exit_status(error: Exception) -> int:
     """2 where whoever started the run can put it right, 1 where the run failed."""
-    theirs = (ConfigurationError, DatasetUnavailable, OmegaConfBaseException, OSError)
+    theirs = ConfigurationError, DatasetUnavailable, OmegaConfBaseException, OSError
+    theirs = (*theirs, ModuleNotFoundError)
     return MISTAKEN if isinstance(error, theirs) else FAILED
 
 

@@ -15,7 +15,6 @@ from flwr.app import ArrayRecord, MetricRecord
 from bcfl.core.model import Arrays, model_digest
 from bcfl.experiment.clients.grids import OrderedGrid
 from bcfl.experiment.run_folder import RunFolder
-from bcfl.experiment.terminal import Terminal
 from bcfl.flower.handlers import to_arrays
 
 __all__ = ["Recorder", "make_result", "merge_rounds"]
@@ -36,18 +35,28 @@ class Record(Protocol):
         """Plain JSON values, ``round`` among them."""
 
 
+class Screen(Protocol):
+    """Where a person follows the run: ``Terminal``."""
+
+    def phase(self, round_: int, phase: str) -> None:
+        """A phase of a round begins."""
+
+    def measured(self, entry: dict[str, Any]) -> None:
+        """A round has ended, and its model was measured."""
+
+
 class Recorder:
     """Flower's ``evaluate_fn``, and peer consensus's ``on_phase`` and ``on_round``.
 
     Parameters
     ----------
     folder : RunFolder
-    terminal : Terminal
+    terminal : Screen
     evaluation : callable
         (round, arrays) to their metrics, loss and accuracy among them.
     """
 
-    def __init__(self, folder: RunFolder, terminal: Terminal, evaluation: Evaluation) -> None:
+    def __init__(self, folder: RunFolder, terminal: Screen, evaluation: Evaluation) -> None:
         self._folder = folder
         self._terminal = terminal
         self._evaluation = evaluation

@@ -39,7 +39,7 @@ def resume_run(folder: Path, allowed: Collection[str] = ()) -> int:
             told = [*_overrides(folder / _SWEEP), f"hydra.sweep.dir={folder.absolute()}"]
             return run_with_hydra(["-m", *told], partial(_play_job, allowed))
         _go_on(folder, allowed)
-    except (BcflError, OmegaConfBaseException, OSError) as error:
+    except (BcflError, OmegaConfBaseException, OSError, ModuleNotFoundError) as error:
         complain(error)
         return exit_status(error)
     except KeyboardInterrupt:

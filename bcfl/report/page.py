@@ -90,7 +90,7 @@ def _render(template: str, title: str, figures: dict[str, Any], **more: Any) -> 
     for model in figures.values():
         document.add_root(model)
     folder = files("bcfl.report").joinpath("templates")
-    return file_html(
+    page: str = file_html(
         document,
         Resources(mode="inline"),
         title,
@@ -104,6 +104,7 @@ def _render(template: str, title: str, figures: dict[str, Any], **more: Any) -> 
         },
         suppress_callback_warning=True,
     )
+    return page
 
 
 def _people(run: Run, names: Names) -> list[dict[str, Any]]:

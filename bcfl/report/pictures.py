@@ -78,10 +78,8 @@ def _of_sweep(sweep: Sweep, make: Any) -> Iterator[tuple[str, Any]]:
     figure = make(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
     for point in summarise(sweep).points:
-        some = np.isfinite(point.curves).any(0)
-        rounds = np.arange(1, len(some) + 1)[some]
-        if not some.any():
-            continue
+        some = np.flatnonzero(np.isfinite(point.curves).any(0))
+        rounds = some + 1
         mean, deviation = np.nanmean(point.curves[:, some], 0), np.nanstd(point.curves[:, some], 0)
         words = ", ".join(f"{knob}={value}" for knob, value in point.values.items()) or "all"
         axes.plot(rounds, mean, label=words)

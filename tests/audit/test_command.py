@@ -17,12 +17,14 @@ from bcfl.audit import audit_command
 from bcfl.audit.audit import audit_evidence
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import KEEPER, STORE, Culprit, Finding, author, reviewer
+from bcfl.chain.anvil import AnvilChain
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.consensus.spec.domain import TypedDataDomain
 from bcfl.consensus.spec.messages import receipt_message
 from bcfl.store.local import LocalStore
 from tests.audit.runs import play
 from tests.audit.tampering import gathered, member_key
+from tests.cluster.test_cluster import anvil_is_missing
 
 
 @pytest.fixture(scope="module")
@@ -228,3 +230,15 @@ def test_who_is_to_blame_is_said_in_plain_words() -> None:
     assert (
         finding.words() == "run, journal: whoever kept the folder: expected a journal; found none"
     )
+
+
+@pytest.mark.skipif(bool(anvil_is_missing()), reason=anvil_is_missing() or "-")
+def test_what_anvil_left_in_the_folder_is_audited_without_its_node(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    play(folder, clients=2, rounds=1, chain=AnvilChain(folder / "anvil.json"))
+    before = contents(folder)
+    assert audit_command(folder) == 0
+    assert "  not checked: the chain itself" in capsys.readouterr().out
+    assert {p: digest for p, digest in contents(folder).items() if p in before} == before

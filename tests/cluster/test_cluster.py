@@ -97,7 +97,20 @@ def test_the_cluster_runs_three_rounds_passes_its_audit_and_leaves_nothing(
     assert len(list((folder / "keys").glob("member-*.json"))) == 4
     journal = (folder / "run" / "journal.jsonl").read_text().splitlines()
     assert {json.loads(line)["member"] for line in journal if "member" in line} == {0, 1, 2, 3}
+    assert {"result.json", "model.safetensors"} <= {
+        path.name for path in (folder / "run").iterdir()
+    }
     assert processes_of(tmp_path) == []
+
+
+def test_without_a_name_the_folder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed of it has to be there afterwards."""
+    monkeypatch.chdir(tmp_path)
+    named: list[Path] = []
+    monkeypatch.setattr("bcfl.cluster.__main__.run_cluster", lambda folder, _: named.append(folder))
+    with pytest.raises(typer.Exit):
+        main()
+    assert named[0].parent == Path("outputs", "cluster")
 
 
 def test_a_folder_that_holds_a_cluster_is_not_written_over(

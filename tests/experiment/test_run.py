@@ -112,6 +112,26 @@ def test_another_seed_gives_another_model(honest: Path, tmp_path: Path) -> None:
     assert digests(play(tmp_path / "run", "seed=2")) != digests(result_in(honest))
 
 
+def test_an_edited_accuracy_does_not_pass_the_audit(honest: Path, tmp_path: Path) -> None:
+    from bcfl.audit.audit import audit_run
+    from bcfl.experiment.measure import measure_of
+
+    run = Path(shutil.copytree(honest, tmp_path / "run"))
+    audit = audit_run(run, measure=measure_of(run))
+    assert audit.holds
+    assert "losses and accuracies of 3 models, measured anew" in audit.checked
+    result = result_in(run)
+    result["final"]["accuracy"] = result["rounds"][-1]["accuracy"] = 0.9999
+    (run / "result.json").write_text(json.dumps(result))
+    audit = audit_run(run, measure=measure_of(run))
+    assert {(finding.kind, finding.found) for finding in audit.findings} == {
+        ("result.json", "0.9999")
+    }
+    unmeasured = audit_run(run)
+    assert unmeasured.holds
+    assert any("accuracies in result.json" in what for what in unmeasured.unchecked)
+
+
 def test_a_finished_run_is_not_gone_on_with(
     honest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

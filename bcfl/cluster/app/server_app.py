@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import task
-from flwr.app import ArrayRecord, Context
+from flwr.app import ArrayRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 
 from bcfl import PeerConsensus
 from bcfl.chain import RpcChain
+from bcfl.experiment import KeptRun
 
 app = ServerApp()
 
@@ -21,6 +21,14 @@ def main(grid: Grid, context: Context) -> None:
     config = context.run_config
     run_dir = Path(str(config["run-dir"]))
     stake_wei = int(config["stake-wei"])
+    nodes = int(config["num-nodes"])
+    x, y = task.load_data(nodes)  # of a partition that no node has
+
+    def measure(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+        loss, accuracy = task.evaluate(arrays.to_numpy_ndarrays(), x, y)
+        return MetricRecord({"loss": loss, "accuracy": accuracy})
+
+    kept = KeptRun(run_dir, measure, "points about four centres")
     strategy = PeerConsensus(
         gamma=0.5,
         transactions=str(config["transactions"]),
@@ -32,9 +40,13 @@ def main(grid: Grid, context: Context) -> None:
         ballot_window_s=300,
         max_attempts=1,
         fraction_evaluate=0.0,
-        min_available_nodes=int(config["num-nodes"]),
+        min_available_nodes=nodes,
+        on_round=kept.on_round,
     )
     result = strategy.start(
-        grid, ArrayRecord(task.initial_arrays()), num_rounds=int(config["num-server-rounds"])
+        grid,
+        ArrayRecord(task.initial_arrays()),
+        num_rounds=int(config["num-server-rounds"]),
+        evaluate_fn=kept.evaluate,
     )
-    np.savez(run_dir / "final.npz", *result.arrays.to_numpy_ndarrays())
+    kept.finish(strategy, result.arrays)

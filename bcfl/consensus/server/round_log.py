@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
@@ -37,6 +38,7 @@ from bcfl.files import Journal
 
 __all__ = ["RoundLog", "in_closing", "in_one_line", "past_records", "read_record"]
 
+_Signed: TypeAlias = SignedCommitment | SignedSeal | SignedBallot
 _LARGEST = 2**32  # bytes: what is in the server's own store was bounded when it came
 
 
@@ -68,8 +70,9 @@ class RoundLog:
     def recall(self, signed: SignedRound, parcels: Parcels, model_bytes: int) -> None:
         """Count what came before this process began: what the journal has, and its deltas."""
         blobs = sum(_size(parcels, c.commitment.digest) for c in signed.commitments.values())
-        said = [*signed.seals.values(), *signed.ballots.values()]
-        self.bytes_up += blobs + sum(map(_signed_bytes, [*signed.commitments.values(), *said]))
+        committed: list[_Signed] = [*signed.commitments.values()]
+        said: list[_Signed] = [*signed.seals.values(), *signed.ballots.values()]
+        self.bytes_up += blobs + sum(map(_signed_bytes, committed + said))
         self.bytes_up_dense += model_bytes * len(signed.commitments)
         self.bytes_down += model_bytes * len(signed.commitments)
         self.bytes_down += (model_bytes + blobs) * len(said)
@@ -196,7 +199,7 @@ def _size(parcels: Parcels, digest: bytes) -> int:
         return 0
 
 
-def _signed_bytes(signed: SignedCommitment | SignedSeal | SignedBallot) -> int:
+def _signed_bytes(signed: _Signed) -> int:
     match signed:
         case SignedCommitment():
             return len(signed.signature) + len(signed.commitment.digest)

@@ -1,0 +1,82 @@
+"""``bcfl init DIR``: a small Flower project that uses bcfl; ``bcfl runs``: what there is."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+__all__ = ["init", "runs"]
+
+_NAME: Final = "federated_app"
+_MISTAKEN: Final = 2
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="A folder that is not there yet, or is empty.")],
+) -> None:
+    """Write a small Flower project that uses bcfl; `flwr run .` runs it."""
+    name = re.sub(r"\W+", "_", folder.absolute().name).strip("_").lower()
+    if not name.isidentifier() or keyword.iskeyword(name):
+        _refuse(f"expected a folder whose name can be a Python package; found {folder.name!r}")
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            _refuse(f"expected an empty folder, or none yet, at {folder}; there is something in it")
+        for place, text in _files(files("bcfl.cli").joinpath("project"), ""):
+            path = folder / place.replace(_NAME, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.replace(_NAME, name), "utf-8")
+    except OSError as error:
+        _refuse(f"{error.filename}: {error.strerror}")
+    print(f"{folder} is a Flower project. Next:\n  cd {folder}\n  pip install -e .")
+    print('  flwr run . --stream --federation-config "num-supernodes=4"\n  bcfl report run')
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Where to look.")] = Path(),
+) -> None:
+    """List the runs in and below a folder: finished or not, and how well they did."""
+    from rich.table import Table  # noqa: PLC0415
+
+    from bcfl.core.errors import AuditError  # noqa: PLC0415
+    from bcfl.experiment.terminal import make_console  # noqa: PLC0415
+    from bcfl.report import read_run  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("run", "began", "strategy", "dataset", "rounds", "accuracy", "ended with"):
+        table.add_column(heading, overflow="fold")
+    found = sorted(
+        path.parent for name in ("config.yaml", "task.json") for path in folder.rglob(name)
+    )
+    for path in dict.fromkeys(found):
+        try:
+            result = read_run(path).result
+        except AuditError:
+            table.add_row(str(path), "", "", "", "", "", "not finished: bcfl resume")
+            continue
+        measured = [r.accuracy for r in result.rounds if r.accuracy is not None]
+        accuracy = f"{measured[-1]:.3f}" if measured else "–"
+        names = result.strategy, result.dataset, str(len(result.rounds)), accuracy
+        table.add_row(str(path), result.began, *names, result.error or "success")
+    make_console().print(table if table.row_count else f"there is no run in {folder.absolute()}")
+
+
+def _files(folder: Traversable, place: str) -> Iterator[tuple[str, str]]:
+    """Place, relative to the project, and content of each file."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir() and entry.name != "__pycache__":
+            yield from _files(entry, f"{place}{entry.name}/")
+        elif entry.is_file() and not entry.name.endswith(".pyc"):
+            yield f"{place}{entry.name}", entry.read_text("utf-8")
+
+
+def _refuse(words: str) -> None:
+    print(f"bcfl: {words}", file=sys.stderr)
+    raise typer.Exit(_MISTAKEN)
