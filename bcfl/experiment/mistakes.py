@@ -53,9 +53,9 @@ def complain(error: Exception) -> None:
 
 def exit_status(error: Exception) -> int:
     """2 where whoever started the run can put it right, 1 where the run failed."""
-    theirs = ConfigurationError, DatasetUnavailable, OmegaConfBaseException, OSError
-    theirs = (*theirs, ModuleNotFoundError)
-    return MISTAKEN if isinstance(error, theirs) else FAILED
+    missing = DatasetUnavailable, ModuleNotFoundError
+    wrong = ConfigurationError, OmegaConfBaseException, OSError
+    return MISTAKEN if isinstance(error, (*missing, *wrong)) else FAILED
 
 
 def interrupt(folder: Path | None) -> NoReturn:

@@ -198,9 +198,10 @@ class Contributor(Role):
         return pending.attempt("opened the model to its panel", self._ledger.share, sealed)
 
     def _disclose(self, pending: Pending) -> str:
-        window = expect_task(self._ledger, pending.log.task).conditions.answer_window
+        terms = expect_task(self._ledger, pending.log.task)
+        window = terms.conditions.answer_window
         if pending.found.deadline - self._ledger.now() < window // _MARGIN:
             return ""
         keys = self.keys_of(pending.log.task, self._nonce(pending.log.digest))
-        action = "disclosed the key, and was paid"
+        action = f"disclosed the key, and was paid {in_ether(terms.rules.reward)}"
         return pending.attempt(action, self._ledger.disclose, keys.secret)
