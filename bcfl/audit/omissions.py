@@ -11,15 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from eth_utils.crypto import keccak
-
 from bcfl.audit.ballots import ballot_fault
 from bcfl.audit.evidence import Evidence, Journaled
 from bcfl.audit.findings import KEEPER, SERVER, Finding
 from bcfl.audit.history import History, Round
 from bcfl.audit.reported_rounds import Note
 from bcfl.audit.signatures import all_sent, entries_of
-from bcfl.audit.signed import has_signed
+from bcfl.audit.signed import has_signed, opens
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.calldata import SentBallot, SentCommitment, SentSeal
 from bcfl.consensus.contract.events import (
@@ -128,14 +126,8 @@ def _acceptable(entry: Journaled, round_: Round) -> bool:
     if isinstance(signed, SignedBallot):
         if ballot_fault(signed.member, signed.ballot.encode(), round_) is not None:
             return False
-        return not signed.salt or _opens(signed, round_.seals.get(signed.member))
+        return not signed.salt or opens(signed, round_.seals.get(signed.member))
     return True
-
-
-def _opens(ballot: SignedBallot, sealed: Sealed | None) -> bool:
-    """Whether a ballot is what its member has sealed."""
-    words = ballot.ballot.encode() + ballot.salt
-    return sealed is not None and bytes(keccak(words)) == sealed.seal
 
 
 def _unwritten(round_: Round, evidence: Evidence) -> Iterator[Finding]:

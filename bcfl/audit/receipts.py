@@ -15,10 +15,10 @@ from bcfl.audit.findings import SERVER, Finding
 from bcfl.audit.history import History, Round
 from bcfl.audit.reported_rounds import Note
 from bcfl.audit.signatures import all_sent, entries_of
-from bcfl.audit.signed import has_signed
+from bcfl.audit.signed import has_signed, opens
 from bcfl.consensus.contract.calldata import Call, SentBallot, SentCommitment, SentSeal
 from bcfl.consensus.contract.events import Refusal
-from bcfl.consensus.spec.domain import SignedCommitment, SignedSeal
+from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment, SignedSeal
 from bcfl.consensus.spec.messages import ballot_receipt_message, receipt_message
 from bcfl.keys.accounts import signed_by
 
@@ -56,11 +56,12 @@ def _left_out(receipt: Receipt, round_: Round, evidence: Evidence, note: Note) -
     kind = "ballot" if receipt.ballot else "commitment"
     words = f"member {receipt.member}'s {kind} {receipt.digest.hex()[:16]}… on chain"
     found = _on_chain(receipt.member, round_, evidence, ballot=receipt.ballot)
-    if found == receipt.digest:
+    if receipt.digest in found:
         return
-    if found is not None:
+    if found and not _of_what_is_sealed(receipt, round_, evidence):
         # the other one has the member's signature as well: who deceived whom is not to be seen
-        note(f"{receipt.source}: not {words}, but {found.hex()[:16]}…, by the same member")
+        others = ", ".join(digest.hex()[:16] + "…" for digest in found)
+        note(f"{receipt.source}: not {words}, but {others}, by the same member")
     elif (reason := _refusal(receipt, round_, evidence)) is not None:
         note(f"{receipt.source}: the contract refused member {receipt.member}'s {kind}: {reason}")
     else:
@@ -68,18 +69,29 @@ def _left_out(receipt: Receipt, round_: Round, evidence: Evidence, note: Note) -
         yield Finding("left out", SERVER, receipt.round, expected, "none")
 
 
-def _on_chain(member: int, round_: Round, evidence: Evidence, *, ballot: bool) -> bytes | None:
-    """What a receipt for what the chain has of this member would name; None: it has nothing."""
+def _on_chain(member: int, round_: Round, evidence: Evidence, *, ballot: bool) -> list[bytes]:
+    """What receipts would name of what the chain has of this member: its seal, its ballot."""
     if not ballot:
         committed = round_.commitments.get(member)
-        return None if committed is None else committed.digest
-    if evidence.terms.sealed:
-        sealed = round_.seals.get(member)
-        return None if sealed is None else hashlib.sha256(sealed.seal).digest()
-    if (spoken := round_.spoken.get(member)) is None:
-        return None
-    entries = entries_of(spoken, round_, evidence)
-    return hashlib.sha256(b"" if entries is None else entries).digest()
+        return [] if committed is None else [committed.digest]
+    said = []
+    if (sealed := round_.seals.get(member)) is not None:
+        said.append(sealed.seal)
+    if (spoken := round_.spoken.get(member)) is not None:
+        said.append(entries_of(spoken, round_, evidence) or b"")
+    return [hashlib.sha256(one).digest() for one in said]
+
+
+def _of_what_is_sealed(receipt: Receipt, round_: Round, evidence: Evidence) -> bool:
+    """Whether somebody shows that the receipt is for the ballot that a seal on chain promises."""
+    seal = round_.seals.get(receipt.member)
+    ballots = [*evidence.shown, *(entry.signed for entry in evidence.journal)]
+    return receipt.ballot and any(
+        isinstance(one, SignedBallot)
+        and hashlib.sha256(one.ballot.encode()).digest() == receipt.digest
+        and opens(one, seal)
+        for one in ballots
+    )
 
 
 def _refusal(receipt: Receipt, round_: Round, evidence: Evidence) -> str | None:
@@ -123,20 +135,22 @@ def _note_shown(shown: Signed, round_: Round | None, evidence: Evidence, note: N
     if not has_signed(shown, round_.members, evidence):
         note(f"{words}: not signed by that member; it proves nothing")
         return
-    content, said = _content(shown, round_, evidence)
-    if said == content:
+    sealed = isinstance(shown, SignedBallot) and evidence.terms.sealed
+    if sealed and not opens(shown, round_.seals.get(member)):
+        note(f"{words}: it opens no seal on chain; it proves nothing")
         return
-    if said is not None:
+    found = _on_chain(member, round_, evidence, ballot=kind != "commitment")
+    if _digest(shown) in found:
+        return
+    if found and not sealed:
         note(f"{words}: another one is on chain; the member has signed both")
     else:
         note(f"{words}: not on chain; without a receipt nobody knows that the server was given it")
 
 
-def _content(shown: Signed, round_: Round, evidence: Evidence) -> tuple[bytes, bytes | None]:
-    """What was signed, as a receipt names it, and what the chain has of that member."""
+def _digest(shown: Signed) -> bytes:
+    """What a receipt names of what was signed."""
     if isinstance(shown, SignedCommitment):
-        found = _on_chain(shown.member, round_, evidence, ballot=False)
-        return shown.commitment.digest, found
+        return shown.commitment.digest
     said = shown.seal if isinstance(shown, SignedSeal) else shown.ballot.encode()
-    found = _on_chain(shown.member, round_, evidence, ballot=True)
-    return hashlib.sha256(said).digest(), found
+    return hashlib.sha256(said).digest()

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from eth_utils.crypto import keccak
+
 from bcfl.audit.evidence import Evidence, Signed, round_of
+from bcfl.consensus.contract.events import Sealed
 from bcfl.consensus.spec.domain import (
     Ballot,
     Commitment,
@@ -17,7 +20,7 @@ from bcfl.consensus.spec.domain import (
 from bcfl.consensus.spec.messages import ballot_message, commitment_message, seal_message
 from bcfl.keys.accounts import signed_by
 
-__all__ = ["has_signed", "signed_ballot", "signed_commitment", "signed_seal"]
+__all__ = ["has_signed", "opens", "signed_ballot", "signed_commitment", "signed_seal"]
 
 _MEMORY = 2**14  # the journal repeats the chain: each signature is looked at once
 
@@ -67,3 +70,9 @@ def has_signed(signed: Signed, members: Sequence[str], evidence: Evidence) -> bo
                 return bool(signed.salt)
             entries = signed.ballot.encode()
             return signed_ballot(domain, number, entries, signed.signature, address)
+
+
+def opens(ballot: SignedBallot, sealed: Sealed | None) -> bool:
+    """Whether a ballot is what its member has sealed."""
+    words = ballot.ballot.encode() + ballot.salt
+    return sealed is not None and bytes(keccak(words)) == sealed.seal
