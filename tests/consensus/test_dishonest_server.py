@@ -53,7 +53,6 @@ from bcfl.consensus.spec.selection import select_winners
 from bcfl.consensus.task_folder import TaskFolder
 from bcfl.core.errors import BcflError, ContractReverted, ProtocolError
 from bcfl.store.local import LocalStore
-from tests.chain.without_http import without_http
 from tests.consensus.member.world import World
 
 MEMBERS = 5
@@ -114,7 +113,7 @@ histories = st.builds(
 
 @pytest.fixture(scope="module")
 def chain() -> Iterator[EmbeddedChain]:
-    with without_http(), EmbeddedChain() as running:
+    with EmbeddedChain() as running:
         yield running
 
 

@@ -14,7 +14,6 @@ from bcfl.chain.event import Transaction
 from bcfl.consensus.contract.events import (
     Committed,
     Opened,
-    Refusal,
     Refused,
     RoundEvent,
     Sealed,
@@ -251,11 +250,8 @@ class Coordinator:
         if not batch:
             return None
         sent: Transaction = send(batch)
-        refused = {e.member: Refusal(e.reason).name for e in self._refusals(sent.hash)}
-        for one in batch:
-            if one.member in refused:
-                self._passed_over.add((type(one), one.member))
-                self.refused[one.member] = f"refused by the contract: {refused[one.member]}"
+        kind = type(batch[0])
+        self._passed_over |= {(kind, event.member) for event in self._refusals(sent.hash)}
         return sent
 
     def _seals(self) -> list[Sealed]:
@@ -299,7 +295,6 @@ class Coordinator:
         self._checks = SignedChecks(domain, self.members, state, self.rules.ballots == "sealed")
         self.signed = SignedRound(self._folder.journal, domain.contract, state.round)
         self.unusable: dict[int, str] = {}  #: committed deltas that nobody can decode, and why
-        self.refused: dict[int, str] = {}  #: what the contract passed over, and why
         self._passed_over: set[tuple[type, int]] = set()
         self._check_recalled(state)
 

@@ -17,7 +17,10 @@ from bcfl.consensus.contract.events import (
     Closed,
     Committed,
     Opened,
+    Refusal,
+    Refused,
     RoundEvent,
+    Sealed,
     Selected,
     Voided,
 )
@@ -89,7 +92,7 @@ class RoundLog:
         self._stop()
         events = coordinator.events(RoundEvent)
         record = read_record(self.number, events, coordinator.ledger, coordinator.signed.rejected)
-        left_out = {**self.left_out, **coordinator.unusable, **coordinator.refused}
+        left_out = {**self.left_out, **coordinator.unusable}
         return self.count(replace(record, left_out={**record.left_out, **left_out}))
 
     def count(self, record: RoundRecord) -> RoundRecord:
@@ -178,7 +181,8 @@ def read_record(
             for member, event in sorted(ballots.items())
         },
         abstained=dict(sorted(abstained.items())),
-        left_out={
+        left_out=_refused(events, opened.expected)
+        | {
             member: f"its ballot does not count: it misses the deltas of {list(missing)}"
             for member, missing in sorted(abstained.items())
         },
@@ -207,6 +211,17 @@ def _signed_bytes(signed: _Signed) -> int:
             return len(signed.signature) + len(signed.seal)
         case SignedBallot():
             return len(signed.signature) + len(signed.ballot.encode())
+
+
+def _refused(events: Sequence[Event], expected: int) -> dict[int, str]:
+    """By member, of the expected: why the last that came in its name did not count."""
+    refused = {}
+    for event in events:
+        if isinstance(event, Refused) and event.member in members_in(expected):
+            refused[event.member] = f"refused by the contract: {Refusal(event.reason).name}"
+        elif isinstance(event, (Committed, Sealed, BallotCast, Abstained)):
+            refused.pop(event.member, None)
+    return refused
 
 
 def _by_phase(events: Sequence[Event]) -> dict[str, list[str]]:
