@@ -135,14 +135,14 @@ def _note_shown(shown: Signed, round_: Round | None, evidence: Evidence, note: N
     if not has_signed(shown, round_.members, evidence):
         note(f"{words}: not signed by that member; it proves nothing")
         return
-    sealed = isinstance(shown, SignedBallot) and evidence.terms.sealed
-    if sealed and not opens(shown, round_.seals.get(member)):
+    sealed = shown if isinstance(shown, SignedBallot) and evidence.terms.sealed else None
+    if sealed is not None and not opens(sealed, round_.seals.get(member)):
         note(f"{words}: it opens no seal on chain; it proves nothing")
         return
     found = _on_chain(member, round_, evidence, ballot=kind != "commitment")
     if _digest(shown) in found:
         return
-    if found and not sealed:
+    if found and sealed is None:
         note(f"{words}: another one is on chain; the member has signed both")
     else:
         note(f"{words}: not on chain; without a receipt nobody knows that the server was given it")

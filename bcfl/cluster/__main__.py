@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from bcfl.cluster.cluster import ClusterSettings, run_cluster
+from bcfl.cluster.cluster import OWN_APP, ClusterSettings, run_cluster
 from bcfl.core.errors import BcflError
 
 
@@ -24,9 +24,12 @@ def main(
     stake_wei: Annotated[
         int, typer.Option(help="Above 0: each SuperNode joins by its own deposit of so much.")
     ] = 0,
+    app: Annotated[
+        Path, typer.Option(help="The Flower app that it runs; it gets the own one's run-config.")
+    ] = OWN_APP,
 ) -> None:
     """Run the cluster and audit it."""
-    settings = ClusterSettings(transactions=transactions, stake_wei=stake_wei)
+    settings = ClusterSettings(transactions=transactions, stake_wei=stake_wei, app=app)
     try:
         named = folder or Path("outputs", "cluster", time.strftime("%Y-%m-%d_%H-%M-%S"))
         raise typer.Exit(run_cluster(named, settings))

@@ -23,9 +23,9 @@ from bcfl.core.errors import ConfigurationError, ProgramFailed
 from bcfl.flower.identity import KEY_FILE, MOST_STAKE_WEI, RPC_URL, SIGNER
 from bcfl.keys.accounts import PASSWORD_VARIABLE, Account
 
-__all__ = ["ClusterSettings", "run_cluster"]
+__all__ = ["OWN_APP", "ClusterSettings", "run_cluster"]
 
-_APP = Path(__file__).parent / "app"
+OWN_APP = Path(__file__).parent / "app"
 _ETHER_WEI = 10**18
 _SUPERLINK = "cluster"  # the connection's name in Flower's config.toml
 
@@ -47,6 +47,8 @@ class ClusterSettings:
         Above 0: each SuperNode becomes a member by its own deposit of so much. Its key is then
         in a file that it reads: a signer deposits only where its owner has named the contract,
         and here the run deploys it.
+    app : Path
+        The folder of the Flower app.
     """
 
     nodes: int = 4
@@ -54,6 +56,7 @@ class ClusterSettings:
     timeout_s: float = 900.0
     transactions: str = "relayed"
     stake_wei: int = 0
+    app: Path = OWN_APP
 
     @property
     def signers(self) -> bool:
@@ -232,7 +235,7 @@ def _run_app(
         f'address = "127.0.0.1:{superlink}"\ninsecure = true\n'
     )
     app = folder / "cluster-app"
-    shutil.copytree(_APP, app, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(settings.app, app, ignore=shutil.ignore_patterns("__pycache__"))
     config = {
         "num-server-rounds": str(settings.rounds),
         "num-nodes": str(settings.nodes),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.consensus.contract.events import Committed
 from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.spec.domain import Commitment
 from bcfl.consensus.spec.messages import commitment_message
@@ -18,10 +19,13 @@ from bcfl.keys.accounts import Account, derive_account
 from bcfl.keys.signer_client import RemoteSigner
 
 
-def test_it_remembers_what_it_signed_when_it_is_killed(tmp_path: Path) -> None:
+def test_it_remembers_when_it_is_killed_and_sends_by_itself_what_the_server_does_not(
+    tmp_path: Path,
+) -> None:
     account = Account(bytes(range(1, 33)))
     account.create_key_file(tmp_path / "key.json", "pw")
     with EmbeddedChain() as chain:
+        chain.fund(account.address, 10**18)
         members = [account.address, derive_account(7, "member", 1).address]
         server = Ledger.deploy(
             chain.connect(chain.coordinator), chain.wait_until, members=members,
@@ -40,20 +44,28 @@ def test_it_remembers_what_it_signed_when_it_is_killed(tmp_path: Path) -> None:
             "--chain-id", str(domain.chain_id), "--contract", domain.contract,
         ]  # fmt: skip
         environment = {**os.environ, "BCFL_KEY_PASSWORD": "pw"}
-        for last in (False, True):
+        for more in ([], ["--direct-fallback"]):
+            pipe = subprocess.PIPE
             with subprocess.Popen(
-                command, env=environment, stdout=subprocess.PIPE, text=True
+                [*command, *more], env=environment, stdout=pipe, stderr=pipe, text=True
             ) as process:
                 try:
                     assert process.stdout is not None
+                    assert process.stderr is not None
                     process.stdout.readline()
                     where = process.stdout.readline().removeprefix("listening: ").strip()
                     signer = RemoteSigner(where)
                     assert signer.sign(first) == account.sign(first)
                     with pytest.raises(SignedAlready):
                         signer.sign(second)
+                    assert "SignedAlready" in process.stderr.readline()
+                    if more:
+                        chain.travel(server.state().commit_deadline - 20)
+                        assert "sent the commitment of round 1" in process.stderr.readline()
                 finally:
-                    process.terminate() if last else process.kill()
+                    process.terminate() if more else process.kill()
+        committed = [event for event in server.events() if isinstance(event, Committed)]
+        assert [(event.member, event.digest) for event in committed] == [(0, bytes([1]) * 32)]
     assert not (tmp_path / "key.json.sock").exists()
 
 

@@ -15,6 +15,7 @@ import typer
 
 from bcfl.chain.anvil_program import default_cache, find_anvil
 from bcfl.cluster.__main__ import main
+from bcfl.cluster.cluster import OWN_APP
 from bcfl.core.errors import LedgerError
 from bcfl.keys.accounts import PASSWORD_VARIABLE
 
@@ -41,6 +42,32 @@ def processes_of(folder: Path) -> list[str]:
         if any(str(folder) in word for word in words):
             found.append(" ".join(process.cmdline()))
     return found
+
+
+def hostile_app(folder: Path) -> Path:
+    """The cluster's app, but that its client is a thief's."""
+    app = folder / "app"
+    shutil.copytree(OWN_APP, app, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(Path(__file__).with_name("hostile_client_app.py"), app)
+    words = (app / "pyproject.toml").read_text()
+    assert '"client_app:app"' in words
+    (app / "pyproject.toml").write_text(words.replace('"client_app:', '"hostile_client_app:'))
+    return app
+
+
+def expect_nothing_stolen(folder: Path) -> None:
+    """The first member's signer gave the thief one commitment of round 2, and nothing else."""
+    loot = json.loads((folder / "loot.json").read_text())
+    assert len(bytes.fromhex(loot["first"])) == 65
+    assert loot["second"] == "SignedAlready"
+    assert set(loot["refused"].values()) <= {"SignerRefused", "RoundNotOpen", "BeyondAllowance"}
+    assert (loot["words"], loot["keys"]) == ([], [])
+    address = json.loads((folder / "keys" / "member-0.json").read_text())["address"]
+    assert loot["address"].lower().removeprefix("0x") == address.lower().removeprefix("0x")
+    record = (folder / "keys" / "member-0.json.signed.jsonl").read_text().splitlines()
+    signed = [entry for entry in map(json.loads, record) if entry.get("round") == 2]
+    assert [(e["kind"], e["values"]["digest"]) for e in signed] == [("Commitment", "01" * 32)]
+    assert not any("payment" in json.loads(line).get("kind", "") for line in record)
 
 
 def supernodes_of(folder: Path) -> dict[int, tuple[list[str], dict[str, str]]]:
@@ -77,6 +104,9 @@ def test_the_cluster_runs_three_rounds_passes_its_audit_and_leaves_nothing(
 ) -> None:
     folder = tmp_path / "cluster"
     nodes: dict[int, tuple[list[str], dict[str, str]]] = {}
+    signers = "--stake-wei" not in options  # which has each key out of the apps' reach
+    if signers:
+        options = ["--app", str(hostile_app(tmp_path))]
     command = [sys.executable, "-m", "bcfl.cluster", str(folder), *options]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -89,14 +119,18 @@ def test_the_cluster_runs_three_rounds_passes_its_audit_and_leaves_nothing(
     assert cluster.returncode == 0, printed
     assert "HOLDS: 3 rounds" in printed
     assert len(nodes) >= 4
-    if "--stake-wei" not in options:  # each key is with a signer, out of the apps' reach
+    journal = [json.loads(x) for x in (folder / "run" / "journal.jsonl").read_text().splitlines()]
+    told = {(entry["round"], entry["member"]) for entry in journal if "member" in entry}
+    everybody = {(round_, member) for round_ in (1, 2, 3) for member in range(4)}
+    if signers:
+        expect_nothing_stolen(folder)
+        everybody -= {(2, 0)}  # its one word for that round is the thief's
         for words, environment in nodes.values():
             assert "bcfl-key-file" not in " ".join(words)
             assert PASSWORD_VARIABLE not in environment
         assert len(list((folder / "keys").glob("member-*.signed.jsonl"))) == 4
     assert len(list((folder / "keys").glob("member-*.json"))) == 4
-    journal = (folder / "run" / "journal.jsonl").read_text().splitlines()
-    assert {json.loads(line)["member"] for line in journal if "member" in line} == {0, 1, 2, 3}
+    assert told == everybody
     assert {"result.json", "model.safetensors"} <= {
         path.name for path in (folder / "run").iterdir()
     }

@@ -2,84 +2,120 @@
 
 ``python -m tests.contracts.mutation [--sample N] [--seed S] [--minutes M] [MODULE ...]`` flips a
 comparison, swaps ``+`` and ``-``, ``&`` and ``|``, ``<<`` and ``>>``, ``and`` and ``or``, or
-drops an assert, compiles the contract again, and runs the tests of the contract until the first
-that fails. What no test fails on has survived, and is listed with its line. Every answer is kept
-in ``--results`` (a JSON file, by default ``build/mutants.json``): called again, it goes on where
-it stopped. A mutant whose bytecode is that of the original counts for nothing.
+drops an assert, compiles the contract again, and runs the contract's tests until the first that
+fails; those that killed most before come first. What no test fails on has survived, and is
+listed with its line. Every answer is kept in ``--results`` (a JSON file, by default
+``build/mutants.json``): called again, it goes on where it stopped. A mutant whose bytecode is that
+of the original counts for nothing.
+
+Each mutant has a process of its own, forked from one that has imported what tests need.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import math
 import os
 import random
 import re
-import subprocess
+import resource
 import sys
 import tempfile
 import time
+import traceback
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final
 
+import boa
+import pytest
 from hypothesis import Phase, settings
+from vyper.compiler import compile_from_file_input
+from vyper.compiler.input_bundle import FilesystemInputBundle
+from vyper.compiler.settings import OptimizationLevel, Settings
 from vyper.exceptions import VyperException
 
 from bcfl import contracts
 from bcfl.contracts import build
+from tests import conftest  # noqa: F401 - loads the profile that what follows is made with
+from tests.contracts import market_world
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-CONTRACT: Final = "PeerConsensus"
-#: Of the modules that it is made of; the market has others.
-MODULES: Final = (
-    "borda",
-    "lanes",
-    "membership",
-    "peer_ballots",
-    "peer_commitments",
-    "peer_members",
-    "peer_outcome",
-    "peer_round",
-    "peer_terms",
-    "pull_payments",
-    "refusals",
-    "selection",
-    "typed_data",
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A contract, what it is made of, and its tests."""
+
+    contract: str
+    modules: tuple[str, ...]
+    prefix: str  #: of the names of its tests
+    tests: tuple[str, ...]  #: fast ones first: most mutants end there
+    first: dict[str, str]  #: whose tests come before, where a module has some of its own
+
+    def of(self, module: str) -> list[str]:
+        """All tests, the module's own before the others."""
+        own = self.first.get(module, self.tests[0])
+        ordered = sorted(self.tests, key=lambda test: test != own)
+        return [f"tests/contracts/{self.prefix}{test}.py" for test in ordered]
+
+    def load(self) -> None:
+        """Import the tests, so that no mutant has to; but for those that read the sources."""
+        for test in self.tests:
+            name = f"{self.prefix}{test}"
+            if "HERE" not in (ROOT / "tests" / "contracts" / f"{name}.py").read_text("utf-8"):
+                import_module(f"tests.contracts.{name}")
+
+
+PEERS: Final = Suite(
     "PeerConsensus",
+    (
+        *("borda", "lanes", "membership", "peer_ballots", "peer_commitments", "peer_members"),
+        *("peer_outcome", "peer_round", "peer_terms", "pull_payments", "refusals", "selection"),
+        *("typed_data", "PeerConsensus"),
+    ),
+    "test_peer_consensus",
+    (
+        *("_rounds", "_ballots", "_members", "_terms", "_seals", "_equivocation", "_signatures"),
+        *("_permissions", "_scoring", "_machine"),
+    ),
+    {
+        "borda": "_scoring",
+        "lanes": "_scoring",
+        "membership": "_members",
+        "peer_ballots": "_ballots",
+        "peer_members": "_members",
+        "peer_terms": "_terms",
+        "pull_payments": "_members",
+        "refusals": "_ballots",
+        "selection": "_scoring",
+        "typed_data": "_signatures",
+    },
 )
-#: Fast ones first: most mutants end there.
-TESTS: Final = tuple(
-    f"tests/contracts/test_peer_consensus_{name}.py"
-    for name in (
-        "rounds",
-        "ballots",
-        "members",
-        "terms",
-        "seals",
-        "equivocation",
-        "signatures",
-        "permissions",
-        "scoring",
-        "machine",
-    )
+MARKET: Final = Suite(
+    "ModelMarketplace",
+    (
+        *("market_accounts", "market_keys", "market_panel", "market_reports"),
+        *("market_submissions", "market_tasks", "market_terms", "market_verdict"),
+        *("market_verifiers", "ModelMarketplace"),
+    ),
+    "test_model_marketplace",
+    ("", "_calls", "_vanishing", "_terms", "_accounts", "_draw", "_adversaries", "_money"),
+    {
+        "market_accounts": "_accounts",
+        "market_panel": "_draw",
+        "market_terms": "_terms",
+        "market_verdict": "_vanishing",
+        "market_verifiers": "_draw",
+    },
 )
-#: Whose tests come first where a module has some of its own.
-FIRST: Final = {
-    "borda": "scoring",
-    "lanes": "scoring",
-    "membership": "members",
-    "peer_ballots": "ballots",
-    "peer_members": "members",
-    "peer_terms": "terms",
-    "pull_payments": "members",
-    "refusals": "ballots",
-    "selection": "scoring",
-    "typed_data": "signatures",
-}
+SUITES: Final = {module: suite for suite in (PEERS, MARKET) for module in suite.modules}
 #: What is written instead of what; the first that fits at a place is taken.
 SWAPS: Final = {
     "<=": "<",
@@ -103,24 +139,30 @@ _TOKEN: Final = re.compile(
     r"(?<![=<>!|&+\-*/^])(<=|>=|==|!=|<<|>>|(?<!-)<|(?<!-)>|\+|-|&|\|)(?![=<>])"
     r"|\b(and|or|unsafe_add|unsafe_sub)\b"
 )
-_TIMEOUT_S: Final = 300
-#: Where the tests' own process finds the mutant's sources and its compilation.
-_FOLDER: Final = "BCFL_MUTANT"
+_MOST_CPU_S: Final = 600
 
 
-def pytest_configure() -> None:
-    """As a plugin of pytest's: the tests take the mutant for the contract."""
-    if folder := os.environ.get(_FOLDER):
-        contracts.resources = SimpleNamespace(files=lambda _: Path(folder))  # type: ignore[assignment]
-        build.HERE = Path(folder)
+class Plugin:
+    """Of pytest's: the tests that killed before come first, and the first failure is enough."""
 
+    def __init__(self, killers: Counter[str]) -> None:
+        self._killers = killers
+        self.failed = ""
 
-def pytest_collection_finish() -> None:
-    """That an example fails is enough: the smallest is looked for in vain."""
-    if os.environ.get(_FOLDER):
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Most kills first; else as they stand."""
+        items.sort(key=lambda item: -self._killers[item.nodeid])
+
+    def pytest_collection_finish(self) -> None:
+        """That an example fails is enough: the smallest is looked for in vain."""
         stages = (Phase.explicit, Phase.generate)
         settings.register_profile("mutants", parent=settings.get_profile("suite"), phases=stages)
         settings.load_profile("mutants")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the name of what failed."""
+        if report.failed:
+            self.failed = self.failed or report.nodeid
 
 
 @dataclass(frozen=True)
@@ -167,8 +209,34 @@ def _end_of_statement(code: str, start: int) -> int:
     return at
 
 
-def outcome(mutant: Mutant, original: str) -> str:
-    """``killed``, ``survived``, ``same`` bytecode, or it does ``not compile``."""
+def bytecode(sources: Path, suite: Suite) -> str:
+    """The contract in that folder, compiled; the tests find it there, or in this process."""
+    if suite is MARKET:
+        market_world.CONTRACTS = sources
+        market_world.deployer.cache_clear()
+        return bytes(market_world.deployer().compiler_data.bytecode).hex()
+    bundle = FilesystemInputBundle([sources])
+    code = compile_from_file_input(  # as ``build.compiled``, and half of it
+        bundle.load_file(Path(f"{suite.contract}.vy")),
+        input_bundle=bundle,
+        settings=Settings(evm_version=build.EVM_VERSION, optimize=OptimizationLevel.GAS),
+        output_formats=("bytecode",),
+        no_bytecode_metadata=True,
+    )["bytecode"]
+    artifact = json.loads((build.HERE / f"{suite.contract}.json").read_text(encoding="utf-8"))
+    text = json.dumps({**artifact, "bytecode": code})
+    (sources / f"{suite.contract}.json").write_text(text, encoding="utf-8")
+    contracts.resources = SimpleNamespace(files=lambda _: sources)  # type: ignore[assignment]
+    build.HERE = sources
+    return str(code)
+
+
+def outcome(mutant: Mutant, original: str, killers: Counter[str]) -> str:
+    """``killed by`` a test, ``survived``, ``same`` bytecode, or it does ``not compile``.
+
+    For a process of its own, which is of no use afterwards.
+    """
+    suite = SUITES[mutant.module]
     with tempfile.TemporaryDirectory() as folder:
         sources = Path(folder)
         for path in build.HERE.glob("*.vy"):
@@ -177,45 +245,48 @@ def outcome(mutant: Mutant, original: str) -> str:
         text = target.read_text(encoding="utf-8")
         target.write_text(text[: mutant.start] + mutant.text + text[mutant.end :], "utf-8")
         try:
-            artifact = build.compiled(sources / f"{CONTRACT}.vy")
+            if bytecode(sources, suite) == original:
+                return "same"
         except (VyperException, ValueError):
             return "not compile"
-        if json.loads(artifact)["bytecode"] == json.loads(original)["bytecode"]:
-            return "same"
-        (sources / f"{CONTRACT}.json").write_text(artifact, encoding="utf-8")
-        return "killed" if _fails(sources, suite_of(mutant.module)) else "survived"
+        plugin = Plugin(killers)
+        options = ["-q", "-x", "--assert=plain", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+        status = pytest.main([*options, *suite.of(mutant.module)], plugins=[plugin])
+        if status == pytest.ExitCode.OK:
+            return "survived"
+        if plugin.failed:
+            return f"killed by {plugin.failed}"
+        raise SystemExit(f"pytest: {status!r}")
 
 
-def suite_of(module: str) -> list[str]:
-    """All tests of the contract, the module's own before the others."""
-    own = f"test_peer_consensus_{FIRST.get(module, 'rounds')}.py"
-    return sorted(TESTS, key=lambda test: not test.endswith(own))
-
-
-def _fails(sources: Path, tests: list[str]) -> bool:
-    """Whether one of the tests fails on the contract in this folder."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    command += ["-p", "tests.contracts.mutation", "--hypothesis-seed=0"]
-    try:
-        done = subprocess.run(
-            [*command, *tests],
-            cwd=ROOT,
-            env=os.environ | {_FOLDER: str(sources)},
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return True
-    if done.returncode not in (0, 1):
-        raise SystemExit(done.stdout.decode()[-2000:] + done.stderr.decode()[-2000:])
-    return done.returncode == 1
+def forked(mutant: Mutant, original: str, killers: Counter[str]) -> str:
+    """:func:`outcome`, in a process of its own."""
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)
+        resource.setrlimit(resource.RLIMIT_CPU, (_MOST_CPU_S, _MOST_CPU_S))
+        try:
+            said = outcome(mutant, original, killers)
+        except BaseException:  # noqa: BLE001 - whatever it is, the parent is to say so
+            said = traceback.format_exc()
+        os.write(writing, said.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        said = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if status != 0 and not said:
+        return f"killed by signal {os.WTERMSIG(status)}"  # it found no end
+    if said.startswith("Traceback"):
+        raise SystemExit(said)
+    return said
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Try the mutants that have no answer yet; the exit status is 1 if too many survive."""
     parser = argparse.ArgumentParser(prog="python -m tests.contracts.mutation", description=__doc__)
-    parser.add_argument("modules", nargs="*", default=MODULES, help="of these sources only")
+    parser.add_argument("modules", nargs="*", default=list(SUITES), help="of these sources only")
     parser.add_argument("--sample", type=int, help="so many at random instead of all")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--least", type=float, default=0.95, help="share that must be killed")
@@ -233,20 +304,37 @@ def main(arguments: list[str] | None = None) -> int:
     if options.results.exists():
         answers = json.loads(options.results.read_text(encoding="utf-8"))
     options.results.parent.mkdir(parents=True, exist_ok=True)
-    original = build.compiled(build.HERE / f"{CONTRACT}.vy")
+    boa.interpret.disable_cache()
+    killers = Counter(said.removeprefix("killed by ") for said in answers.values())
+    originals: dict[str, str] = {}
+    for suite in (PEERS, MARKET):
+        suite.load()
+    gc.freeze()
     until = time.monotonic() + 60 * options.minutes
     for number, mutant in enumerate(chosen, 1):
         if mutant.name not in answers:
             if time.monotonic() > until:
                 return _report(chosen[: number - 1], answers, options.least)
-            answers[mutant.name] = outcome(mutant, original)
+            suite = SUITES[mutant.module]
+            if suite.contract not in originals:
+                originals[suite.contract] = _original(suite)
+            answers[mutant.name] = said = forked(mutant, originals[suite.contract], killers)
+            killers[said.removeprefix("killed by ")] += 1
             options.results.write_text(json.dumps(answers, indent=1) + "\n", encoding="utf-8")
         print(f"{number}/{len(chosen)} {mutant.name}: {answers[mutant.name]}", flush=True)
     return _report(chosen, answers, options.least)
 
 
+def _original(suite: Suite) -> str:
+    """What the contract itself compiles to, as a mutant does."""
+    if suite is MARKET:
+        return bytecode(build.HERE, suite)
+    written = (build.HERE / f"{suite.contract}.json").read_text(encoding="utf-8")
+    return str(json.loads(written)["bytecode"])
+
+
 def _report(chosen: list[Mutant], answers: dict[str, str], least: float) -> int:
-    counted = [m for m in chosen if answers[m.name] in ("killed", "survived")]
+    counted = [m for m in chosen if answers[m.name].startswith(("killed", "survived"))]
     survivors = [mutant for mutant in counted if answers[mutant.name] == "survived"]
     for mutant in survivors:
         lines = (build.HERE / f"{mutant.module}.vy").read_text(encoding="utf-8").splitlines()

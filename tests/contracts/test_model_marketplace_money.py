@@ -3,8 +3,9 @@
 A state machine of initiators, contributors, verifiers and strangers, who do what they should,
 or anything at any time. After each call an account of our own, kept by a few rules, has to
 agree with the contract's, account by account, and with what was burnt. At the end nobody has
-more than it brought, and was paid for a model or for reports; whoever brought a forfeit about,
-alone or with whomever, has not gained by it. ``BCFL_FUZZ=1`` runs 1,000 histories.
+more than it brought, and was paid for a model or for reports. A coalition of anybody has what
+others' tasks paid it, less what it paid others and what its forfeits burnt: nothing of what
+anybody forfeited comes back to it, be it through friends. ``BCFL_FUZZ=1`` runs 1,000 histories.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ STAKE = 500
 successes: Counter[str] = Counter()
 refusals: Counter[str] = Counter()
 outcomes: Counter[str] = Counter()
+coalitions: Counter[tuple[bool, bool]] = Counter()  # that others paid, and that paid others
 
 somebody = st.sampled_from(PEOPLE)
 report = st.sampled_from([REPORTS[0], *REPORTS])
@@ -70,7 +72,9 @@ class Market(RuleBasedStateMachine):
         self.anchor.__enter__()
         self.submissions: list[bytes] = []
         self.owed: Counter[str] = Counter()  # what withdraw should pay, by address
-        self.earned: Counter[str] = Counter()  # rewards and fees, by address
+        self.paid: Counter[tuple[str, str]] = Counter()  # rewards and fees, from whom to whom
+        self.forfeited: Counter[str] = Counter()  # by address; burnt
+        self.reports: dict[bytes, dict[str, Report]] = {}  # that were revealed
         self.put_in: Counter[str] = Counter()  # and what else it put in, and got back
         self.paid_in = self.paid_out = self.burnt = 0
         self.sealed: dict[tuple[bytes, str], Report] = {}
@@ -81,10 +85,16 @@ class Market(RuleBasedStateMachine):
         trades=st.lists(
             st.tuples(somebody, report, steps, present, redraws), min_size=2, max_size=3
         ),
+        coalition=st.frozensets(somebody, min_size=2),
     )
     def deploy(
-        self, bond: int, delay: int, trades: list[tuple[Person, Report, int, int, int]]
+        self,
+        bond: int,
+        delay: int,
+        trades: list[tuple[Person, Report, int, int, int]],
+        coalition: frozenset[Person],
     ) -> None:
+        self.coalition = {someone.address for someone in coalition}
         self.world = World(bond, delay)
         self.contract = self.world.contract
         for someone in PEOPLE:
@@ -176,9 +186,13 @@ class Market(RuleBasedStateMachine):
         self.owed[who] += amount
         self.put_in[who] -= amount
 
-    def earn(self, who: str, amount: int) -> None:
-        self.owed[who] += amount
-        self.earned[who] += amount
+    def pay(self, payer: str, payee: str, amount: int) -> None:
+        self.owed[payee] += amount
+        self.paid[payer, payee] += amount
+
+    def forfeit(self, who: str, amount: int) -> None:
+        self.burnt += amount
+        self.forfeited[who] += amount
 
     @rule(by=somebody, task=st.integers(0, 6), again=st.booleans())
     def submit(self, by: Person, task: int, again: bool) -> None:
@@ -320,8 +334,7 @@ class Market(RuleBasedStateMachine):
 
     def reveal(self, submission: bytes, by: str) -> None:
         report = self.sealed.get((submission, by), REPORTS[0])
-        task = int(self.world.state(submission).task)
-        fee = int(self.contract.task(task).rules.fee)
+        task = self.contract.task(self.world.state(submission).task)
         if self.attempt(
             "reveal",
             lambda: self.contract.reveal(
@@ -329,14 +342,17 @@ class Market(RuleBasedStateMachine):
             ),
         ):
             del self.sealed[submission, by]
-            self.earn(by, fee)
+            self.reports.setdefault(submission, {})[by] = report
+            self.pay(str(task.initiator), by, int(task.rules.fee))
             self.concluded(submission)
 
     def disclose(self, submission: bytes, by: str) -> None:
         if self.attempt("disclose", lambda: self.contract.disclose(submission, SECRET, sender=by)):
             view = self.contract.submission(submission)
             task = self.contract.task(view.state.task)
-            self.earn(str(view.contributor), task.rules.reward)
+            found = self.reports[submission].values()
+            assert 2 * sum(one.fitness > task.rules.mafr for one in found) > len(found)
+            self.pay(str(task.initiator), str(view.contributor), task.rules.reward)
             self.owe_back(str(view.contributor), task.conditions.stake)
             outcomes["PAID"] += 1
 
@@ -353,7 +369,8 @@ class Market(RuleBasedStateMachine):
         """What the rules say of the stake, and of what is burnt."""
         for event in self.contract.get_logs():
             if type(event).__name__ == "StruckOff":
-                self.burnt += event.forfeited
+                assert str(event.verifier) not in self.reports.get(submission, {})
+                self.forfeit(str(event.verifier), event.forfeited)
         view = self.contract.submission(submission)
         phase, cause = MarketPhase(view.state.phase), MarketPhase(view.state.cause)
         if phase not in (MarketPhase.REJECTED, MarketPhase.VOID, MarketPhase.JUNK):
@@ -362,12 +379,12 @@ class Market(RuleBasedStateMachine):
         task = self.contract.task(view.state.task)
         undrawn = cause is MarketPhase.DRAW and not view.state.short
         if phase is MarketPhase.JUNK or cause in KEPT_BACK or undrawn:
-            self.burnt += task.conditions.stake
+            self.forfeit(str(view.contributor), task.conditions.stake)
         else:
             self.owe_back(str(view.contributor), task.conditions.stake)
         if cause is MarketPhase.GRANT:
             unpaid = task.rules.seats - int(view.state.revealed).bit_count()
-            self.burnt += task.rules.reward + unpaid * task.rules.fee
+            self.forfeit(str(task.initiator), task.rules.reward + unpaid * task.rules.fee)
 
     # what always holds
 
@@ -419,10 +436,19 @@ class Market(RuleBasedStateMachine):
         assert +self.owed == Counter()
         assert self.world.balance() == 0
         assert self.paid_in == self.paid_out + self.burnt
-        for someone in PEOPLE:
-            gain = boa.env.get_balance(someone.address) - ETHER
-            assert self.put_in[someone.address] >= 0
-            assert gain == self.earned[someone.address] - self.put_in[someone.address]
+        gains = {p.address: boa.env.get_balance(p.address) - ETHER for p in PEOPLE}
+        for someone, gain in gains.items():
+            assert gain == self.due_to({someone})
+            assert self.put_in[someone] >= 0
+        assert sum(gains[someone] for someone in self.coalition) == self.due_to(self.coalition)
+
+    def due_to(self, coalition: set[str]) -> int:
+        """By the rules: what others' tasks paid them, less what they paid others, and forfeits."""
+        between = self.paid.items()
+        earned = sum(n for (by, to), n in between if to in coalition and by not in coalition)
+        spent = sum(n for (by, to), n in between if by in coalition and to not in coalition)
+        coalitions[earned > 0, spent > 0] += 1
+        return earned - spent - sum(self.forfeited[someone] for someone in coalition)
 
     def choose(self, data: st.DataObject) -> bytes:
         """One of the submissions, more often a recent one."""
@@ -430,7 +456,7 @@ class Market(RuleBasedStateMachine):
 
 
 def test_every_wei_that_goes_in_comes_out_once_in_random_histories() -> None:
-    for counter in (successes, refusals, outcomes):
+    for counter in (successes, refusals, outcomes, coalitions):
         counter.clear()
     histories = 1_000 if FUZZ else 8
     run_state_machine_as_test(
@@ -446,3 +472,4 @@ def test_every_wei_that_goes_in_comes_out_once_in_random_histories() -> None:
         assert successes[call] >= histories // 2, counts
     assert sum(refusals.values()) >= histories, counts
     assert len(outcomes) >= 4, counts
+    assert len(coalitions) == 4, counts

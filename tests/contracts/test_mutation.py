@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bcfl.contracts.build import HERE
-from tests.contracts.mutation import FIRST, MODULES, ROOT, TESTS, Mutant, mutants_of, suite_of
+from tests.contracts.mutation import MARKET, PEERS, ROOT, SUITES, Mutant, mutants_of
 
 SOURCE = '''# a < b
 """
@@ -51,16 +53,15 @@ def test_a_mutant_differs_in_its_place_alone() -> None:
     assert len(set(by_words.values()) - {SOURCE}) == len(by_words)
 
 
-def test_every_module_of_the_contract_is_listed() -> None:
-    """Whatever the market does not have to itself."""
-    sources = {path.stem for path in HERE.glob("*.vy")}
-    others = {name for name in sources if name.startswith("market_")} | {"ModelMarketplace"}
-    assert set(MODULES) == sources - others
+def test_every_module_of_both_contracts_is_listed_once() -> None:
+    assert sorted(SUITES) == sorted(path.stem for path in HERE.glob("*.vy"))
+    assert len(SUITES) == len(PEERS.modules) + len(MARKET.modules)
 
 
-def test_all_tests_are_run_and_a_modules_own_come_first() -> None:
-    assert all((ROOT / test).is_file() for test in TESTS)
-    for module in MODULES:
-        first, *_ = tests = suite_of(module)
-        assert sorted(tests) == sorted(TESTS)
-        assert first.endswith(f"_{FIRST.get(module, 'rounds')}.py")
+@pytest.mark.parametrize("module", SUITES)
+def test_all_tests_are_run_and_a_modules_own_come_first(module: str) -> None:
+    suite = SUITES[module]
+    first, *_ = tests = suite.of(module)
+    assert all((ROOT / test).is_file() for test in tests)
+    assert len(set(tests)) == len(suite.tests)
+    assert first.endswith(f"{suite.prefix}{suite.first.get(module, suite.tests[0])}.py")

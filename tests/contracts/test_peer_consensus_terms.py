@@ -57,6 +57,17 @@ def test_a_task_on_senseless_terms_is_refused(changes: dict[str, object], reason
         Task(**{"members": 2, **changes})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"kappa_ppm": 1, "quorum": 1, "windows": (30, 30)},
+        {"kappa_ppm": 999_999, "quorum": 128, "windows": (2**32, 2**32)},
+    ],
+)
+def test_the_limits_themselves_are_terms(limits: dict[str, object]) -> None:
+    assert Task(2, **limits).call("quorum") == limits["quorum"]  # type: ignore[arg-type]
+
+
 def test_deadlines_end_the_phases_and_count_as_within() -> None:
     task = Task(4)
     task.open()

@@ -261,7 +261,9 @@ NAMES = [
 @st.composite
 def bends(draw: st.DrawFn) -> Bend:
     what = draw(
-        st.sampled_from(["fields", "fields", "drop", "metrics", "empty", "error", "lost", "more"])
+        st.sampled_from(
+            ["fields", "fields", "drop", "metrics", "empty", "error", "lost", "more", "stale"]
+        )
     )
     changes = draw(st.dictionaries(st.sampled_from(NAMES), values, min_size=1, max_size=3))
     reported = draw(
@@ -272,9 +274,14 @@ def bends(draw: st.DrawFn) -> Bend:
         )
     )
 
+    first: list[RecordDict] = []
+
     def bend(reply: Message) -> Message | None:
         content = reply.content
+        first.append(content)
         match what:
+            case "stale":
+                reply.content = first[0]
             case "fields":
                 content.config_records.setdefault(RECORD_KEY, ConfigRecord()).update(changes)
             case "drop":
