@@ -47,7 +47,7 @@ def a_commitment_is_dated_back(case: Case) -> None:
 
 @by("chain")
 def a_commitment_came_after_its_deadline(case: Case) -> None:
-    case.bend(lambda e: replace(e, timestamp=e.timestamp + 601) if isinstance(e, Committed) else e)
+    case.bend(lambda e: replace(e, timestamp=e.timestamp + 3601) if isinstance(e, Committed) else e)
 
 
 @by("chain")

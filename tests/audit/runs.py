@@ -49,7 +49,8 @@ def play(
         run_dir=folder, on_round=recorder.on_round, min_available_nodes=clients, **knobs
     )
     plain = {name: value for name, value in knobs.items() if isinstance(value, (str, int, float))}
-    written.write_config(OmegaConf.create({"run_dir": str(folder), "strategy": plain}), {})
+    if not options.get("resume"):
+        written.write_config(OmegaConf.create({"run_dir": str(folder), "strategy": plain}), {})
     grid = grid or InProcessGrid(app or toy.client_app([peer_consensus_mod]), clients)
     played.start(grid, toy.initial_arrays(), rounds, evaluate_fn=recorder.evaluate)
     written.write_model(recorder.arrays)

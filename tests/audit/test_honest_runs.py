@@ -139,7 +139,7 @@ def test_what_came_after_the_deadline_is_not_written_down_and_accuses_nobody(
             reply = super().deliver(message, context)
             training = message.metadata.message_type == MessageType.TRAIN
             if training and context.node_config["partition-id"] == 2 and next(late, False):
-                chain.wait_until(chain.now() + 601)
+                chain.wait_until(chain.now() + 3601)
             return reply
 
     grid = Late(toy.client_app([peer_consensus_mod]), 3)
