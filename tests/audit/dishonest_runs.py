@@ -77,7 +77,7 @@ class RelaysTwoOfOne(Coordinator):
 
 def play_with(coordinator: type[Coordinator], folder: Path, **options: Any) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bcfl.strategies.peer_consensus.Coordinator", coordinator)
+        patch.setattr("bcfl.consensus.server.session.Coordinator", coordinator)
         return play(folder, **{"rounds": 1, **options})
 
 
