@@ -124,7 +124,8 @@ def participation(rounds: Sequence[Round], members: int, malicious: Iterable[int
 def matrix(ratings: Ratings, members: int, malicious: Iterable[int]) -> figure:
     """The ratings of the first round; those of all rounds are the tags of its data source.
 
-    The page's slider puts others into the sources ``shown``, ``marks``, ``winners``, ``numbers``.
+    The page's slider puts others into the sources ``shown``, ``marks``, ``winners``, ``numbers``,
+    and the round's range into ``colours``.
     """
     title = f"{ratings.name.capitalize()} of each delta (column), by each reviewer (row)"
     side = min(720, 180 + 44 * members)
@@ -135,6 +136,7 @@ def matrix(ratings: Ratings, members: int, malicious: Iterable[int]) -> figure:
         low=ratings.low,
         high=ratings.high,
         nan_color="#8883",
+        name="colours",
     )
     place = {"x": [-0.5], "y": [-0.5], "dw": [members], "dh": [members]}
     shown = ColumnDataSource({"image": [ratings.values[0]], **place}, name="shown")
@@ -149,9 +151,8 @@ def matrix(ratings: Ratings, members: int, malicious: Iterable[int]) -> figure:
     )
     if members <= _MOST_NUMBERS:
         colours = ("white", "black") if ratings.name == "rating" else ("black", "white")
-        tags = [ratings.low, ratings.high, *colours]
         columns: dict[str, list[Any]] = {"x": [], "y": [], "text": [], "colour": []}
-        numbers = ColumnDataSource(columns, name="numbers", tags=tags)
+        numbers = ColumnDataSource(columns, name="numbers", tags=[*colours])
         drawn.text(
             "x", "y", text="text", source=numbers, text_align="center", text_baseline="middle",
             text_font_size="12px", text_color="colour",

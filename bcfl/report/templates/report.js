@@ -15,6 +15,10 @@
     const shown = source("shown");
     const image = shown.tags[number];
     shown.data = { ...shown.data, image: [image] };
+    const known = [...image].filter(Number.isFinite).sort((one, other) => one - other);
+    const low = known[Math.floor(0.02 * known.length)] ?? 0;
+    const high = Math.max(known[Math.floor(0.9 * known.length)] ?? 1, low + 1e-6);
+    source("colours").setv({ low, high });
     source("marks").data = {
       x: step.unrated.map((each) => each[1]),
       y: step.unrated.map((each) => each[0]),
@@ -24,7 +28,7 @@
     source("winners").data = { x: [...step.winners], y: step.winners.map(() => members - 0.2) };
     const numbers = source("numbers");
     if (numbers) {
-      const [low, high, dark, light] = numbers.tags;
+      const [dark, light] = numbers.tags;
       const cells = [...image].map((value, at) => [value, at]).filter(([value]) => !Number.isNaN(value));
       numbers.data = {
         x: cells.map(([, at]) => at % members),
