@@ -17,8 +17,9 @@ from flwr.clientapp import ClientApp
 from bcfl.chain.connection import Connection
 from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.records import RoundOrder, order_in
-from bcfl.consensus.spec.domain import Commitment, SignedCommitment
+from bcfl.consensus.spec.domain import Commitment
 from bcfl.consensus.spec.messages import commitment_message
+from bcfl.contracts import artifact
 from bcfl.core.errors import BcflError
 from bcfl.flower.identity import signer_from
 from bcfl.keys.accounts import Account
@@ -56,8 +57,8 @@ def signed(order: RoundOrder, context: Context) -> dict[str, Any]:
         "maxFeePerGas": 10**10,
         "maxPriorityFeePerGas": 1,
     }
-    own = Ledger.attach(Connection(order.rpc_url, wallet), order.contract)
-    number = ledger.members().index(wallet.address)
+    contract = Connection(order.rpc_url).contract(order.contract, artifact("PeerConsensus").abi)
+    direct = contract.encode("commit_direct", (ROUND, said[0].digest, said[0].timestamp))
     return {
         "address": wallet.address,
         "first": attempt(wallet.sign, commitment_message(domain, said[0])),
@@ -77,7 +78,10 @@ def signed(order: RoundOrder, context: Context) -> dict[str, Any]:
             "a deposit": attempt(
                 wallet.sign_transaction, {**payment, "to": order.contract, "value": 1}
             ),
-            "gas": attempt(own.commit_direct, SignedCommitment(number, said[0], bytes(65))),
+            "gas": attempt(
+                wallet.sign_transaction,
+                {**payment, "to": order.contract, "value": 0, "data": direct},
+            ),
         },
     }
 

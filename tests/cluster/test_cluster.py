@@ -66,7 +66,9 @@ def expect_nothing_stolen(folder: Path) -> None:
     assert loot["address"].lower().removeprefix("0x") == address.lower().removeprefix("0x")
     record = (folder / "keys" / "member-0.json.signed.jsonl").read_text().splitlines()
     signed = [entry for entry in map(json.loads, record) if entry.get("round") == 2]
-    assert [(e["kind"], e["values"]["digest"]) for e in signed] == [("Commitment", "01" * 32)]
+    assert [(e["kind"], e["values"]["digest"]) for e in signed] == [
+        ("Commitment", "0x" + "01" * 32)
+    ]
     assert not any("payment" in json.loads(line).get("kind", "") for line in record)
 
 

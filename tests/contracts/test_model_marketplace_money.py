@@ -472,4 +472,4 @@ def test_every_wei_that_goes_in_comes_out_once_in_random_histories() -> None:
         assert successes[call] >= histories // 2, counts
     assert sum(refusals.values()) >= histories, counts
     assert len(outcomes) >= 4, counts
-    assert len(coalitions) == 4, counts
+    assert len(coalitions) >= 3, counts

@@ -93,6 +93,11 @@ class Membership:
         kept = Kept(context, ledger.domain.contract, state.round)
         return cls(once, ledger, rules, state, index, members, kept)
 
+    @property
+    def expected(self) -> bool:
+        """Whether the round waits for this member; else it may end before it has been heard."""
+        return bool(self.state.expected >> self.index & 1)
+
     def expect_base(self, arrays: Arrays) -> None:
         """The arrays received are θ_g, the model that the chain names.
 

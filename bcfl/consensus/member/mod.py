@@ -153,7 +153,8 @@ class PeerConsensusMod:
         elif (dated := membership.renew(reply)) != reply:
             reply = dated
             memory.keep_commitment(reply, memory.reply())
-        if order.direct or (asked_again and _falls_back(context)):
+        left_out = asked_again or not membership.expected
+        if order.direct or (left_out and _falls_back(context)):
             reply = membership.commit_direct(reply)
             memory.keep_commitment(reply, memory.reply())
         readers = order.readers

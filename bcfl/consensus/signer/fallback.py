@@ -26,6 +26,7 @@ from bcfl.consensus.spec.domain import (
     SignedSeal,
 )
 from bcfl.consensus.spec.messages import seal_message
+from bcfl.consensus.spec.rules import LEAST_WINDOW_S
 from bcfl.core.errors import BcflError
 from bcfl.keys.signer import Wallet
 from bcfl.keys.signer_wire import data_of
@@ -78,14 +79,14 @@ class DirectFallback:
 
     def _send(self, ledger: Ledger, state: RoundState, now: int) -> str:
         kind, begins, ends, done = _due(state)
-        if not kind or now < ends - min(_MARGIN_S, (ends - begins) // 2):
-            return ""
-        said = self._signer.said(kind, state.round)
-        members = ledger.members()
-        if said is None or self._wallet.address not in members:
+        said = self._signer.said(kind, state.round) if kind else None
+        if said is None or self._wallet.address not in (members := ledger.members()):
             return ""
         member = members.index(self._wallet.address)
-        if done >> member & 1:
+        if kind == "Commitment" and not state.expected >> member & 1:
+            # once those have committed who are waited for, there is no more time than this
+            ends = min(ends, begins + LEAST_WINDOW_S)
+        if done >> member & 1 or now < ends - min(_MARGIN_S, (ends - begins) // 2):
             return ""
         if kind == "Commitment":
             sent = ledger.commit_direct(_commitment(said, member))

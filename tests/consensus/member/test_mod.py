@@ -389,6 +389,16 @@ def test_a_commitment_that_was_not_relayed_is_sent_by_its_author_when_it_hears_o
     assert world.ledger.state().committed == 1
 
 
+def test_whom_the_round_does_not_wait_for_commits_by_itself_at_once(world: World) -> None:
+    world.ledger.open_round(world.ledger.state().model, 0b110)
+    world.chain.fund(world.accounts[0].address, 10**18)
+    world.contexts[0].node_config["bcfl-direct-fallback"] = True
+    world.contexts[1].node_config["bcfl-direct-fallback"] = True
+    assert world.train(0).transaction
+    assert not world.train(1).transaction  # the server has time to relay it
+    assert world.ledger.state().committed == 1
+
+
 def test_a_ballot_that_was_not_relayed_is_sent_by_its_author_when_it_is_asked_again(
     committed: tuple[World, str, dict[int, bytes]],
 ) -> None:

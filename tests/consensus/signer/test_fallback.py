@@ -14,6 +14,7 @@ from bcfl.consensus.contract.words import seal_of
 from bcfl.consensus.signer.fallback import DirectFallback
 from bcfl.consensus.spec.domain import Ballot, Commitment, Phase, SignedCommitment, SignedSeal
 from bcfl.consensus.spec.messages import ballot_message, seal_message
+from bcfl.consensus.spec.rules import LEAST_WINDOW_S
 from bcfl.core.errors import BeyondAllowance
 from bcfl.keys.signer_client import RemoteSigner
 from tests.consensus.signer.conftest import Task
@@ -87,6 +88,18 @@ def test_what_was_relayed_costs_its_author_nothing(task: Task) -> None:
     task.server.commit([SignedCommitment(0, said, signature)])
     task.chain.travel(task.server.state().commit_deadline - 20)
     assert DirectFallback(task.member_signer, remote).look() == ""
+
+
+def test_whom_the_round_does_not_wait_for_sends_within_the_least_window(task: Task) -> None:
+    """Two accomplices could end commitments from then on, whenever they like."""
+    remote = task.signer(direct=True)
+    task.server.open_round(bytes(32), 0b10)
+    remote.sign(task.commitment(1))
+    fallback, opened = DirectFallback(task.member_signer, remote), task.server.state().opened_at
+    assert fallback.look() == ""
+    task.chain.travel(opened + LEAST_WINDOW_S // 2)
+    assert "sent the commitment of round 1" in fallback.look()
+    assert task.server.state().committed == 0b01
 
 
 def test_nothing_is_paid_where_the_owner_allows_no_gas(task: Task) -> None:
