@@ -177,7 +177,7 @@ def _print(console: Console, headings: list[str], rows: list[list[str]]) -> None
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*row)
     console.print()

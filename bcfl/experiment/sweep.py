@@ -87,7 +87,9 @@ class Sweep:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in told:
             table.add_column(
-                name.replace("_", " "), justify="right" if name in _MEASURES else "left"
+                name.replace("_", " "),
+                justify="right" if name in _MEASURES else "left",
+                overflow="fold",
             )
         for row in rows:
             table.add_row(*(_shown(row.get(name)) for name in told))

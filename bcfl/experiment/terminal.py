@@ -98,7 +98,7 @@ def round_table(rounds: Iterable[dict[str, Any]]) -> Table:
     headings += ["contributor", "reported", "outcome", "fused", "gas"] if market else []
     for heading in [*headings, "up", "of dense", "seconds"]:
         left = heading in ("winners", "outcome")
-        table.add_column(heading, justify="left" if left else "right")
+        table.add_column(heading, justify="left" if left else "right", overflow="fold")
     for entry in entries:
         row = [str(entry["round"]), _number(entry.get("accuracy")), _number(entry.get("loss"))]
         if consensus:

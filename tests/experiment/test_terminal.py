@@ -66,6 +66,14 @@ def test_a_row_tells_who_took_part_and_what_it_cost() -> None:
     assert " ".join(row.split()) == "1 0.500 1.250 3/4 1 0 2 1,234 2.0 kB 25.0% 1.5"
 
 
+def test_on_a_narrow_terminal_a_row_is_folded_and_not_cut() -> None:
+    screen = Console(file=io.StringIO(), width=60, highlight=False)
+    many = CONSENSUS | {"winners": list(range(20)), "gas": {"open": 12_345_678}}
+    screen.print(round_table([many]))
+    assert "…" not in printed(screen)
+    assert all(str(member) in printed(screen) for member in range(20))
+
+
 def test_a_void_round_is_called_so() -> None:
     screen = console()
     void = {key: value for key, value in CONSENSUS.items() if key not in ("accuracy", "loss")}
