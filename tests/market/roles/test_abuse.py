@@ -294,7 +294,7 @@ def test_a_verifier_enters_no_pool_whose_terms_or_bond_it_does_not_accept(
     assert Verifier(modest, None).turn().actions == (f"entered the pool of task {world.task}",)
     # all bonds together have to stay below the cap
     other = world.launch()
-    with pytest.raises(AboveCap, match="at most 0 are allowed"):
+    with pytest.raises(AboveCap, match="at most 0 ether are allowed"):
         Verifier(modest).enter(other)
     with chain.connect() as connection:
         assert connection.balance(session.account.address) > ETHER - BOND - 10**15
