@@ -69,7 +69,10 @@ class ModelSpec:
                     f"of {FLOATS}. Remove it, or set integer_arrays='keep' to leave it as it is"
                 )
         if not any(spec.trained for spec in specs):
-            raise ModelError(f"expected at least one array of {FLOATS}; found {len(specs)} arrays")
+            raise ModelError(
+                f"expected at least one array of {FLOATS}; found {len(specs)} arrays. Trees, "
+                "and other models that are bytes, are not carried"
+            )
         return cls(specs)
 
     @property
