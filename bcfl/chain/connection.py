@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from hexbytes import HexBytes
 from web3 import Web3
@@ -42,6 +42,8 @@ from bcfl.keys.accounts import DEVELOPMENT_CHAINS, checksummed
 from bcfl.keys.signer import Wallet
 
 __all__ = ["Connection", "Contract", "Log"]
+
+_T = TypeVar("_T")
 
 _WORD_BYTES: Final = 32
 #: A block without a successor is replaced now and then; one with two hardly ever.
@@ -225,7 +227,7 @@ class Connection:
         bound = contract.web3.functions[function](*arguments)
         try:
             with believing(function):
-                return bound.call(block_identifier=self._head().number)
+                return self._at_head(lambda block: bound.call(block_identifier=block))
         except NodeRefused as refusal:
             if (reason := revert_reason(refusal)) is None:
                 raise
@@ -372,14 +374,7 @@ class Connection:
             max_fee=self._max_fee,
             stuck_s=self._stuck_s,
         )
-        self._head()  # what was lost in a reorganisation comes first
-        try:
-            raw, receipt = sender.send(to, bytes(data), value, call)
-        except ContractReverted:
-            if self._outbox.stands(self._node.head()):
-                raise
-            self._head()  # it was lost just now
-            raw, receipt = sender.send(to, bytes(data), value, call)
+        raw, receipt = self._at_head(lambda _: sender.send(to, bytes(data), value, call))
         self._outbox.note(raw, call, receipt, still)
         self._on_mined()
         return receipt
@@ -388,6 +383,20 @@ class Connection:
         receipt = self._delivery.settle(raw, call, self.confirmations)
         self._on_mined()
         return receipt
+
+    def _at_head(self, ask: Callable[[int], _T]) -> _T:
+        """What the node answers of the newest block.
+
+        Asked once more where a reorganisation takes that block back in between.
+        """
+        block = self._head().number
+        try:
+            return ask(block)
+        except (NodeRefused, NodeBehind, ContractReverted):
+            newest = self._node.newest()
+            if newest.number >= block and self._outbox.stands(newest):
+                raise
+        return ask(self._head().number)
 
     def _head(self) -> Head:
         """The newest block, once all that was sent from here is on its chain."""

@@ -145,6 +145,44 @@ def test_a_chain_with_state_is_there_again_after_a_restart(program: Path, tmp_pa
     assert len(time.naps) == 1
 
 
+#: Returns the hash of the block whose number follows the first byte, as a contract sees it.
+BLOCK_HASH = "0x60{:02x}4060005260206000f3"
+
+
+def test_a_contract_sees_the_same_hashes_after_a_restart(program: Path, tmp_path: Path):
+    """foundry-rs/foundry#15167: after loading a state, keccak256("1") for block 1, and so on."""
+    chain = AnvilChain(tmp_path / "anvil.json", seed=3)
+    with chain:
+        connection = chain.connect(chain.coordinator)
+        address, _ = connection.deploy(notes(), 10)
+        connection.transact(connection.contract(address, notes().abi), "note", b"before")
+        head = connection.block_number()
+    with chain:
+        connection = chain.connect(chain.coordinator)
+        assert connection.block_number() == head
+        connection.transact(connection.contract(address, notes().abi), "note", b"after")
+        for number in range(head + 1):
+            block = connection.request("eth_getBlockByNumber", hex(number), False)
+            call = {"data": BLOCK_HASH.format(number)}
+            assert connection.request("eth_call", call, "latest") == block["hash"]
+
+
+def test_what_was_mined_is_on_disk_before_it_is_said(program: Path, tmp_path: Path):
+    """``kill -9`` of the node leaves all that was told of."""
+    chain = AnvilChain(tmp_path / "anvil.json", seed=4)
+    chain.start()
+    connection = chain.connect(chain.coordinator)
+    address, _ = connection.deploy(notes(), 10)
+    sent = connection.transact(connection.contract(address, notes().abi), "note", b"kept")
+    assert chain._process is not None
+    os.killpg(chain._process._process.pid, signal.SIGKILL)
+    chain._process._process.wait()
+    again = AnvilChain(tmp_path / "anvil.json", seed=4)
+    with again:
+        assert again.connect().receipt(sent.hash).block == sent.block
+    chain.stop()
+
+
 def test_waiting_is_in_real_time_and_makes_the_blocks_that_nobody_else_does(program: Path):
     time = FakeTime()
 

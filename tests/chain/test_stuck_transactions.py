@@ -165,7 +165,7 @@ def test_a_new_process_replaces_what_the_one_before_left_pending(pool: Pool) -> 
 
 
 def test_a_nonce_count_that_lags_for_long_ends_nothing(pool: Pool) -> None:
-    """Nodes behind one URL: the count may be older than the receipt of the last transaction."""
+    """The count may be older than the receipt: tradingstrategy-ai/web3-ethereum-defi#153."""
     with pool.connect() as connection:
         address, _ = connection.deploy(notes(), 9)
         contract = connection.contract(address, notes().abi)

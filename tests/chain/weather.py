@@ -81,7 +81,7 @@ class Weather:
     def url(self, reader: str) -> str:
         """Where this reader asks."""
         if reader not in self._servers:
-            lag = self.chance.uniform(0.0, self.lag_s)
+            lag = self.chance.uniform(0.2, 1.0) * self.lag_s
             self._servers[reader] = RawServer(lambda body: self._answer(reader, body, lag))
         return self._servers[reader].url
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event
 from typing import Annotated, Any, Literal
@@ -27,6 +27,7 @@ __all__ = ["EngineSettings", "run_clients", "usable_cpus"]
 #: Models and deltas of one round at a time pass through it; Ray would take a third of the RAM.
 _OBJECT_STORE_BYTES = 512 * 1024**2
 _ATTEMPTS_TO_START = 3
+_LONGEST_TEMPORARY = 107 - 68 - len("/ray")  # characters
 #: Of each worker: what kills it as often will do so again.
 _RESTARTS = 8
 _TRIES_MORE = 2  # of a message whose worker was killed by it
@@ -103,6 +104,16 @@ def usable_cpus() -> int:
         return os.cpu_count() or 1
 
 
+def _ray_folder(environment: Mapping[str, str]) -> str | None:
+    """Where Ray is to put its sockets; None: where it would by itself.
+
+    A socket's path has 107 characters at most, and 68 of them are Ray's own (ray-project/ray#7724):
+    clusters' TMPDIR leaves too few.
+    """
+    chosen = environment.get("RAY_TMPDIR") or environment.get("TMPDIR") or ""
+    return "/tmp/ray" if len(chosen) > _LONGEST_TEMPORARY else None  # noqa: S108 - Ray's default
+
+
 @retry(stop=stop_after_attempt(_ATTEMPTS_TO_START), reraise=True)
 def _start_ray(workers: int) -> None:
     """Start Ray here; on a busy machine its own patience of 30 s may be too short."""
@@ -113,6 +124,7 @@ def _start_ray(workers: int) -> None:
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"ray\.")
         try:
             ray.init(
+                _temp_dir=_ray_folder(os.environ),
                 num_cpus=workers,
                 object_store_memory=_OBJECT_STORE_BYTES,
                 include_dashboard=False,
