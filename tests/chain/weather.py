@@ -1,4 +1,8 @@
-"""Hostile weather between everybody and a chain, in time that passes faster than ours."""
+"""Hostile weather between everybody and a chain, in time that passes faster than ours.
+
+Pauses are short, and patience is as long as ever, so that a busy machine is not taken for a node
+that stays behind.
+"""
 
 from __future__ import annotations
 
@@ -194,9 +198,9 @@ class WeatheredChain(Chain):
         self.inner.wait_until(timestamp)
 
     def connect(self, signer: Wallet | None = None, **options: Any) -> Connection:
-        return super().connect(signer, **({"sleep": sleep, "clock": clock} | options))
+        return super().connect(signer, **({"sleep": sleep} | options))
 
 
 def hurried(make: Callable[..., Connection]) -> Callable[..., Connection]:
-    """Connections for whom the weather's time passes."""
-    return lambda *places, **options: make(*places, **({"sleep": sleep, "clock": clock} | options))
+    """Connections that pause in the weather's time."""
+    return lambda *places, **options: make(*places, **({"sleep": sleep} | options))

@@ -59,7 +59,7 @@ def test_hostile_weather_changes_nothing(
     assert [record.model for record in closed] == fair, stopped
     assert all(len(r.committed) == len(r.voted) == MEMBERS and not r.rejected for r in closed)
     assert len(closed) == ROUNDS
-    assert weather.seen["too early"] > 3
+    assert weather.seen.total() - weather.seen[""] > 20
     assert audit_command(tmp_path) == HOLDS
     with inner:
         assert audit_command(tmp_path, weather.url("auditor")) != DOES_NOT_HOLD

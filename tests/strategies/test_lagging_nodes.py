@@ -44,7 +44,6 @@ def test_a_run_behind_a_load_balancer_is_played_as_if_there_were_one_node(
     """The receipt comes from a node that has the block, the next read from one that has not."""
     records = play(tmp_path, WeatheredChain(inner, weather), max_attempts=1)
     assert everybody_votes(records)
-    assert weather.seen["too early"] > 0
 
 
 def test_members_wait_for_the_block_that_the_order_names(
@@ -60,7 +59,7 @@ def test_a_member_whose_node_stays_behind_abstains_and_never_votes(
 ) -> None:
     weather.lag_s = 0.0
     nodes: list[dict[str, Any]] = [{}, {}, {"bcfl-rpc-url": weather.url("slow")}]
-    nodes[2]["bcfl-patience-s"] = 5.0
+    nodes[2]["bcfl-patience-s"] = 0.5
 
     def freeze(number: int, entered: str) -> None:
         if (number, entered) == (2, phase):
