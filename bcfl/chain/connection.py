@@ -373,6 +373,7 @@ class Connection:
             depth=self.confirmations,
             max_fee=self._max_fee,
             stuck_s=self._stuck_s,
+            mend=self._outbox.mend,
         )
         raw, receipt = self._at_head(lambda _: sender.send(to, bytes(data), value, call))
         self._outbox.note(raw, call, receipt, still)

@@ -82,6 +82,11 @@ class Outbox:
                 break
         return found is not None and found.hash in (None, newest.block_hash)
 
+    def mend(self) -> None:
+        """Restore what was lost, if anything was."""
+        if self._mined and not self.stands(self._node.newest()):
+            self.restore()
+
     def restore(self) -> None:
         """After a reorganisation: send again, in their order and unchanged, what was lost.
 

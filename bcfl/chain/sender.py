@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -51,6 +51,8 @@ class Sender:
         The most wei per gas that is offered.
     stuck_s : float
         After how long a pending transaction gets a higher fee whatever the base fee is.
+    mend : callable
+        Sends again what a reorganisation took back, without which a later nonce waits for ever.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Sender:
         depth: int,
         max_fee: int,
         stuck_s: float,
+        mend: Callable[[], None],
     ) -> None:
         self._node = node
         self._delivery = delivery
@@ -71,6 +74,7 @@ class Sender:
         self._chain_id = chain_id
         self._max_fee = max_fee
         self._stuck_s = stuck_s
+        self._mend = mend
         with _registry_lock:
             self._queue = _queues.setdefault((chain_id, wallet.address), _Queue())
 
@@ -98,6 +102,7 @@ class Sender:
 
             def dearer(waited_s: float) -> bytes | None:
                 nonlocal stuck_since
+                self._mend()
                 cheap = self._node.newest().base_fee > fields["maxFeePerGas"]
                 if not cheap and waited_s - stuck_since < self._stuck_s:
                     return None
