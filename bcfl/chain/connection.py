@@ -295,6 +295,9 @@ class Connection:
             )
         find = self._node.await_receipt if expected else self._node.find_receipt
         receipt = find(transaction)
+        if receipt is None and expected:
+            self._head()  # it may have been taken back; it is sent again then
+            receipt = find(transaction)
         if receipt is None:
             raise TransactionUnknown(f"the chain has no transaction {transaction}")
         if not receipt.succeeded:
