@@ -18,9 +18,9 @@ from bcfl.chain.anvil_program import default_cache, find_anvil
 from bcfl.core.errors import LedgerError
 from tests.recovery.anvil_player import STOPPED, play_on_anvil
 
-POINTS = 50 if os.environ.get("BCFL_FUZZ") else 3
+POINTS = 50 if os.environ.get("BCFL_FUZZ") else 1
 CHANCE = random.Random(8)
-WHOM = ("server", "node", "both")
+WHOM = ("both", "server", "node")
 
 
 def in_a_process_of_its_own(folder: Path, whom: str = "", after_s: float | None = None) -> int:

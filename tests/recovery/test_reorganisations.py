@@ -23,7 +23,7 @@ from bcfl.keys.signer import Wallet
 from tests.chain.lying_node import RawServer, http
 from tests.recovery.graded import MEMBERS, ROUNDS, expect_untied, play
 
-POINTS = 30 if os.environ.get("BCFL_FUZZ") else 3
+POINTS = 30 if os.environ.get("BCFL_FUZZ") else 1
 PATIENCE_S = 3.0
 ATTEMPTS = 3
 

@@ -16,7 +16,7 @@ from bcfl.core.errors import BcflError, LedgerError, ProtocolError
 from tests.chain.weather import PRUNED_BELOW, Weather, WeatheredChain, hurried
 from tests.recovery.graded import MEMBERS, ROUNDS, expect_untied, play
 
-SEEDS = 100 if os.environ.get("BCFL_FUZZ") else 2
+SEEDS = 100 if os.environ.get("BCFL_FUZZ") else 1
 ATTEMPTS = 4  # a named error, from which resume goes on
 
 
