@@ -43,8 +43,6 @@ from vyper.exceptions import VyperException
 
 from bcfl import contracts
 from bcfl.contracts import build
-from tests import conftest  # noqa: F401 - loads the profile that what follows is made with
-from tests.contracts import market_world
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -66,7 +64,7 @@ class Suite:
         return [f"tests/contracts/{self.prefix}{test}.py" for test in ordered]
 
     def load(self) -> None:
-        """Import the tests, so that no mutant has to; but for those that read the sources."""
+        """Import the tests; but for those that read the sources."""
         for test in self.tests:
             name = f"{self.prefix}{test}"
             if "HERE" not in (ROOT / "tests" / "contracts" / f"{name}.py").read_text("utf-8"):
@@ -153,12 +151,6 @@ class Plugin:
         """Most kills first; else as they stand."""
         items.sort(key=lambda item: -self._killers[item.nodeid])
 
-    def pytest_collection_finish(self) -> None:
-        """That an example fails is enough: the smallest is looked for in vain."""
-        stages = (Phase.explicit, Phase.generate)
-        settings.register_profile("mutants", parent=settings.get_profile("suite"), phases=stages)
-        settings.load_profile("mutants")
-
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the name of what failed."""
         if report.failed and not self.failed:
@@ -212,9 +204,10 @@ def _end_of_statement(code: str, start: int) -> int:
 def bytecode(sources: Path, suite: Suite) -> str:
     """The contract in that folder, compiled; the tests find it there, or in this process."""
     if suite is MARKET:
-        market_world.CONTRACTS = sources
-        market_world.deployer.cache_clear()
-        return bytes(market_world.deployer().compiler_data.bytecode).hex()
+        world = import_module("tests.contracts.market_world")
+        world.CONTRACTS = sources
+        world.deployer.cache_clear()
+        return bytes(world.deployer().compiler_data.bytecode).hex()
     bundle = FilesystemInputBundle([sources])
     code = compile_from_file_input(  # as ``build.compiled``, and half of it
         bundle.load_file(Path(f"{suite.contract}.vy")),
@@ -251,6 +244,7 @@ def outcome(mutant: Mutant, original: str, killers: Counter[str]) -> str:
             return "not compile"
         plugin = Plugin(killers)
         options = ["-q", "-x", "--assert=plain", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+        options.append("--timeout=0")  # there is a limit of its own
         status = pytest.main([*options, *suite.of(mutant.module)], plugins=[plugin])
         if status == pytest.ExitCode.OK:
             return "survived"
@@ -307,8 +301,7 @@ def main(arguments: list[str] | None = None) -> int:
     boa.interpret.disable_cache()
     killers = Counter(map(_quick_killer, answers.values()))
     originals: dict[str, str] = {}
-    for suite in (PEERS, MARKET):
-        suite.load()
+    _load_tests()
     gc.freeze()
     until = time.monotonic() + 60 * options.minutes
     for number, mutant in enumerate(chosen, 1):
@@ -323,6 +316,16 @@ def main(arguments: list[str] | None = None) -> int:
             options.results.write_text(json.dumps(answers, indent=1) + "\n", encoding="utf-8")
         print(f"{number}/{len(chosen)} {mutant.name}: {answers[mutant.name]}", flush=True)
     return _report(chosen, answers, options.least)
+
+
+def _load_tests() -> None:
+    """Import them, so that no mutant has to: such as look for no smallest example that fails."""
+    import_module("tests.conftest")
+    stages = (Phase.explicit, Phase.generate)
+    settings.register_profile("mutants", parent=settings.get_profile("suite"), phases=stages)
+    settings.load_profile("mutants")
+    for suite in (PEERS, MARKET):
+        suite.load()
 
 
 def _quick_killer(answer: str) -> str:
