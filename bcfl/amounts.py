@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
-__all__ = ["in_ether", "in_words"]
-
 
 def in_ether(wei: int) -> str:
     """``"0.05 ether"``: exact, whatever the number."""

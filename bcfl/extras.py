@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["how_to_get"]
-
 #: By top-level module, the extra in ``pyproject.toml``.
 _EXTRAS: Final = {
     "bokeh": "plots",

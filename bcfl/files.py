@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from bcfl.core.errors import AuditError
 from bcfl.core.strict_json import parse_json
 
-__all__ = ["TEMPORARY", "Journal", "save_arrays", "write_atomically"]
-
 #: How the name of a file begins that is still being written.
 TEMPORARY = ".tmp-"
 

@@ -16,8 +16,6 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-__all__ = ["Centralised", "TrainCentrally"]
-
 #: (round from 1, arrays) to (trained arrays, metrics).
 TrainCentrally: TypeAlias = Callable[[int, ArrayRecord], tuple[ArrayRecord, MetricRecord]]
 

@@ -36,8 +36,6 @@ from bcfl.market.spec.report import to_ppm
 from bcfl.market.spec.terms import Conditions, TaskRules, least_draw_window_s
 from bcfl.market.verification_set import VerificationSet
 
-__all__ = ["ModelFusion"]
-
 
 class ModelFusion(Strategy):
     """Buy one model from each node in turn; those accepted become one model.

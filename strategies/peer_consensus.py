@@ -52,8 +52,6 @@ from bcfl.flower.handlers import to_array_record, to_arrays
 from bcfl.store.blob_store import BlobStore
 from bcfl.store.local import LocalStore
 
-__all__ = ["Options", "PeerConsensus"]
-
 
 class Options(RuleOptions, FedAvgOptions, total=False):
     """What ``PeerConsensus`` takes beside its own arguments: the rules, and FedAvg's arguments."""

@@ -36,8 +36,6 @@ from bcfl.audit.task_files import (
 from bcfl.audit.withheld import check_withheld
 from bcfl.store.blob_store import BlobStore
 
-__all__ = ["Audit", "audit_evidence", "audit_run"]
-
 #: What is not checked of a chain that is the folder's own, by whether it was executed again.
 _OWN_CHAIN = {
     True: "dates: the folder's own chain has a simulated clock",

@@ -22,8 +22,6 @@ from bcfl.consensus.spec.scoring import (
 from bcfl.consensus.spec.selection import select_winners, takes_part
 from bcfl.core.errors import ProtocolError
 
-__all__ = ["ballot_fault", "check_ballots", "check_outcome", "seed_block"]
-
 _HASHES_KNOWN = 256  # of how many blocks before its own a contract can ask for the hash
 
 

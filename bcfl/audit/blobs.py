@@ -18,8 +18,6 @@ from bcfl.store.ipfs import IpfsStore
 from bcfl.store.local import LocalStore
 from bcfl.store.sealed import SEALED_INDEX, SealedStore
 
-__all__ = ["open_blobs"]
-
 _IPFS_INDEX: Final = "ipfs-index.jsonl"  # as conf/store/ipfs.yaml names it
 
 

@@ -13,8 +13,6 @@ from bcfl.audit.report import lines, printable, to_json
 from bcfl.core.errors import BcflError
 from bcfl.files import write_atomically
 
-__all__ = ["CANNOT", "DOES_NOT_HOLD", "HOLDS", "audit_command"]
-
 HOLDS, DOES_NOT_HOLD, CANNOT = 0, 1, 2
 
 

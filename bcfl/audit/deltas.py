@@ -28,8 +28,6 @@ from bcfl.core.model import Arrays, ModelSpec, decode_model
 from bcfl.store.local import LocalStore
 from bcfl.store.sealed import SealedStore
 
-__all__ = ["RoundDeltas", "first_model", "given_to_server", "read_deltas"]
-
 
 @dataclass(slots=True)
 class RoundDeltas:

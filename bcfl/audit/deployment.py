@@ -11,8 +11,6 @@ from bcfl.chain.event import Event
 from bcfl.consensus.contract.calldata import Deployment
 from bcfl.consensus.contract.events import Closed, MemberJoined, MemberLeft, Opened, RoundEvent
 
-__all__ = ["check_coordinator", "check_deployment"]
-
 
 def check_coordinator(evidence: Evidence) -> Iterator[Finding]:
     """Rounds are opened and closed, and members put in and out, by the coordinator alone."""

@@ -24,8 +24,6 @@ from bcfl.consensus.spec.domain import (
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import AuditError, BcflError
 
-__all__ = ["read_journal", "read_shown", "read_task"]
-
 _MOST_TASK_BYTES: Final = 2**20
 _ENOUGH: Final = 20  #: lines that are wrong
 #: What goes wrong when a JSON value is not of the shape that is wanted of it.

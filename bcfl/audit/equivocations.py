@@ -17,8 +17,6 @@ from bcfl.consensus.contract.events import Equivocated
 from bcfl.consensus.spec.domain import Commitment, SignedCommitment
 from bcfl.core.errors import ProtocolError
 
-__all__ = ["check_equivocations"]
-
 
 def check_equivocations(history: History, evidence: Evidence) -> Iterator[Finding]:
     """Name every member that signed two digests for one round, by all evidence there is."""

@@ -22,8 +22,6 @@ from bcfl.consensus.spec.domain import (
 from bcfl.consensus.spec.rules import Rules
 from bcfl.store.blob_store import BlobStore
 
-__all__ = ["Evidence", "Journaled", "Receipt", "Signed", "Task", "Terms", "round_of"]
-
 #: What a member signs in a round.
 Signed: TypeAlias = SignedCommitment | SignedSeal | SignedBallot
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-__all__ = ["CHAIN", "KEEPER", "SERVER", "STORE", "Culprit", "Finding", "Role", "author", "reviewer"]
-
 Role: TypeAlias = Literal["server", "member", "reviewer", "store", "keeper", "chain"]
 
 

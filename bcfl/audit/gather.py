@@ -34,8 +34,6 @@ from bcfl.core.errors import (
 )
 from bcfl.store.blob_store import BlobStore
 
-__all__ = ["ANVIL_STATE", "TamperedError", "gather", "open_chain"]
-
 #: Where conf/chain/anvil.yaml has the node keep its chain.
 ANVIL_STATE: Final = "anvil.json"
 

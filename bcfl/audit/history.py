@@ -27,8 +27,6 @@ from bcfl.consensus.contract.events import (
 )
 from bcfl.consensus.spec.domain import MAX_MEMBERS, Phase, members_in
 
-__all__ = ["History", "Round", "read_history"]
-
 _PHASES: Final[Mapping[type[Event], tuple[Phase, ...]]] = {
     MemberJoined: (Phase.IDLE,),
     MemberLeft: (Phase.IDLE, Phase.SELECTED),

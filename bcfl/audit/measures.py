@@ -13,8 +13,6 @@ from bcfl.audit.models import Models
 from bcfl.audit.plain_files import parse_json, read_file, read_lines
 from bcfl.core.errors import AuditError
 
-__all__ = ["check_measures"]
-
 #: Processors add up in different orders: one image of a large test part may change sides.
 _TOLERANCE: Final = {"accuracy": 0.001, "loss": 0.001}
 

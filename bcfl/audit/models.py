@@ -25,8 +25,6 @@ from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import AuditError, BcflError, CodecError, ModelError, NobodyLeft
 from bcfl.core.model import Arrays, ModelSpec, decode_model, model_digest
 
-__all__ = ["Measure", "Models", "check_models", "load_checkpoint"]
-
 #: A global model to its loss and accuracy on the test part, as its run measured them.
 Measure: TypeAlias = Callable[[Arrays], Mapping[str, float]]
 

@@ -30,8 +30,6 @@ from bcfl.consensus.contract.events import (
 )
 from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment, SignedSeal
 
-__all__ = ["check_journal", "note_refusals"]
-
 _Kind: TypeAlias = type[SignedCommitment] | type[SignedSeal] | type[SignedBallot]
 
 #: By what was signed: its name, where the round keeps what came on chain, how it is relayed.

@@ -12,8 +12,6 @@ from bcfl.audit.evidence import Terms
 from bcfl.consensus.spec.domain import Phase
 from bcfl.consensus.spec.rules import LEAST_WINDOW_S
 
-__all__ = ["Progress", "phase_at"]
-
 
 @dataclass(slots=True)
 class Progress:

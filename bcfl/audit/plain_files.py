@@ -11,8 +11,6 @@ from bcfl.core import strict_json
 from bcfl.core.errors import AuditError
 from bcfl.store.local import open_without_waiting
 
-__all__ = ["MOST_MODEL_BYTES", "parse_json", "read_file", "read_lines"]
-
 #: Far more than any run writes; what is larger is something else, and is not read at all.
 _MOST_BYTES: Final = 2**28
 _MOST_LINES: Final = 2**20

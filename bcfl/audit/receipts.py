@@ -22,8 +22,6 @@ from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment, SignedSea
 from bcfl.consensus.spec.messages import ballot_receipt_message, receipt_message
 from bcfl.keys.accounts import signed_by
 
-__all__ = ["check_receipts"]
-
 _KINDS = {SignedCommitment: "commitment", SignedSeal: "seal"}
 
 

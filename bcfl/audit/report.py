@@ -11,8 +11,6 @@ from bcfl.audit.audit import Audit
 from bcfl.audit.history import Round
 from bcfl.consensus.contract.events import Voided
 
-__all__ = ["lines", "printable", "to_json"]
-
 _FORMAT: Final = "bcfl audit, format 1"
 
 

@@ -25,8 +25,6 @@ from bcfl.audit.reported_rounds import (
 from bcfl.core.errors import AuditError
 from bcfl.core.model import model_digest
 
-__all__ = ["check_model_file", "check_results"]
-
 
 def check_results(
     history: History, models: Models, evidence: Evidence, note: Note

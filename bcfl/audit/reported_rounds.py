@@ -24,16 +24,6 @@ from bcfl.consensus.contract.events import (
 from bcfl.consensus.spec.domain import Ballot, members_in
 from bcfl.core.errors import AuditError, ProtocolError
 
-__all__ = [
-    "Note",
-    "check_rounds_file",
-    "compare_model",
-    "compare_rounds",
-    "right_models",
-    "text_of",
-    "told_by_the_chain",
-]
-
 Note: TypeAlias = Callable[[str], None]
 
 

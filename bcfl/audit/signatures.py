@@ -26,14 +26,6 @@ from bcfl.consensus.spec.domain import (
 )
 from bcfl.consensus.spec.scoring import abstains
 
-__all__ = [
-    "Sent",
-    "all_sent",
-    "check_signatures",
-    "entries_of",
-    "indirect",
-]
-
 Sent: TypeAlias = SentCommitment | SentSeal | SentBallot
 #: What was expected, and what was found; None where all is well.
 _Fault: TypeAlias = tuple[str, str] | None

@@ -20,8 +20,6 @@ from bcfl.consensus.spec.domain import (
 from bcfl.consensus.spec.messages import ballot_message, commitment_message, seal_message
 from bcfl.keys.accounts import signed_by
 
-__all__ = ["has_signed", "opens", "signed_ballot", "signed_commitment", "signed_seal"]
-
 _MEMORY = 2**14  # the journal repeats the chain: each signature is looked at once
 
 

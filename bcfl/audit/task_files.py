@@ -17,8 +17,6 @@ from bcfl.audit.models import Models
 from bcfl.audit.plain_files import read_file
 from bcfl.core.errors import AuditError
 
-__all__ = ["check_checkpoints", "check_complete", "check_config", "check_task"]
-
 _MOST_CONFIG_BYTES = 2**20
 _KNOB = re.compile(r"  (\w+): (.{0,200})")
 

@@ -23,8 +23,6 @@ from bcfl.consensus.contract.events import Abstained
 from bcfl.consensus.spec.domain import Ballot, bits, members_in
 from bcfl.core.errors import ProtocolError
 
-__all__ = ["check_withheld"]
-
 
 def check_withheld(
     history: History, models: Models, evidence: Evidence, note: Note

@@ -19,8 +19,6 @@ from bcfl.files import write_atomically
 from bcfl.keys.accounts import Account, derive_account
 from bcfl.keys.signer import Wallet
 
-__all__ = ["AnvilChain"]
-
 _RICHES_WEI: Final = 10**24
 _GAS_LIMIT: Final = 60_000_000
 _START_TRIES: Final = 3

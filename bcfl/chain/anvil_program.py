@@ -14,8 +14,6 @@ from platformdirs import user_cache_path
 
 from bcfl.core.errors import LedgerError
 
-__all__ = ["AnvilProcess", "default_cache", "find_anvil"]
-
 #: The version that this was tested with; shipped as a binary inside an npm package.
 PACKAGE: Final = "@foundry-rs/anvil@1.7.1"
 _INSTALL_TIMEOUT_S: Final = 300.0

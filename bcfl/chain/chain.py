@@ -10,8 +10,6 @@ from bcfl.chain.connection import Connection
 from bcfl.keys.accounts import Account
 from bcfl.keys.signer import Wallet
 
-__all__ = ["Chain", "wait_for_time"]
-
 _POLL_S: Final = 1.0
 
 

@@ -41,8 +41,6 @@ from bcfl.core.errors import (
 from bcfl.keys.accounts import DEVELOPMENT_CHAINS, checksummed
 from bcfl.keys.signer import Wallet
 
-__all__ = ["Connection", "Contract", "Log"]
-
 _T = TypeVar("_T")
 
 _WORD_BYTES: Final = 32

@@ -10,11 +10,9 @@ from typing import Any, Final
 from eth_utils.abi import event_abi_to_log_topic
 from hexbytes import HexBytes
 
-from bcfl.chain.node import RawLog
+from bcfl.chain.log_history import RawLog
 from bcfl.core.errors import LedgerError, ReplyMalformed
 from bcfl.keys.accounts import checksummed
-
-__all__ = ["Contract", "Log", "believing"]
 
 _MOST_KEPT: Final = 2**16  #: decoded events
 

@@ -25,8 +25,6 @@ from bcfl.core.errors import (
     TransactionLost,
 )
 
-__all__ = ["Delivery", "NonceTakenError", "cannot_pay", "revert_reason"]
-
 _ERROR_SELECTOR: Final = "0x08c379a0"  # Error(string)
 _PANIC_SELECTOR: Final = "0x4e487b71"  # Panic(uint256)
 #: The words of geth, anvil, Nethermind, Besu and Erigon for the same three things.

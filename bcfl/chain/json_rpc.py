@@ -29,8 +29,6 @@ from bcfl.core.errors import (
 )
 from bcfl.core.strict_json import parse_json
 
-__all__ = ["JsonRpc", "ReplyTooLong"]
-
 _CHUNK_BYTES: Final = 64 * 1024
 #: Too many requests, time-outs and the server's own trouble: the same request may pass later.
 _PASSING_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})

@@ -11,8 +11,6 @@ from bcfl.chain.event import Transaction
 from bcfl.contracts import artifact
 from bcfl.core.errors import LedgerError
 
-__all__ = ["ContractLedger"]
-
 
 class ContractLedger:
     """A contract to write to and to read, in its own words.

@@ -18,8 +18,6 @@ from bcfl.chain.provider import PRUNED, TooMuch
 from bcfl.chain.wire import Address, Bytes32, Data, Quantity, TransactionNumber
 from bcfl.core.errors import LedgerError, NodeRefused
 
-__all__ = ["LogHistory", "RawLog"]
-
 #: Two epochs of 32 slots: on Ethereum, what lies beneath is final.
 _FINAL_DEPTH: Final = 64
 #: So few blocks are asked about at once everywhere: not worth looking for the deployment.

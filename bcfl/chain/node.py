@@ -20,8 +20,6 @@ from bcfl.chain.provider import NodeProvider
 from bcfl.chain.wire import Address, Bytes32, Data, Flag, Quantity, TransactionNumber, Wei
 from bcfl.core.errors import NodeBehind, NodeRefused, ReplyMalformed
 
-__all__ = ["Head", "Node", "RawLog", "Receipt", "transaction_number"]
-
 _GWEI: Final = 10**9
 #: What a node may make us pay a block's builder per gas. A lying node could name any sum.
 _HIGHEST_TIP: Final = 50 * _GWEI

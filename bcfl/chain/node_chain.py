@@ -15,8 +15,6 @@ from bcfl.core.errors import ConfigurationError, expect
 from bcfl.keys.accounts import Account
 from bcfl.keys.signer import Wallet
 
-__all__ = ["NodeChain", "RpcChain"]
-
 #: A wrong URL should be an answer, not a wait.
 _FIRST_CONTACT_S: Final = 3.0
 #: Ethereum's slots take 12 s.

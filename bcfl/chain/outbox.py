@@ -12,8 +12,6 @@ from bcfl.chain.log_history import RawLog
 from bcfl.chain.node import Head, Node, Receipt
 from bcfl.core.errors import ChainReorganised, LedgerError
 
-__all__ = ["Outbox"]
-
 logger = logging.getLogger(__name__)
 
 #: Two epochs of 32 slots: on Ethereum, what lies beneath is final.

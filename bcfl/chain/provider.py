@@ -23,15 +23,6 @@ from bcfl.chain.patience import tries
 from bcfl.chain.wire import to_json
 from bcfl.core.errors import LedgerError, NodeRefused, NodeUnreachable, ReplyMalformed
 
-__all__ = [
-    "PRUNED",
-    "NodeProvider",
-    "PassingError",
-    "TooMuch",
-    "UserProvider",
-    "refused",
-]
-
 logger = logging.getLogger(__name__)
 
 _REVERTED: Final = 3  # the code that geth gives a revert

@@ -19,8 +19,6 @@ from bcfl.core.errors import (
 )
 from bcfl.keys.signer import Wallet
 
-__all__ = ["Sender"]
-
 #: EIP-7825: since Osaka no transaction may ask for more gas.
 _GAS_CAP: Final = 2**24
 _GWEI: Final = 10**9

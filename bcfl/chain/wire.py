@@ -11,18 +11,6 @@ from eth_utils.address import to_checksum_address
 from pydantic import BeforeValidator, Field
 from pydantic.alias_generators import to_camel
 
-__all__ = [
-    "Address",
-    "Bytes20",
-    "Bytes32",
-    "Data",
-    "Flag",
-    "Quantity",
-    "TransactionNumber",
-    "Wei",
-    "to_json",
-]
-
 _QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _DATA: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 

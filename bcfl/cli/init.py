@@ -13,8 +13,6 @@ from typing import Annotated, Final
 
 import typer
 
-__all__ = ["init", "runs"]
-
 _NAME: Final = "federated_app"
 _MISTAKEN: Final = 2
 

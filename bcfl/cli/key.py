@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["key"]
-
 
 def key(
     path: Annotated[Path, typer.Argument(help="Where the new file goes.")],

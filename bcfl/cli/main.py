@@ -18,8 +18,6 @@ from bcfl.cli.signer import signer
 from bcfl.cli.stake import stake
 from bcfl.extras import how_to_get
 
-__all__ = ["app", "main"]
-
 _MISTAKEN = 2
 
 app = typer.Typer(

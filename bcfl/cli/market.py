@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from bcfl.cli.narrator import Narrator
     from bcfl.market.roles.access import Access
 
-__all__ = ["market"]
 
 FAILED, MISTAKEN, INTERRUPTED = 1, 2, 130
 

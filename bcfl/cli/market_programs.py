@@ -46,8 +46,6 @@ from bcfl.market.spec.terms import (
 )
 from bcfl.market.verification_set import VerificationSet
 
-__all__ = ["Request", "collect", "contribute", "launch", "open_market", "verify"]
-
 Tell = Callable[[str], None]
 
 

@@ -22,8 +22,6 @@ from bcfl.market.roles.history import (
 from bcfl.market.roles.turn import short_name
 from bcfl.market.spec.terms import MarketPhase
 
-__all__ = ["market_status", "print_status"]
-
 
 def market_status(ledger: MarketLedger, task: int | None = None) -> dict[str, Any]:
     """Tasks, submissions and verifiers, as plain values.

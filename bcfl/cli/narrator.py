@@ -14,8 +14,6 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bcfl.keys.accounts import PASSWORD_FILE_VARIABLE, PASSWORD_VARIABLE
 
-__all__ = ["Narrator", "ask_for_password", "narrated"]
-
 
 class Narrator:
     """Given a line for each thing that is done or begun.

@@ -7,8 +7,6 @@ import io
 import sys
 from typing import Final
 
-__all__ = ["let_streams_take_anything"]
-
 _PLAIN: Final = {
     "–": "-", "—": "-", "…": "...", "→": "->", "←": "<-", "×": "x", "≤": "<=", "≥": ">=", "’": "'",
     "θ": "theta", "γ": "gamma", "κ": "kappa", "η": "eta", "Δ": "d", "−": "-",

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from bcfl.core.errors import ConfigurationError
 
-__all__ = ["load_bytes", "load_samples"]
-
 #: What numpy raises for files of another kind; TypeError for a .npy.
 _NOT_NPZ = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 

@@ -14,7 +14,6 @@ from bcfl.extras import how_to_get
 if TYPE_CHECKING:
     from bcfl.audit.models import Measure
 
-__all__ = ["audited_page", "known_names", "measure_or_why", "plot", "report"]
 
 _CANNOT = 2
 _Folder = Annotated[Path, typer.Argument(help="The folder of a run, or of a sweep.")]

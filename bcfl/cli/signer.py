@@ -14,8 +14,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-__all__ = ["signer"]
-
 _PR_SET_DUMPABLE = 4
 
 

@@ -12,8 +12,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["stake"]
-
 stake = typer.Typer(
     help="Of tasks that anybody may join: join, leave, fetch the stake.", no_args_is_help=True
 )

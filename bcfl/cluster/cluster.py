@@ -23,8 +23,6 @@ from bcfl.core.errors import ConfigurationError, ProgramFailed
 from bcfl.flower.identity import KEY_FILE, MOST_STAKE_WEI, RPC_URL, SIGNER
 from bcfl.keys.accounts import PASSWORD_VARIABLE, Account
 
-__all__ = ["OWN_APP", "ClusterSettings", "run_cluster"]
-
 OWN_APP = Path(__file__).parent / "app"
 _ETHER_WEI = 10**18
 _SUPERLINK = "cluster"  # the connection's name in Flower's config.toml

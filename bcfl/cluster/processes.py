@@ -17,8 +17,6 @@ import psutil
 
 from bcfl.core.errors import ProgramFailed
 
-__all__ = ["Programs", "free_port"]
-
 _STOP_S = 10.0
 _LOOK_AGAIN_S = 0.2
 _LAST_WORDS = 15

@@ -17,8 +17,6 @@ from bcfl.keys.signer import Reader
 from bcfl.store.blob_store import BlobStore, LocatingStore
 from bcfl.store.sealed import SealedStore
 
-__all__ = ["IPFS_URL", "Parcels"]
-
 IPFS_URL = "bcfl-ipfs-url"  #: in a node's configuration: the URL of its own Kubo node
 
 

@@ -16,24 +16,6 @@ from bcfl.consensus.spec.domain import DIGEST_BYTES, MAX_MEMBERS, SIGNATURE_BYTE
 from bcfl.core.errors import ProtocolError
 from bcfl.flower.record import Address, Count, Digest, Int64, Text, TypedRecord
 
-__all__ = [
-    "LONGEST_REASON",
-    "MOST_BLOB_BYTES",
-    "RECORD_KEY",
-    "EnrolOrder",
-    "EnrolReply",
-    "JoinOrder",
-    "JoinReply",
-    "Noted",
-    "Order",
-    "ReceiptOrder",
-    "ReviewOrder",
-    "ReviewReply",
-    "RoundOrder",
-    "TrainReply",
-    "order_in",
-]
-
 RECORD_KEY = "bcfl"
 
 LONGEST_REASON = 500  #: characters

@@ -27,8 +27,6 @@ from bcfl.core.strict_json import parse_json
 from bcfl.files import Journal, write_atomically
 from bcfl.store.sealed import SEALED_INDEX
 
-__all__ = ["TaskDescription", "TaskFolder"]
-
 _CHECKPOINTS_KEPT = 2  # the model that the chain names, and the one about to follow it
 
 

@@ -23,17 +23,6 @@ from numpy.typing import NDArray
 
 from bcfl.core.errors import CodecError, ModelError
 
-__all__ = [
-    "FLOATS",
-    "ArraySpec",
-    "Arrays",
-    "decode_model",
-    "describe",
-    "encode_model",
-    "expect_carried",
-    "model_digest",
-]
-
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
 _VERSION = 1

@@ -15,8 +15,6 @@ from typing import Any, Final, NoReturn
 
 from bcfl.core.errors import ArchitectureError
 
-__all__ = ["load_strict_json", "parse_json"]
-
 _MAX_DEPTH: Final = 64
 # possessive: no string, however long or full of escapes, makes this backtrack
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)

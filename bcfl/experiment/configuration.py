@@ -21,16 +21,6 @@ from bcfl.consensus.spec.domain import MAX_MEMBERS
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import BcflError, ConfigurationError, expect
 
-__all__ = [
-    "RunSettings",
-    "build",
-    "check_run",
-    "in_one_line",
-    "read_group",
-    "read_settings",
-    "register_resolvers",
-]
-
 _ETHER_WEI = 10**18
 _Settings = TypeVar("_Settings")
 

@@ -25,7 +25,6 @@ from bcfl.flower.identity import DEVELOPMENT_KEY
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-__all__ = ["client_app", "overrides_from", "server_app"]
 
 #: Run-config keys that say something else than the knob of ``bcfl run`` by that name.
 _OF_FLOWER = ("clients", "overrides", "run-dir")

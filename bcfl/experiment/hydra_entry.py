@@ -26,8 +26,6 @@ from bcfl.experiment.mistakes import MISTAKEN, complain, exit_status, explain, i
 from bcfl.experiment.sweep import Sweep
 from bcfl.experiment.terminal import make_console
 
-__all__ = ["run_with_hydra"]
-
 #: What ends in one line; anything else is a fault of ours, and is shown whole.
 _EXPECTED = BcflError, OSError, ModuleNotFoundError
 #: What is done with a job's configuration, its folder, and what names it for a reader.

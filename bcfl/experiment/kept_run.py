@@ -15,8 +15,6 @@ from bcfl.experiment.run_folder import RunFolder
 from bcfl.flower.handlers import to_arrays
 from bcfl.strategies import PeerConsensus
 
-__all__ = ["KeptRun"]
-
 
 class KeptRun:
     """Leaves ``result.json`` and ``model.safetensors`` for ``bcfl report`` and ``bcfl audit``.

@@ -13,8 +13,6 @@ from rich.table import Table
 
 from bcfl.core.errors import ConfigurationError
 
-__all__ = ["Knob", "Page", "print_help", "read_page"]
-
 _USAGE = """\
 bcfl run [-m] [NAME=VALUE …]    train together, on a chain; -m sweeps over A=1,2,3
 

@@ -19,8 +19,6 @@ from bcfl.experiment.configuration import build, read_group, read_settings
 from bcfl.experiment.run_folder import RunFolder
 from bcfl.flower.handlers import to_array_record
 
-__all__ = ["measure_of"]
-
 _MOST_CONFIG_BYTES: Final = 2**20
 _WIDEST: Final = 4096  #: units of a layer; what a stranger asks for is built here
 

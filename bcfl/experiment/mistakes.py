@@ -20,8 +20,6 @@ from bcfl.core.errors import BcflError, ConfigurationError, DatasetUnavailable
 from bcfl.experiment.trust import shipped_options
 from bcfl.extras import how_to_get
 
-__all__ = ["FAILED", "INTERRUPTED", "MISTAKEN", "complain", "exit_status", "explain", "interrupt"]
-
 FAILED, MISTAKEN, INTERRUPTED = 1, 2, 130
 
 _UNKNOWN_KNOB = re.compile(r"Could not override '([^']+)'")

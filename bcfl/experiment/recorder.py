@@ -17,9 +17,6 @@ from bcfl.experiment.clients.grids import OrderedGrid
 from bcfl.experiment.run_folder import RunFolder
 from bcfl.flower.handlers import to_arrays
 
-__all__ = ["Recorder", "make_result", "merge_rounds"]
-
-
 #: Flower's ``evaluate_fn``.
 Evaluation: TypeAlias = Callable[[int, ArrayRecord], MetricRecord]
 

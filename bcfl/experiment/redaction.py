@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["without_secrets"]
-
 _SECRET_NAMES = ("password", "passphrase", "private_key", "secret", "token")
 #: Of a URL: user and password; a long word in the path, as providers' keys are; the query.
 _IN_A_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=/)[\w-]{20,}(?=/|$|\?)|(?<=\?)\S+")

@@ -21,8 +21,6 @@ from bcfl.experiment.mistakes import complain, exit_status, interrupt
 from bcfl.experiment.run_folder import RunFolder
 from bcfl.experiment.trust import expect_harmless, expect_plain_files
 
-__all__ = ["resume_run"]
-
 _SWEEP = "multirun.yaml"  # Hydra's: what the sweep was told
 
 

@@ -34,8 +34,6 @@ from bcfl.experiment.run_folder import RunFolder
 from bcfl.experiment.scenario import Material, Plan, read_plan
 from bcfl.experiment.terminal import Terminal
 
-__all__ = ["member_app", "run_experiment"]
-
 
 def run_experiment(
     config: DictConfig,

@@ -31,8 +31,6 @@ from bcfl.experiment.redaction import without_secrets
 from bcfl.experiment.trust import add_scenario, expect_harmless
 from bcfl.files import Journal, save_arrays, write_atomically
 
-__all__ = ["RunFolder"]
-
 _HERE = "${run_dir}"
 _PLACEHOLDER = "<run_dir>"
 _NAMES = {"strategy", "dataset"}  # choices that every run has

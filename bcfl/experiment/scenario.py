@@ -28,8 +28,6 @@ from bcfl.experiment.configuration import RunSettings, build, in_one_line, read_
 from bcfl.experiment.datasets.images import Images
 from bcfl.experiment.recorder import Evaluation, Recorder
 
-__all__ = ["CentralScenario", "ConsensusScenario", "Material", "Plan", "Scenario", "read_plan"]
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -17,8 +17,6 @@ from bcfl.experiment.run_folder import RunFolder
 from bcfl.experiment.terminal import make_console
 from bcfl.files import write_atomically
 
-__all__ = ["Sweep"]
-
 _MEASURES = ("accuracy", "loss", "gas_per_round", "bytes_up", "bytes_up_dense", "wall_s")
 
 

@@ -16,8 +16,6 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-__all__ = ["Terminal", "make_console", "round_table", "summary_lines"]
-
 #: Columns of output into a file or a pipe.
 _WIDTH = 120
 

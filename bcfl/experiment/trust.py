@@ -19,15 +19,6 @@ import yaml  # type: ignore[import-untyped]
 
 from bcfl.core.errors import ConfigurationError
 
-__all__ = [
-    "PLACES",
-    "add_scenario",
-    "expect_harmless",
-    "expect_plain_files",
-    "expect_shipped_targets",
-    "shipped_options",
-]
-
 #: Arguments in conf/ that name a file, a folder, a node or a store.
 PLACES = frozenset({"_args_", "folder", "index", "key_file", "run_dir", "store", "url"})
 _HERE = "${run_dir}"

@@ -8,8 +8,6 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
-__all__ = ["GridAround"]
-
 
 class GridAround(Grid):
     """Everything as the inner grid does it."""

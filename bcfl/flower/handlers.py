@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from bcfl.core.errors import ModelError, ProtocolError
 from bcfl.core.model import Arrays
 
-__all__ = ["call", "call_evaluate", "call_train", "model_in", "to_array_record", "to_arrays"]
-
 _LEGACY = {"train": ("fitins", "fitres"), "evaluate": ("evaluateins", "evaluateres")}
 
 

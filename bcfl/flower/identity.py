@@ -33,25 +33,6 @@ from bcfl.keys.accounts import DEVELOPMENT_CHAINS, Account, derive_account
 from bcfl.keys.signer import Wallet
 from bcfl.keys.signer_client import RemoteSigner
 
-__all__ = [
-    "CHAIN_ID",
-    "CONTRACT",
-    "DEVELOPMENT_KEY",
-    "DIRECT_FALLBACK",
-    "FOLDER",
-    "KEY_FILE",
-    "MOST_STAKE_WEI",
-    "RPC_URL",
-    "SIGNER",
-    "account_from",
-    "expect_own_node",
-    "has_own_key",
-    "own_contract",
-    "refuse_development_key",
-    "rpc_url_of",
-    "signer_from",
-]
-
 KEY_FILE = "bcfl-key-file"
 SIGNER = "bcfl-signer"
 RPC_URL = "bcfl-rpc-url"

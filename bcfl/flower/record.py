@@ -17,8 +17,6 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from bcfl.core.errors import AccountError, ProtocolError
 from bcfl.keys.accounts import checksummed
 
-__all__ = ["LONGEST_TEXT", "Address", "Count", "Digest", "Int64", "Text", "TypedRecord"]
-
 LONGEST_TEXT = 2_000  #: characters
 _MOST_PARTS = 128
 

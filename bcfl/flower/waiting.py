@@ -13,8 +13,6 @@ from flwr.serverapp import Grid
 
 from bcfl.core.errors import ProtocolError
 
-__all__ = ["read_replies", "wait_for_nodes"]
-
 _LOOK_AGAIN_S = 0.05
 _LONGEST_REASON = 500  # characters: a node's own words
 _Reply = TypeVar("_Reply")

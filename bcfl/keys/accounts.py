@@ -21,18 +21,8 @@ from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
 from bcfl.core.errors import AccountError, ProtocolError
-from bcfl.keys.envelope import derive, open_slot
-from bcfl.keys.sealing import open_sealed, open_share, public_key_of
-
-__all__ = [
-    "DEVELOPMENT_CHAINS",
-    "Account",
-    "checksummed",
-    "derive_account",
-    "recover",
-    "recover_public_key",
-    "signed_by",
-]
+from bcfl.keys.envelope import derive, open_slot, public_key_of
+from bcfl.keys.sealing import open_sealed, open_share
 
 #: Chain ids on which nothing is worth anything: the embedded chain's, and anvil's default.
 DEVELOPMENT_CHAINS = (131277322940537, 31337)

@@ -23,23 +23,6 @@ from ecies.keys import PrivateKey, PublicKey
 
 from bcfl.core.errors import SealError
 
-__all__ = [
-    "BODY_OVERHEAD_BYTES",
-    "KEY_BYTES",
-    "MAX_SEALED_BYTES",
-    "SLOT_BYTES",
-    "compressed_key",
-    "derive",
-    "expect_container",
-    "expect_key",
-    "open_body",
-    "open_slot",
-    "public_key_of",
-    "repeatable_slot",
-    "seal_body",
-    "seal_slot",
-]
-
 KEY_BYTES = 32
 _NONCE_BYTES = 12  # of slots and bodies alike
 _TAG_BYTES = 16

@@ -17,8 +17,6 @@ from bcfl.core.strict_json import parse_json
 from bcfl.files import write_atomically
 from bcfl.keys.envelope import compressed_key
 
-__all__ = ["PublicKeys", "address_of"]
-
 
 def address_of(public_key: bytes) -> str:
     """The checksummed address of a public key of 33, 64 or 65 bytes.

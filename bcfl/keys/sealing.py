@@ -54,20 +54,6 @@ from bcfl.keys.envelope import (
     seal_slot,
 )
 
-__all__ = [
-    "MAX_OVERHEAD_BYTES",
-    "check_share",
-    "decrypt_model",
-    "encrypt_model",
-    "open_sealed",
-    "open_sealed_with",
-    "open_share",
-    "public_key_of",
-    "seal_for",
-    "seal_share",
-    "secret_commitment",
-]
-
 _FOR_READERS = b"bcfs\x01"  # the last byte is the version
 _MODEL = b"bcfm\x01"
 _SHARE = b"\x01"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["Reader", "Signer", "Wallet"]
-
 
 class Signer(Protocol):
     """Signs EIP-712 messages. Deterministic (RFC 6979): the same message, the same bytes."""

@@ -30,8 +30,6 @@ from bcfl.keys.signer_wire import (
     write_line,
 )
 
-__all__ = ["RemoteSigner"]
-
 #: What a signer may answer with, by name.
 _REFUSALS: Final[dict[str, type[BcflError]]] = {
     kind.__name__: kind

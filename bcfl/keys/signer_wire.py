@@ -17,25 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from bcfl.core.errors import AccountError, SignerRefused
 from bcfl.core.strict_json import parse_json
 
-__all__ = [
-    "MAX_LINE_BYTES",
-    "Answer",
-    "Endpoint",
-    "Failure",
-    "Identify",
-    "Identity",
-    "Pay",
-    "Request",
-    "Sign",
-    "Unseal",
-    "data_of",
-    "hex_of",
-    "parse_endpoint",
-    "read_reply",
-    "read_request",
-    "write_line",
-]
-
 _VERSION: Final = 1
 #: A ballot of 128 members is shorter than 3 kB in hexadecimal; nothing here is much longer.
 MAX_LINE_BYTES: Final = 64 * 1024

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from bcfl.core.errors import ConfigurationError
 
-__all__ = ["Samples", "VerificationSet"]
-
 #: Samples, float32, (count, *input_shape), and their labels, int64, (count,).
 Samples: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int64]]
 

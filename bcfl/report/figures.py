@@ -20,8 +20,6 @@ from bokeh.plotting import figure
 from bcfl.report.matrices import Ratings, places
 from bcfl.report.sources import Round
 
-__all__ = ["bytes_sent", "curve", "matrix", "new_figure", "participation", "stacked"]
-
 GREY: Final = "#7d828a"  # 3.9:1 on white, 4.5:1 on the dark page
 _BLUE, _ORANGE, _GREEN, _RED = Category10[10][:4]
 _HEIGHT: Final = 260

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from bcfl.consensus.spec.fixed_point import FRACTION_BITS
 from bcfl.report.sources import Round
 
-__all__ = ["ABSENT", "COMMITTED", "VOID", "WON", "Ratings", "places", "read_ratings", "unrated"]
-
 ABSENT, COMMITTED, WON, VOID = range(4)
 
 

@@ -13,8 +13,6 @@ from bcfl.files import write_atomically
 from bcfl.report.matrices import read_ratings, unrated
 from bcfl.report.sources import Names, Round, Run, Sweep
 
-__all__ = ["write_page"]
-
 
 def write_page(found: Run | Sweep, path: Path, names: Names | None = None) -> None:
     """Write the page.

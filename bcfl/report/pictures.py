@@ -11,8 +11,6 @@ import numpy as np
 from bcfl.report.matrices import read_ratings
 from bcfl.report.sources import Run, Sweep
 
-__all__ = ["write_pictures"]
-
 
 def write_pictures(found: Run | Sweep, folder: Path) -> list[Path]:
     """Write every picture twice, ``NAME.png`` and ``NAME.svg``; where they are.

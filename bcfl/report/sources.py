@@ -13,8 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bcfl.audit.plain_files import parse_json, read_file
 from bcfl.core.errors import AuditError, ConfigurationError
 
-__all__ = ["Names", "Round", "Run", "Sweep", "read_names", "read_run", "read_sweep"]
-
 #: Who is behind an address, as the reader knows.
 Names: TypeAlias = dict[str, str]
 _MOST_MEMBERS: Final = 128

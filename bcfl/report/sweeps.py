@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from bcfl.report.figures import GREY, new_figure
 from bcfl.report.sources import Run, Sweep
 
-__all__ = ["Point", "Table", "draw", "summarise"]
-
 
 @dataclass(frozen=True, slots=True)
 class Point:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-__all__ = ["BlobStore", "LocatingStore"]
-
 
 class BlobStore(Protocol):
     """Blobs by the SHA-256 of their bytes. Whoever serves them, ``get`` re-hashes."""

@@ -23,8 +23,6 @@ from enum import IntEnum
 
 from bcfl.core.errors import CodecError, expect
 
-__all__ = ["KUBO_CIDV1", "UNIXFS_V0_2015", "UNIXFS_V1_2025", "Cid", "Codec", "Layout", "cid_of"]
-
 _VERSION = 1
 _SHA2_256 = b"\x12\x20"  # multihash: sha2-256, 32 bytes
 _CID_BYTES = 2 + len(_SHA2_256) + 32

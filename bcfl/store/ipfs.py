@@ -33,8 +33,6 @@ from bcfl.store.kubo import KuboRpc
 from bcfl.store.local import check_digest, expect_digest
 from bcfl.store.locators import LocatorIndex
 
-__all__ = ["IpfsStore"]
-
 _LOG = logging.getLogger(__name__)
 _LIAR = "whoever named that CID, or served it, is wrong"
 _LOOKUP_S = 5.0  # what ``has`` gives a node to search the network

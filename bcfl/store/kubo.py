@@ -29,8 +29,6 @@ from urllib3.util import Url, parse_url
 from bcfl.core.errors import BlobMissing, CodecError, ConfigurationError, StoreUnreachable, expect
 from bcfl.store.cid import Layout
 
-__all__ = ["KuboRpc"]
-
 _PIECE_BYTES = 64 * 1024
 _MAX_ANSWER_BYTES = 256 * 1024  # of add, pin/add and error messages
 _MAX_LINE_BYTES = 4096

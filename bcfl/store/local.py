@@ -19,8 +19,6 @@ from pathlib import Path
 from bcfl.core.errors import BlobMissing, CodecError, ConfigurationError, StoreUnreachable
 from bcfl.files import TEMPORARY, write_atomically
 
-__all__ = ["LocalStore", "check_digest", "expect_digest", "open_without_waiting"]
-
 _STALE_S = 24 * 3600
 
 

@@ -8,8 +8,6 @@ from bcfl.core.errors import CodecError, StoreUnreachable
 from bcfl.files import write_atomically
 from bcfl.store.local import check_digest, open_without_waiting
 
-__all__ = ["MAX_LOCATOR_CHARS", "LocatorIndex"]
-
 MAX_LOCATOR_CHARS = 256
 _MAX_HINTS = 8  # for one digest
 _MAX_HINTED_DIGESTS = 4096

@@ -21,8 +21,6 @@ from bcfl.store.blob_store import BlobStore, LocatingStore
 from bcfl.store.local import check_digest, expect_digest
 from bcfl.store.locators import MAX_LOCATOR_CHARS, LocatorIndex
 
-__all__ = ["SEALED_INDEX", "SealedStore"]
-
 SEALED_INDEX = "sealed-index"  #: in a task's folder: where each blob lies sealed
 _SEPARATOR = "+"
 

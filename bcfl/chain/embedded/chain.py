@@ -25,8 +25,6 @@ from bcfl.core.errors import AccountError, JournalDamaged, LedgerError
 from bcfl.files import Journal
 from bcfl.keys.accounts import Account, derive_account
 
-__all__ = ["EmbeddedChain"]
-
 _RICHES_WEI: Final = 10**24
 
 

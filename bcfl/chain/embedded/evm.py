@@ -26,8 +26,6 @@ from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
 from bcfl.core.errors import LedgerError
 
-__all__ = ["Evm", "Genesis", "Mined", "RpcError"]
-
 #: 2026-01-01T00:00:00Z
 GENESIS_TIMESTAMP: Final = 1_767_225_600
 #: A batch of 128 signed ballots must fit into one block.

@@ -17,8 +17,6 @@ from bcfl.chain.embedded.evm import Evm, Genesis, Mined, RpcError
 from bcfl.core.errors import AuditError, JournalDamaged
 from bcfl.files import Journal
 
-__all__ = ["block_entry", "genesis_entry", "read_entries", "rebuild"]
-
 _FORMAT: Final = "bcfl embedded chain, format 1"
 
 

@@ -9,8 +9,6 @@ from typing import Any, Final
 
 from aiohttp import web
 
-__all__ = ["LoopbackServer"]
-
 #: 128 ballots of 127 ratings are 82 kB of call data; this leaves room for 30 times as many.
 _MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 

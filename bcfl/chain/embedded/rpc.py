@@ -20,8 +20,6 @@ from bcfl.chain.wire import Bytes20, Bytes32, Data, Quantity, Wei, to_json
 from bcfl.core.errors import LedgerError
 from bcfl.core.strict_json import parse_json
 
-__all__ = ["EmbeddedRpc", "refusal"]
-
 _GWEI: Final = 10**9
 _MOST_AT_ONCE: Final = 1000
 _PARSE_ERROR, _INVALID_REQUEST, _NO_METHOD, _INVALID_PARAMS = -32700, -32600, -32601, -32602

@@ -21,17 +21,6 @@ from bcfl.contracts import artifact
 from bcfl.core.errors import ReplyMalformed, TransactionUnknown
 from bcfl.keys.accounts import checksummed
 
-__all__ = [
-    "Call",
-    "Deployment",
-    "PeerCalldata",
-    "SentBallot",
-    "SentCommitment",
-    "SentSeal",
-    "decode_call",
-    "decode_deployment",
-]
-
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 _DATA: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 _CONTRACT: Final = "PeerConsensus"

@@ -9,24 +9,6 @@ from typing import Final
 
 from bcfl.chain.event import Event
 
-__all__ = [
-    "PHASES",
-    "Abstained",
-    "BallotCast",
-    "Closed",
-    "Committed",
-    "Equivocated",
-    "MemberJoined",
-    "MemberLeft",
-    "Opened",
-    "Refusal",
-    "Refused",
-    "RoundEvent",
-    "Sealed",
-    "Selected",
-    "Voided",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class RoundEvent(Event):

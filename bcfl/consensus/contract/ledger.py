@@ -26,8 +26,6 @@ from bcfl.consensus.spec.domain import (
 from bcfl.core.errors import LedgerError, ReplyMalformed
 from bcfl.keys.accounts import checksummed
 
-__all__ = ["Ledger"]
-
 #: ``PeerConsensus.BALLOT_BATCH``: how many ballots one transaction can relay.
 _BALLOT_BATCH: Final = 32
 _NO_SALT: Final = bytes(32)

@@ -14,18 +14,6 @@ from bcfl.consensus.contract.events import MemberJoined, RoundEvent
 from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment
 from bcfl.core.errors import LedgerError
 
-__all__ = [
-    "EVENTS",
-    "compact",
-    "event_of",
-    "evidence",
-    "one_round",
-    "proof",
-    "relayed",
-    "seal_of",
-    "seats",
-]
-
 _LANES: Final = 16
 _LANE_BITS: Final = 16
 

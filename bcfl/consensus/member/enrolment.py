@@ -24,8 +24,6 @@ from bcfl.flower.identity import (
 from bcfl.keys.accounts import DEVELOPMENT_CHAINS
 from bcfl.keys.signer import Wallet
 
-__all__ = ["MOST_STAKE_WEI", "enrol"]
-
 
 def enrol(order: EnrolOrder, context: Context, signer: Wallet, *, simulated: bool) -> EnrolReply:
     """Deposit the stake, unless this node is a member; or say why it does not become one.

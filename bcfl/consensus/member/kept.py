@@ -22,8 +22,6 @@ from bcfl.files import write_atomically
 from bcfl.flower.identity import FOLDER
 from bcfl.keys.accounts import signed_by
 
-__all__ = ["Kept"]
-
 _KEPT = "bcfl-kept"
 
 

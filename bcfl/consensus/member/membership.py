@@ -47,8 +47,6 @@ from bcfl.core.model import Arrays, model_digest
 from bcfl.keys.public_keys import address_of
 from bcfl.keys.signer import Wallet
 
-__all__ = ["Membership"]
-
 
 @dataclass(frozen=True, slots=True)
 class Membership:

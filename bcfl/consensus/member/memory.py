@@ -17,8 +17,6 @@ from bcfl.consensus.member.membership import Membership
 from bcfl.consensus.records import TrainReply
 from bcfl.consensus.spec.domain import Ballot, TypedDataDomain
 
-__all__ = ["Memory"]
-
 _ROUND = "bcfl-round"
 _REPLY = "bcfl-reply/"
 _TASK = "bcfl-contract"

@@ -62,8 +62,6 @@ from bcfl.flower.identity import (
 )
 from bcfl.keys.signer import Wallet
 
-__all__ = ["REVIEW", "PeerConsensusMod", "peer_consensus_mod"]
-
 REVIEW = "bcfl-review"  #: in the config of an evaluation that rates another member's update
 
 

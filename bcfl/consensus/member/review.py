@@ -21,8 +21,6 @@ from bcfl.consensus.spec.verification import Expectation, OnChain, verify_delta
 from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, NodeBehind, ProtocolError
 from bcfl.core.model import ModelSpec
 
-__all__ = ["Reviewed", "verify"]
-
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:

@@ -20,8 +20,6 @@ from bcfl.flower.identity import FOLDER, KEY_FILE, SIGNER
 from bcfl.keys.accounts import DEVELOPMENT_CHAINS
 from bcfl.keys.signer import Reader, Wallet
 
-__all__ = ["SignOnce", "signing_once"]
-
 
 @dataclass(frozen=True, slots=True)
 class SignOnce:

@@ -20,18 +20,9 @@ from bcfl.consensus.records import EnrolOrder, ReviewOrder, RoundOrder
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import ProtocolError
 from bcfl.core.strict_json import parse_json
-from bcfl.flower.identity import CONTRACT, RPC_URL, own_contract, rpc_url_of
+from bcfl.flower.identity import CONTRACT, own_contract, rpc_url_of
 from bcfl.keys.signer import Reader, Signer, Wallet
 from bcfl.store.blob_store import LocatingStore
-
-__all__ = [
-    "CONTRACT",
-    "PATIENCE_S",
-    "RPC_URL",
-    "attach",
-    "parcels_of",
-    "store_from",
-]
 
 #: In a node's configuration: for how many seconds its Ethereum node may be behind the server's.
 PATIENCE_S = "bcfl-patience-s"

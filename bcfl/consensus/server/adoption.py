@@ -20,16 +20,6 @@ from bcfl.consensus.server.inner_strategy import fedavg_within
 from bcfl.consensus.spec.rules import LONGEST_WINDOW_S, RuleOptions, Rules
 from bcfl.core.errors import ConfigurationError
 
-__all__ = [
-    "FedAvgOptions",
-    "MessageApiOnly",
-    "agree_on_time",
-    "count_from",
-    "expect_fitting",
-    "sort_out",
-    "within_its_task",
-]
-
 _FLOWERS_TIMEOUT_S = 3600.0  # the default of ``Strategy.start``
 
 

@@ -35,8 +35,6 @@ from bcfl.flower.waiting import read_replies
 from bcfl.keys.accounts import DEVELOPMENT_CHAINS, recover_public_key, signed_by
 from bcfl.keys.public_keys import PublicKeys
 
-__all__ = ["Conversation"]
-
 _NO_EVALUATE = "No evaluate function registered"  # Flower's words
 _RECEIPTS_S = 30.0  # at the end of a run, for whoever is still there
 

@@ -47,8 +47,6 @@ from bcfl.core.model import Arrays, model_digest
 from bcfl.keys.sealing import MAX_OVERHEAD_BYTES
 from bcfl.keys.signer import Signer
 
-__all__ = ["Coordinator"]
-
 _E = TypeVar("_E", bound=RoundEvent)
 
 

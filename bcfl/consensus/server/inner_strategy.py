@@ -25,16 +25,6 @@ from bcfl.core.model import Arrays
 from bcfl.flower.grid_around import GridAround
 from bcfl.flower.handlers import to_array_record, to_arrays
 
-__all__ = [
-    "Training",
-    "aggregate_with",
-    "asked_by",
-    "asking_who_is_there",
-    "config_of_reviews",
-    "fedavg_within",
-    "train_metrics",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Training:

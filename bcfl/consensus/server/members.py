@@ -31,8 +31,6 @@ from bcfl.keys.public_keys import PublicKeys
 from bcfl.keys.signer import Reader
 from bcfl.store.blob_store import BlobStore
 
-__all__ = ["Admission", "Admit", "Members"]
-
 Admit: TypeAlias = Literal["allow_list", "open"]
 
 

@@ -16,8 +16,6 @@ from flwr.app import Message, MetricRecord, RecordDict
 from flwr.common.logger import log
 from pydantic import Field, TypeAdapter, ValidationError
 
-__all__ = ["Metrics", "agreeing", "agreeing_replies", "read_metrics", "same_names"]
-
 Metrics = dict[str, int | float]
 
 _MOST: Final = 100  # names

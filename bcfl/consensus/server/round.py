@@ -45,8 +45,6 @@ from bcfl.core.errors import (
 from bcfl.core.model import Arrays
 from bcfl.flower.handlers import to_array_record
 
-__all__ = ["Configs", "Round"]
-
 _VOTING = (Phase.COMMIT, Phase.SEAL, Phase.BALLOT)
 #: How often in one phase the chain may take back what it was given.
 _MOST_REORGANISATIONS = 8

@@ -39,8 +39,6 @@ from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import BlobError
 from bcfl.files import Journal
 
-__all__ = ["RoundLog", "in_closing", "in_one_line", "past_records", "read_record"]
-
 _Signed: TypeAlias = SignedCommitment | SignedSeal | SignedBallot
 _LARGEST = 2**32  # bytes: what is in the server's own store was bounded when it came
 

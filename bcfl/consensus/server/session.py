@@ -24,8 +24,6 @@ from bcfl.flower.handlers import to_arrays
 from bcfl.keys.public_keys import PublicKeys
 from bcfl.store.blob_store import BlobStore
 
-__all__ = ["Session", "begin"]
-
 
 @dataclass(frozen=True, slots=True)
 class Session:

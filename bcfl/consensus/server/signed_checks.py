@@ -26,8 +26,6 @@ from bcfl.consensus.spec.scoring import expect_ballot
 from bcfl.core.errors import CommitmentRejected, LedgerError, ProtocolError
 from bcfl.keys.accounts import signed_by
 
-__all__ = ["SignedChecks"]
-
 
 @dataclass(frozen=True, slots=True)
 class SignedChecks:

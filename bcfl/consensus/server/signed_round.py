@@ -15,8 +15,6 @@ from bcfl.consensus.spec.domain import (
 from bcfl.core.errors import ProtocolError
 from bcfl.files import Journal
 
-__all__ = ["SignedRound"]
-
 _Signed = TypeVar("_Signed", SignedCommitment, SignedSeal, SignedBallot)
 
 

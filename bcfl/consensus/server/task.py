@@ -23,8 +23,6 @@ from bcfl.core.errors import ConfigurationError, expect
 from bcfl.core.model import Arrays, ModelSpec, encode_model
 from bcfl.keys.sealing import MAX_OVERHEAD_BYTES
 
-__all__ = ["ConsensusTask", "begin_task", "resume_task"]
-
 
 @dataclass(frozen=True, slots=True)
 class ConsensusTask:

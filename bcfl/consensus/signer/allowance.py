@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from bcfl.consensus.signer.record import Payment
 from bcfl.core.errors import BeyondAllowance, ConfigurationError
 
-__all__ = ["Allowance"]
-
 
 @dataclass(frozen=True, slots=True)
 class Allowance:

@@ -31,8 +31,6 @@ from bcfl.core.errors import BcflError
 from bcfl.keys.signer import Wallet
 from bcfl.keys.signer_wire import data_of
 
-__all__ = ["DirectFallback"]
-
 _LOOK_AGAIN_S: Final = 2.0
 #: Of a window's end, seconds; of a shorter window, its second half.
 _MARGIN_S: Final = 60

@@ -34,8 +34,6 @@ from bcfl.keys.signer_wire import (
     hex_of,
 )
 
-__all__ = ["MemberSigner"]
-
 _JOIN: Final = "join"
 
 

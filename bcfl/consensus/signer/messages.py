@@ -20,8 +20,6 @@ from bcfl.consensus.spec.messages import (
 from bcfl.core.errors import ProtocolError, SignerRefused
 from bcfl.keys.signer_wire import data_of, hex_of
 
-__all__ = ["KINDS", "NO_PROMISE", "MemberMessage", "read_message"]
-
 #: The seal that no ballot has: members derive the salt of their ballots from its signature.
 NO_PROMISE: Final = bytes(32)
 

@@ -22,8 +22,6 @@ from bcfl.core.errors import AccountError, AuditError, SignedAlready, SignerRefu
 from bcfl.files import Journal
 from bcfl.keys.signer_wire import hex_of
 
-__all__ = ["Payment", "SigningRecord", "record_path"]
-
 _PAYMENT: Final = "payment"
 _TASK: Final = "task"
 

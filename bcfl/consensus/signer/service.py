@@ -27,8 +27,6 @@ from bcfl.keys.signer_wire import (
     write_line,
 )
 
-__all__ = ["SignerService"]
-
 _REQUEST_S: Final = 10.0
 _AT_ONCE: Final = 16
 
@@ -36,7 +34,9 @@ _AT_ONCE: Final = 16
 class Answering(Protocol):
     """Who answers; ``MemberSigner``."""
 
-    def answer(self, request: Identify | Sign | Pay | Unseal) -> Identity | Answer: ...
+    def answer(self, request: Identify | Sign | Pay | Unseal) -> Identity | Answer:
+        """The reply to one request."""
+        ...
 
 
 class SignerService:

@@ -11,8 +11,6 @@ from bcfl.consensus.spec.domain import Phase, RoundState, TypedDataDomain
 from bcfl.contracts import artifact
 from bcfl.core.errors import AccountError, RoundNotOpen, SignerRefused, TransactionUnknown
 
-__all__ = ["SignerTask", "connect"]
-
 #: When the contract takes each.
 _PHASES: Final = {"Commitment": Phase.COMMIT, "Seal": Phase.SEAL, "Ballot": Phase.BALLOT}
 #: A salt can be needed from the ballot's first to its last sight.

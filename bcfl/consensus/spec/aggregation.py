@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from bcfl.consensus.spec.delta import Delta, expect_length
 from bcfl.core.errors import ConfigurationError, ModelError, NobodyLeft
 
-__all__ = ["Combine", "aggregate"]
-
 Combine: TypeAlias = Literal["carriers_mean", "mean", "sum"]
 
 

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from bcfl.consensus.spec.delta import Delta
 from bcfl.core.errors import ConfigurationError
 
-__all__ = ["Clip", "clip", "norm"]
-
 Clip: TypeAlias = Literal["median_norm", "none"]
 
 

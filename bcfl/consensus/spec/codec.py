@@ -25,8 +25,6 @@ from numpy.typing import NDArray
 from bcfl.consensus.spec.delta import Delta
 from bcfl.core.errors import CodecError
 
-__all__ = ["Heading", "blob_size", "decode_delta", "digest_of", "encode_delta"]
-
 _VERSION = 1
 _DTYPES = ("float16", "float32", "float64")
 _HEADER = struct.Struct("<BB20sQ32sQQ")

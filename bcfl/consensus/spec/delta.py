@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from bcfl.core.errors import ModelError
 
-__all__ = ["Delta", "apply_delta", "difference", "expect_length", "top_gamma"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delta:

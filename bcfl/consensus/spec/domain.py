@@ -13,21 +13,6 @@ from itertools import pairwise
 
 from bcfl.core.errors import ProtocolError
 
-__all__ = [
-    "MAX_MEMBERS",
-    "Ballot",
-    "Commitment",
-    "Phase",
-    "Rating",
-    "RoundState",
-    "SignedBallot",
-    "SignedCommitment",
-    "SignedSeal",
-    "TypedDataDomain",
-    "bits",
-    "members_in",
-]
-
 #: The contract keeps sets of members as the bits of one word, and points in lanes of 16 bits.
 MAX_MEMBERS = 128
 DIGEST_BYTES = 32

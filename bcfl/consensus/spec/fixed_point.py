@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["FRACTION_BITS", "to_value"]
-
 #: Steps of 2⁻²⁰ ≈ 1e-6, over [−2048, 2048): what lies outside saturates.
 FRACTION_BITS = 20
 _ZERO = 2**31

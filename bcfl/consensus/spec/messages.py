@@ -13,15 +13,6 @@ from typing import Any
 
 from bcfl.consensus.spec.domain import Ballot, Commitment, TypedDataDomain
 
-__all__ = [
-    "ballot_message",
-    "ballot_receipt_message",
-    "commitment_message",
-    "join_message",
-    "receipt_message",
-    "seal_message",
-]
-
 _DOMAIN_FIELDS = [
     ("string", "name"),
     ("string", "version"),

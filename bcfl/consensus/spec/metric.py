@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 
 from bcfl.core.errors import MetricError
 
-__all__ = ["choose_quality", "how_to_say", "says_direction"]
-
 _SMALLER_IS_BETTER = ("loss", "error", "err", "perplexity", "mse", "rmse", "mae", "nll")
 _LARGER_IS_BETTER = ("accuracy", "acc", "f1", "auc", "auroc", "precision", "recall", "iou", "r2")
 _SAYS_ACCURACY = ("accuracy", "acc")

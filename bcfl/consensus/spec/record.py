@@ -6,8 +6,6 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["RoundRecord"]
-
 
 @dataclass(frozen=True, slots=True)
 class RoundRecord:

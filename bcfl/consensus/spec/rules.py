@@ -20,8 +20,6 @@ from bcfl.consensus.spec.metric import how_to_say, says_direction
 from bcfl.core.errors import ConfigurationError, expect
 from bcfl.core.model import IntegerArrays
 
-__all__ = ["LEAST_WINDOW_S", "LONGEST_WINDOW_S", "Ballots", "RuleOptions", "Rules"]
-
 Ballots: TypeAlias = Literal["open", "sealed"]
 _PARTS_PER_MILLION = 1_000_000
 _CHOICES = {

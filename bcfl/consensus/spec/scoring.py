@@ -17,8 +17,6 @@ from typing import final
 from bcfl.consensus.spec.domain import Ballot, bits, members_in
 from bcfl.core.errors import ProtocolError
 
-__all__ = ["Borda", "ScoringRule", "abstains", "expect_ballot", "seen_by_most", "tally"]
-
 
 class ScoringRule(ABC):
     """How a ballot becomes points. Another rule is another subclass, and a Vyper module."""

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Set
 
 from bcfl.core.errors import ProtocolError
 
-__all__ = ["select_winners", "takes_part", "winner_count"]
-
 _PARTS_PER_MILLION = 1_000_000
 
 

@@ -15,8 +15,6 @@ from bcfl.consensus.spec.codec import Heading, decode_delta, digest_of
 from bcfl.consensus.spec.delta import Delta
 from bcfl.core.errors import CodecError, CommitmentRejected
 
-__all__ = ["Expectation", "OnChain", "verify_delta"]
-
 
 @dataclass(frozen=True, slots=True)
 class OnChain:

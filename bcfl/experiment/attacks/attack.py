@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from bcfl.core.errors import expect
 from bcfl.core.model import Arrays
 
-__all__ = ["Attack", "NoAttack", "expect_scale"]
-
 
 @dataclass(frozen=True, slots=True)
 class Attack:

@@ -9,8 +9,6 @@ import numpy as np
 from bcfl.core.model import Arrays
 from bcfl.experiment.attacks.attack import Attack, expect_scale
 
-__all__ = ["Gaussian"]
-
 
 @dataclass(frozen=True, slots=True)
 class Gaussian(Attack):

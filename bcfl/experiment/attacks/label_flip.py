@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from bcfl.experiment.attacks.attack import Attack
 
-__all__ = ["LabelFlip"]
-
 
 @dataclass(frozen=True, slots=True)
 class LabelFlip(Attack):

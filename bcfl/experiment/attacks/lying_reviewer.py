@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from bcfl.experiment.attacks.sign_flip import SignFlip
 
-__all__ = ["LyingReviewer"]
-
 
 @dataclass(frozen=True, slots=True)
 class LyingReviewer(SignFlip):

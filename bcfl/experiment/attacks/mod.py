@@ -14,8 +14,6 @@ from bcfl.experiment.attacks.attack import Attack
 from bcfl.experiment.seeds import derive_seed
 from bcfl.flower.handlers import to_array_record, to_arrays
 
-__all__ = ["AttackMod", "AttackingMember"]
-
 
 @dataclass(frozen=True, slots=True)
 class AttackMod:

@@ -16,8 +16,6 @@ from bcfl.experiment.clients.training import evaluate_model, train_model
 from bcfl.experiment.datasets.images import Images
 from bcfl.experiment.seeds import derive_seed
 
-__all__ = ["CentralEvaluation", "CentralTraining", "initial_arrays"]
-
 
 def initial_arrays(model: ModelSettings, seed: int) -> ArrayRecord:
     """θ_g before the first round: the same for every strategy with this seed."""

@@ -21,8 +21,6 @@ from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
 from bcfl.experiment.clients.training import evaluate_model, train_model
 from bcfl.experiment.seeds import derive_seed
 
-__all__ = ["SENDER_KEY", "Client", "build_client_app", "load_arrays"]
-
 #: The reply's ConfigRecord in which a simulated client says which partition it is.
 SENDER_KEY = "sender"
 

@@ -14,8 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ClientData", "read_client", "write_clients"]
-
 
 @dataclass(frozen=True, slots=True)
 class ClientData:

@@ -22,8 +22,6 @@ from bcfl.core.errors import EngineFailed
 from bcfl.experiment.clients.grids import StoppableGrid
 from bcfl.flower.grid import InProcessGrid
 
-__all__ = ["EngineSettings", "run_clients", "usable_cpus"]
-
 #: Models and deltas of one round at a time pass through it; Ray would take a third of the RAM.
 _OBJECT_STORE_BYTES = 512 * 1024**2
 _ATTEMPTS_TO_START = 3

@@ -14,8 +14,6 @@ from bcfl.core.errors import EngineFailed, NobodyLeft
 from bcfl.experiment.clients.client_app import SENDER_KEY
 from bcfl.flower.grid_around import GridAround
 
-__all__ = ["OrderedGrid", "StoppableGrid", "Traffic"]
-
 _LOOK_AGAIN_S = 0.05
 
 

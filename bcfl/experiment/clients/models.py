@@ -17,8 +17,6 @@ from bcfl.market.spec.architecture import Architecture
 from bcfl.market.spec.layer_kinds import Conv2d, Flatten, Linear, MaxPool2d, Relu
 from bcfl.market.spec.layers import Layer
 
-__all__ = ["build_model"]
-
 
 def build_model(settings: ModelSettings, seed: int) -> nn.Module:
     """The network, with the weights that this seed draws.

@@ -20,8 +20,6 @@ from bcfl.experiment.clients.client_data import ClientData
 from bcfl.experiment.datasets.images import Images
 from bcfl.experiment.seeds import derive_seed
 
-__all__ = ["poison", "share_out"]
-
 
 def share_out(
     images: Images, partitioner: Partitioner, validation_fraction: float, seed: int

@@ -13,8 +13,6 @@ from pydantic import Field
 
 from bcfl.core.errors import expect
 
-__all__ = ["ModelSettings", "TrainingSettings"]
-
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:

@@ -14,8 +14,6 @@ from torch.nn import functional
 
 from bcfl.experiment.clients.settings import TrainingSettings
 
-__all__ = ["evaluate_model", "train_model", "use_one_thread"]
-
 #: Images evaluated at once: bounds the memory that activations take.
 EVALUATION_BATCH = 512
 

@@ -8,8 +8,6 @@ from sklearn.datasets import load_digits as load_bundled_digits
 from bcfl.core.errors import expect
 from bcfl.experiment.datasets.images import Images, split_once
 
-__all__ = ["load_digits"]
-
 
 def load_digits(test_fraction: float) -> Images:
     """Pixels in [0, 1].

@@ -13,8 +13,6 @@ from torchvision.datasets import CIFAR10, MNIST
 from bcfl.core.errors import DatasetUnavailable
 from bcfl.experiment.datasets.images import Images, scale_pixels
 
-__all__ = ["MNIST_PIXELS", "load_cifar10", "load_mnist"]
-
 #: Mean and deviation of the training pixels, all colours together, in [0, 1].
 MNIST_PIXELS, CIFAR10_PIXELS = (0.1307, 0.3081), (0.4734, 0.2516)
 #: A connection, or a read, that takes longer than this is given up.

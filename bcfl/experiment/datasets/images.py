@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Images", "scale_pixels", "split_once"]
-
 #: Splits belong to a data set's definition: they stay the same whatever the run's seed.
 SPLIT_SEED = 2021
 

@@ -12,8 +12,6 @@ from bcfl.core.errors import DatasetUnavailable, expect
 from bcfl.experiment.datasets.downloaded import MNIST_PIXELS
 from bcfl.experiment.datasets.images import Images, scale_pixels, split_once
 
-__all__ = ["load_mnist_test"]
-
 _HINT = (
     "put MNIST's t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz into one folder and "
     "name it with dataset.folder=…, or use dataset=digits"

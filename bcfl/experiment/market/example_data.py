@@ -13,8 +13,6 @@ from bcfl.experiment.datasets.digits import load_digits
 from bcfl.experiment.datasets.images import Images
 from bcfl.experiment.datasets.mnist_test import load_mnist_test
 
-__all__ = ["DATASETS", "write_example"]
-
 DATASETS = ("digits", "mnist_test")
 
 

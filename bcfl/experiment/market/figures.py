@@ -28,8 +28,6 @@ from bcfl.experiment.datasets.images import Images
 from bcfl.experiment.datasets.mnist_test import load_mnist_test
 from bcfl.experiment.market.reproduction import PARTITIONS, Plan, Trial, run_trials
 
-__all__ = ["draw_fig5", "draw_fig6", "load_images", "main", "summarise"]
-
 _TITLES = {"iid": "IID", "dirichlet": "Dirichlet, α = 0.5", "shards": "two shards each"}
 _INK, _BLUE, _ORANGE, _GREY = "#222222", "#1f6fb4", "#d9730d", "#8a8a8a"
 _STYLE = {

@@ -35,14 +35,6 @@ from bcfl.market.roles.description import Description
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.verification_set import VerificationSet
 
-__all__ = [
-    "ContributorSettings",
-    "FusionEvaluation",
-    "MarketScenario",
-    "SimulatedContributor",
-    "shared_verification_set",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class ContributorSettings:

@@ -29,8 +29,6 @@ from bcfl.market.models.training import ContributorTraining, train_contributor
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.verification_set import VerificationSet
 
-__all__ = ["PARTITIONS", "Plan", "Trial", "run_trial", "run_trials"]
-
 #: How the training data are shared out.
 PARTITIONS = ("iid", "dirichlet", "shards")
 _STRATEGIES: tuple[Literal["I", "II"], ...] = ("I", "II")

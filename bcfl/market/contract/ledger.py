@@ -37,8 +37,6 @@ from bcfl.market.spec.terms import (
     deposit,
 )
 
-__all__ = ["SAFE_DRAW_DELAY", "AboveCap", "MarketLedger"]
-
 #: Blocks. Ethereum's proposers are known for at most two epochs of 32 slots; and some more.
 SAFE_DRAW_DELAY: Final = 72
 

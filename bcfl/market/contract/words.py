@@ -25,8 +25,6 @@ from bcfl.market.spec.terms import (
     TaskRules,
 )
 
-__all__ = ["EVENTS", "account_of", "event_of", "place_of", "submission_of", "task_of", "words"]
-
 _NOBODY: Final = "0x" + 40 * "0"
 
 _KINDS: Final[Mapping[str, Callable[..., Event]]] = {

@@ -40,8 +40,6 @@ from bcfl.market.roles.description import Description
 from bcfl.market.roles.verifier import Verifier
 from bcfl.market.spec.model_blob import TrainedModel
 
-__all__ = ["FOLDER", "STORE", "TrainModel", "market_app"]
-
 #: In ``--node-config``: the node's own way to the blobs, a folder or the URL of a Kubo node.
 STORE = "bcfl-store"
 #: In ``--node-config``: where the node remembers what it has offered and found.

@@ -28,8 +28,6 @@ from bcfl.market.roles.initiator import Initiator
 from bcfl.market.roles.opening import fetch_offer
 from bcfl.market.spec.terms import Conditions, MarketPhase, Submission, TaskRules
 
-__all__ = ["Marketplace"]
-
 #: What a person sees of a submission's phases.
 _NAMES = {
     MarketPhase.DRAW: "draw",

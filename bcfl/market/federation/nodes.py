@@ -14,8 +14,6 @@ from bcfl.core.errors import NobodyLeft, ProtocolError
 from bcfl.flower.waiting import read_replies, wait_for_nodes
 from bcfl.market.federation.records import Contribution, Introduction, Order, TurnReply
 
-__all__ = ["Federation"]
-
 _Reply = TypeVar("_Reply", Introduction, Contribution, TurnReply)
 
 

@@ -10,8 +10,6 @@ from bcfl.market.contract.events import ReportSealed, Seated
 from bcfl.market.federation.marketplace import Marketplace
 from bcfl.market.roles.history import SubmissionLog
 
-__all__ = ["MarketRecord", "describe_round"]
-
 
 @dataclass(frozen=True, slots=True)
 class MarketRecord:

@@ -14,8 +14,6 @@ from pydantic import Field
 from bcfl.flower.record import LONGEST_TEXT, Address, Count, Digest, Int64, Text, TypedRecord
 from bcfl.market.roles.turn import Turn
 
-__all__ = ["MARKET_KEY", "Action", "Contribution", "Introduction", "Order", "TurnReply"]
-
 MARKET_KEY = "bcfl-market"
 
 _MOST = 1_000  #: entries of a list

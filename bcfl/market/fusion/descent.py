@@ -18,8 +18,6 @@ from bcfl.market.fusion.layers import ACTIVATIONS
 from bcfl.market.fusion.settings import FusionSettings
 from bcfl.market.models.features import ModelOutputs
 
-__all__ = ["Parameters", "Standardised", "descend"]
-
 
 @dataclass(frozen=True, slots=True)
 class Parameters:

@@ -24,8 +24,6 @@ from bcfl.market.fusion.layers import ACTIVATIONS, FusionLayers
 from bcfl.market.spec.architecture import DEFAULT_LIMITS, Architecture, Limits
 from bcfl.market.spec.model_blob import TrainedModel
 
-__all__ = ["fused_arrays", "fused_from_arrays", "load_fused", "save_fused"]
-
 _LAYERS = ("hidden_weight", "hidden_bias", "output_weight", "output_bias")
 _ACTIVATION = "fusion.activation"
 

@@ -19,8 +19,6 @@ from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
 from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.verification_set import VerificationSet
 
-__all__ = ["FusedModel", "outputs_for_task"]
-
 
 @dataclass(frozen=True, slots=True)
 class FusedModel:

@@ -40,8 +40,6 @@ from bcfl.market.fusion.layers import FusionLayers
 from bcfl.market.fusion.settings import FusionSettings
 from bcfl.market.models.features import ModelOutputs, deterministic
 
-__all__ = ["join"]
-
 #: Root mean square of what row k puts out at its start, before φ.
 _START = 0.5
 

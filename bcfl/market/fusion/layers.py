@@ -18,8 +18,6 @@ from torch.nn import functional
 from bcfl.core.errors import ModelError
 from bcfl.market.models.features import deterministic
 
-__all__ = ["ACTIVATIONS", "FusionLayers"]
-
 #: φ. **[reading]** the article leaves it open. ELU is the default: it passes on what a model
 #: holds against a class, which ReLU cuts off, and does not flatten confidence as tanh does.
 ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {

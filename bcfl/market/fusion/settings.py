@@ -17,8 +17,6 @@ from typing import Literal
 from bcfl.core.errors import expect
 from bcfl.market.fusion.layers import ACTIVATIONS
 
-__all__ = ["FusionSettings"]
-
 
 @dataclass(frozen=True, slots=True)
 class FusionSettings:

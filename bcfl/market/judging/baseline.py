@@ -15,8 +15,6 @@ from bcfl.market.models.architectures import ARCHITECTURES, shipped_architecture
 from bcfl.market.models.training import ContributorTraining, train_contributor
 from bcfl.market.verification_set import VerificationSet
 
-__all__ = ["public_accuracy"]
-
 _TRAINING = ContributorTraining(epochs=40)
 _SEEDS = 2
 #: By which another seed, or a little more care, may do better.

@@ -38,8 +38,6 @@ from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.spec.report import Reason, Report, to_ppm
 from bcfl.market.verification_set import VerificationSet
 
-__all__ = ["Fitness", "FitnessRules", "judge"]
-
 
 @dataclass(frozen=True, slots=True)
 class FitnessRules:

@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 
 from bcfl.market.models.features import deterministic
 
-__all__ = ["likeness"]
-
 #: Of each part of the verification set, at most so many samples are used.
 _MOST_SAMPLES = 2_000
 #: Ridge, relative to the mean squared length of a sample: far above rounding errors.

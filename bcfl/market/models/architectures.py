@@ -23,8 +23,6 @@ from bcfl.market.spec.layer_kinds import (
 )
 from bcfl.market.spec.layers import Layer, Shape
 
-__all__ = ["ARCHITECTURES", "cnn", "deep_cnn", "mlp", "shipped_architecture"]
-
 
 def cnn(input_shape: Shape, classes: int) -> Architecture:
     """The article's three-layer CNN: two convolutions and a fully connected layer.

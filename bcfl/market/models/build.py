@@ -16,8 +16,6 @@ from bcfl.market.spec.architecture import DEFAULT_LIMITS, Architecture, ArraySlo
 from bcfl.market.spec.layers import Layer, Shape
 from bcfl.market.spec.model_blob import TrainedModel
 
-__all__ = ["build_module", "export_model", "load_module"]
-
 
 def build_module(
     architecture: Architecture, seed: int, limits: Limits = DEFAULT_LIMITS

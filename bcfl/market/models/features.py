@@ -22,8 +22,6 @@ from bcfl.market.models.build import load_module
 from bcfl.market.spec.architecture import DEFAULT_LIMITS, Limits
 from bcfl.market.spec.model_blob import TrainedModel
 
-__all__ = ["ModelOutputs", "deterministic", "model_outputs"]
-
 #: Numbers that one batch may keep: 64 MiB of doubles.
 _BATCH_NUMBERS = 1 << 23
 #: No feature or logit may be larger: its square, summed over all samples, stays finite.

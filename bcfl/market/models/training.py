@@ -20,8 +20,6 @@ from bcfl.market.models.features import deterministic
 from bcfl.market.spec.architecture import DEFAULT_LIMITS, Architecture, Limits
 from bcfl.market.spec.model_blob import TrainedModel
 
-__all__ = ["ContributorTraining", "train_contributor"]
-
 
 @dataclass(frozen=True, slots=True)
 class ContributorTraining:

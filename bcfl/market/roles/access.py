@@ -17,8 +17,6 @@ from bcfl.store.blob_store import BlobStore
 from bcfl.store.ipfs import IpfsStore
 from bcfl.store.local import LocalStore
 
-__all__ = ["Access", "Session", "open_store"]
-
 #: How long a read-only command waits for the node: a wrong URL is told soon.
 _FIRST_CONTACT_S = 3.0
 

@@ -25,8 +25,6 @@ from bcfl.market.spec.terms import Task
 from bcfl.market.verification_set import VerificationSet
 from bcfl.store.blob_store import BlobStore
 
-__all__ = ["BREAKDOWNS", "Assessment"]
-
 #: What numpy and torch raise over numbers and sizes that nobody foresaw.
 BREAKDOWNS = (ArithmeticError, MemoryError, RuntimeError, ValueError)
 _MOST_VERIFICATION_BYTES = 1 << 26

@@ -26,8 +26,6 @@ from bcfl.market.spec.model_blob import TrainedModel, encode_model_blob
 from bcfl.market.spec.offer import MAX_OFFER_BYTES, ModelKeys, Offer
 from bcfl.market.spec.terms import MarketPhase
 
-__all__ = ["Contributor"]
-
 #: Share of the answer window that has to be left for a secret to be disclosed: a transaction
 #: that comes too late publishes the secret and earns nothing.
 _MARGIN = 10

@@ -15,8 +15,6 @@ from bcfl.market.judging.fitness import FitnessRules
 from bcfl.market.spec.architecture import Limits
 from bcfl.market.verification_set import VerificationSet
 
-__all__ = ["expect_affordable", "expect_within"]
-
 _MOST_STEPS: Final = 10_000
 #: Multiplications for one model of a task, each with its addition: minutes on one core.
 _MOST_MULTIPLY_ADDS: Final = 10**12

@@ -35,17 +35,6 @@ from bcfl.market.spec.report import measuring_set_of
 from bcfl.market.verification_set import Samples, VerificationSet
 from bcfl.store.blob_store import BlobStore
 
-__all__ = [
-    "Description",
-    "SealedSet",
-    "expect_classes",
-    "fetch_description",
-    "fetch_fusion_part",
-    "fetch_verification_set",
-    "measuring_key",
-    "publish_description",
-]
-
 _MAX_BYTES: Final = 1 << 20
 _MOST_CLASSES: Final = 1 << 10
 _VERSION: Final = 2

@@ -32,8 +32,6 @@ from bcfl.market.spec.terms import Task
 from bcfl.market.verification_set import VerificationSet
 from bcfl.store.blob_store import BlobStore
 
-__all__ = ["Examiner"]
-
 #: Longest sealed blob of keys or grants: what is in it, and a slot for each seat.
 _MAX_SEALED_BYTES = MAX_GRANT_BYTES + (1 << 16)
 

@@ -30,8 +30,6 @@ from bcfl.market.contract.events import (
 from bcfl.market.contract.ledger import MarketLedger
 from bcfl.market.spec.terms import MarketPhase, Submission, Task
 
-__all__ = ["MarketHistory", "SubmissionLog", "expect_task", "read_history", "state_of"]
-
 
 @dataclass(slots=True)
 class SubmissionLog:

@@ -35,8 +35,6 @@ from bcfl.market.spec.model_blob import TrainedModel
 from bcfl.market.spec.offer import ModelKeys, Offer, encode_grant
 from bcfl.market.spec.terms import MarketPhase
 
-__all__ = ["Initiator"]
-
 
 class Initiator(Role):
     """One account's task.

@@ -14,8 +14,6 @@ from bcfl.market.spec.model_blob import TrainedModel, decode_model_blob, max_blo
 from bcfl.market.spec.offer import MAX_OFFER_BYTES, ModelKeys, Offer
 from bcfl.store.blob_store import BlobStore
 
-__all__ = ["address_bytes", "fetch_offer", "open_model", "shared_in_the_clear"]
-
 #: By which a sealed model is longer than its blob, at most.
 _SEALING_BYTES = 256
 

@@ -14,8 +14,6 @@ from bcfl.core.errors import CodecError
 from bcfl.market.spec.offer import PIECE_BYTES, pieces_of
 from bcfl.store.blob_store import BlobStore
 
-__all__ = ["get_pieces", "put_pieces"]
-
 
 def put_pieces(store: BlobStore, blob: bytes) -> tuple[bytes, ...]:
     """Put ``blob`` in pieces of 1 MiB; their digests in order. Raises as ``BlobStore.put``."""

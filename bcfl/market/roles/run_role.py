@@ -9,8 +9,6 @@ from bcfl.chain.chain import Chain
 from bcfl.core.errors import NodeUnreachable
 from bcfl.market.roles.turn import Role, Turn
 
-__all__ = ["POLL_S", "run_role"]
-
 POLL_S = 2.0
 
 

@@ -17,8 +17,6 @@ from bcfl.market.roles.history import MarketHistory, SubmissionLog, read_history
 from bcfl.market.spec.draw import HORIZON
 from bcfl.market.spec.terms import Submission
 
-__all__ = ["Pending", "Role", "Turn", "TurnLog", "earliest", "short_name"]
-
 
 @dataclass(frozen=True, slots=True)
 class Turn:

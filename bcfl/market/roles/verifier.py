@@ -28,8 +28,6 @@ from bcfl.market.roles.turn import Pending, Role, Turn, TurnLog, earliest, short
 from bcfl.market.spec.report import Reason, Report, seal
 from bcfl.market.spec.terms import MarketPhase, Task
 
-__all__ = ["Verifier"]
-
 
 class Verifier(Role):
     """One account's seats on panels; its folder keeps what it found, until it may be said.

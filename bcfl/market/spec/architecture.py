@@ -19,8 +19,6 @@ from bcfl.core.strict_json import load_strict_json
 from bcfl.market.spec.layer_kinds import KINDS, Linear
 from bcfl.market.spec.layers import MAX_SIZE, Layer, Shape, brief, read_whole_number
 
-__all__ = ["DEFAULT_LIMITS", "Architecture", "ArraySlot", "Cost", "Limits"]
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -13,8 +13,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 
-__all__ = ["HORIZON", "PICKS", "draw", "draw_seed", "picks"]
-
 #: How many places one draw looks at. Of a pool with no more places, it looks at all.
 PICKS = 64
 #: How many blocks back a contract sees the hash that draws: then the draw has lapsed.

@@ -13,23 +13,6 @@ from dataclasses import dataclass
 from bcfl.core.errors import ArchitectureError
 from bcfl.market.spec.layers import MAX_SIZE, Layer, Shape, setting
 
-__all__ = [
-    "KINDS",
-    "AdaptiveAvgPool2d",
-    "AvgPool2d",
-    "BatchNorm2d",
-    "Conv2d",
-    "Dropout",
-    "Flatten",
-    "Gelu",
-    "LayerNorm",
-    "Linear",
-    "MaxPool2d",
-    "Pool2d",
-    "Relu",
-    "Tanh",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Conv2d(Layer):

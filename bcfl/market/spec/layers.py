@@ -14,8 +14,6 @@ from typing import Any, ClassVar, TypeAlias
 
 from bcfl.core.errors import ArchitectureError
 
-__all__ = ["MAX_SIZE", "Layer", "Shape", "brief", "read_whole_number", "setting"]
-
 #: Without the batch: (features,) or (channels, height, width).
 Shape: TypeAlias = tuple[int, ...]
 

@@ -25,8 +25,6 @@ from numpy.typing import NDArray
 from bcfl.core.errors import CodecError, ModelError
 from bcfl.market.spec.architecture import DEFAULT_LIMITS, Architecture, Limits
 
-__all__ = ["TrainedModel", "decode_model_blob", "encode_model_blob", "max_blob_bytes"]
-
 _MAGIC = b"BCFM"
 _VERSION = 1
 _HEADER = struct.Struct("<4sB20sI")

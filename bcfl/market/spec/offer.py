@@ -21,17 +21,6 @@ from dataclasses import dataclass
 
 from bcfl.core.errors import CodecError, ProtocolError
 
-__all__ = [
-    "MAX_GRANT_BYTES",
-    "MAX_OFFER_BYTES",
-    "PIECE_BYTES",
-    "ModelKeys",
-    "Offer",
-    "decode_grant",
-    "encode_grant",
-    "pieces_of",
-]
-
 PIECE_BYTES = 1 << 20
 _MAX_PIECES = 1 << 14
 _MAGIC = b"BCFO"

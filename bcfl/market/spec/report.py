@@ -15,8 +15,6 @@ from enum import IntEnum
 from bcfl.core.errors import ProtocolError
 from bcfl.market.spec.terms import MILLION
 
-__all__ = ["Reason", "Report", "is_accepted", "is_junk", "measuring_set_of", "seal", "to_ppm"]
-
 
 class Reason(IntEnum):
     """Why a verifier could not measure a model; with any but ``MEASURED`` its fitness is 0."""

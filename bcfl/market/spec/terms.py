@@ -37,26 +37,6 @@ from enum import IntEnum
 
 from bcfl.core.errors import ConfigurationError
 
-__all__ = [
-    "LEAST_WINDOW_S",
-    "LONGEST_WINDOW_S",
-    "MAX_SEATS",
-    "MILLION",
-    "MOST_REDRAWS",
-    "Conditions",
-    "MarketAccount",
-    "MarketPhase",
-    "PoolPlace",
-    "Submission",
-    "Task",
-    "TaskRules",
-    "bond",
-    "deposit",
-    "least_draw_window_s",
-    "least_stake",
-    "submission_cost",
-]
-
 MILLION = 1_000_000
 MAX_SEATS = 10  #: verifiers on one panel
 LEAST_WINDOW_S = 600  #: 50 blocks of Ethereum; ``contracts/market_terms.vy`` says why
