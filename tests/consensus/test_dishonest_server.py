@@ -312,7 +312,7 @@ class Server:
                 continue
             ballot = Ballot.decode(1, reply.entries)
             signed = SignedBallot(member, ballot, reply.signature, reply.salt)
-            if member in self.history.forged and ballot.ratings:
+            if member in self.history.forged and len(ballot.ratings) > 1:
                 HAPPENED["ballots forged"] += 1
                 bent = replace(ballot, ratings=ballot.ratings[:1])
                 self.ledger.cast_ballots([replace(signed, ballot=bent)])
