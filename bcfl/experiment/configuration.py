@@ -20,6 +20,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from bcfl.consensus.spec.domain import MAX_MEMBERS
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import BcflError, ConfigurationError, expect
+from bcfl.extras import how_to_get
 
 _ETHER_WEI = 10**18
 _Settings = TypeVar("_Settings")
@@ -129,7 +130,9 @@ def build(config: DictConfig, group: str, **arguments: Any) -> Any:
     except InstantiationException as error:
         causes = list(_causes(error))
         for cause in causes:
-            if isinstance(cause, (BcflError, ModuleNotFoundError)):
+            if isinstance(cause, BcflError):
+                raise cause from error
+            if isinstance(cause, ModuleNotFoundError) and how_to_get(cause):
                 raise cause from error
         raise ConfigurationError(f"{group}: {in_one_line(causes[-1])}") from error
     except OmegaConfBaseException as error:

@@ -78,8 +78,9 @@ def _finished(folder: RunFolder, config: DictConfig) -> bool:
     """Whether its result is that of its last round."""
     try:
         result = folder.read_result() or {"error": "none yet"}
-        last = result.get("planned", config.rounds)
-        return result["error"] == "" and bool(result["final"]["round"] >= last)
+        if result["error"] or result.get("asked", config.rounds) != config.rounds:
+            return False
+        return bool(result["final"]["round"] >= result.get("planned", config.rounds))
     except (ValueError, KeyError, TypeError, AttributeError):
         return False  # whatever it is, a result is written anew
 

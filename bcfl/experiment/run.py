@@ -89,6 +89,7 @@ def run_experiment(
         rounds = merge_rounds(list(run_folder.rounds))
         result = choices | make_result(rounds, plan.malicious, time.monotonic() - began, error)
         result |= {
+            "asked": plan.run.rounds,
             "planned": plan.scenario.rounds(plan),
             "began": when,
             "ended": in_words(int(time.time())),

@@ -22,6 +22,7 @@ from flwr.serverapp.strategy import (
 
 from bcfl import PeerConsensus, PeerConsensusMod, peer_consensus_mod
 from bcfl.chain import EmbeddedChain
+from bcfl.consensus.member import mod
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import ConfigurationError, NobodyLeft
 from bcfl.flower.grid import InProcessGrid
@@ -96,6 +97,7 @@ def test_a_float32_reply_to_a_float64_model_is_cast_which_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="flwr")
+    mod._say_once.cache_clear()  # a process says it once, and this one has run other tests
     double = [array.astype(np.float64) for array in toy.initial_arrays().to_numpy_ndarrays()]
     result, (record,) = play(tmp_path, client_app(), arrays=ArrayRecord(double))
     assert record.committed == (0, 1, 2)

@@ -230,7 +230,7 @@ def test_a_mistake_is_one_line_and_exit_status_2(
 def test_a_run_that_fails_says_why_and_keeps_what_it_has(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [*shlex.split(QUICK), "metric=beauty", "rounds=1", f"hydra.run.dir={tmp_path}"]
+    words = [*shlex.split(QUICK), "metric=+beauty", "rounds=1", f"hydra.run.dir={tmp_path}"]
     assert run_with_hydra(words) == 1
     error = capsys.readouterr().err
     assert "eval_acc" in error

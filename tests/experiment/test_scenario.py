@@ -92,11 +92,15 @@ def test_what_it_refuses_is_told_as_a_mistake(
     )
 
 
-def test_a_strategy_that_keeps_no_task_cannot_be_gone_on_with(
+def test_a_strategy_that_keeps_no_task_plays_again_unless_it_had_finished(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     play(tmp_path, "strategy=fedavg rounds=1")
     before = result_in(tmp_path)
-    assert resume_run(tmp_path) == 2
-    assert "strategy=fedavg keeps nothing to go on with" in capsys.readouterr().err
+    assert resume_run(tmp_path) == 0
+    assert "has finished: there is nothing to go on with" in capsys.readouterr().out
     assert result_in(tmp_path) == before
+    (tmp_path / "result.json").unlink()
+    assert resume_run(tmp_path) == 0
+    assert "playing again from the first one" in capsys.readouterr().out
+    assert digests(result_in(tmp_path)) == digests(before)
