@@ -94,6 +94,11 @@ class NodeProvider(BaseProvider):
         self.sleep = sleep
         self.clock = clock
 
+    @property
+    def patience_s(self) -> float:
+        """For how long the node may have to learn what is asked of it."""
+        return self.retry_s
+
     @abstractmethod
     def attempt(self, method: str, params: Any) -> Any:
         """Ask once. Raises LedgerError, or PassingError where it may be asked again."""
@@ -121,7 +126,7 @@ class NodeProvider(BaseProvider):
         TooMuch
             ``eth_getLogs`` only: fewer blocks may have an answer.
         """
-        budget, start = self.retry_s if retry_s is None else retry_s, self.clock()
+        budget, start = self.patience_s if retry_s is None else retry_s, self.clock()
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception(
                 lambda error: (
@@ -156,7 +161,7 @@ class NodeProvider(BaseProvider):
 
     def tries(self, budget_s: float | None = None) -> Iterator[float]:
         """Steps at which to ask once more for what is not there yet; see ``patience.tries``."""
-        return tries(self.retry_s if budget_s is None else budget_s, self.sleep, self.clock)
+        return tries(self.patience_s if budget_s is None else budget_s, self.sleep, self.clock)
 
     def close(self) -> None:
         """Let go of connections that are ours."""

@@ -52,6 +52,10 @@ def hostile_app(folder: Path) -> Path:
     words = (app / "pyproject.toml").read_text()
     assert '"client_app:app"' in words
     (app / "pyproject.toml").write_text(words.replace('"client_app:', '"hostile_client_app:'))
+    # the round in which a member says nothing is waited for until its window ends
+    server = (app / "server_app.py").read_text()
+    assert "commit_window_s=300" in server
+    (app / "server_app.py").write_text(server.replace("commit_window_s=300", "commit_window_s=90"))
     return app
 
 
