@@ -43,7 +43,7 @@ class World:
             Context(
                 run_id=1,
                 node_id=10 + i,
-                node_config={"partition-id": i},
+                node_config={"partition-id": i, "bcfl-patience-s": 1.0},
                 state=RecordDict(),
                 run_config={},
             )
