@@ -37,7 +37,7 @@ class Contract:
     web3: Any  #: web3's view of it, which knows the ABI
     events: Mapping[bytes, str]  #: name by first topic
     #: what was decoded before: whoever follows a contract reads its history again and again
-    _decoded: dict[tuple[RawLog, int], Log] = field(default_factory=dict, repr=False)
+    _decoded: dict[tuple[RawLog, int], Log] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def bind(cls, web3: Any, address: str, abi: Sequence[Mapping[str, Any]]) -> Contract:

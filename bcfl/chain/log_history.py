@@ -19,7 +19,7 @@ from bcfl.chain.wire import Address, Bytes32, Data, Quantity, TransactionNumber
 from bcfl.core.errors import LedgerError, NodeRefused
 
 #: Two epochs of 32 slots: on Ethereum, what lies beneath is final.
-_FINAL_DEPTH: Final = 64
+FINAL_DEPTH: Final = 64
 #: So few blocks are asked about at once everywhere: not worth looking for the deployment.
 _FEW_BLOCKS: Final = 1000
 #: After so many answers in a row the next query is twice as large.
@@ -108,7 +108,7 @@ class LogHistory:
         known = self._known.get((address, topics))
         if known is None or not known.first <= first <= known.last + 1:
             known = _Known(first, first - 1)
-        final = max(last - _FINAL_DEPTH, known.last)
+        final = max(last - FINAL_DEPTH, known.last)
         settled = known.logs + self._read(address, topics, known.last + 1, min(final, last))
         self._known[address, topics] = _Known(known.first, final, settled)
         recent = self._read(address, topics, final + 1, last)

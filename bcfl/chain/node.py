@@ -189,10 +189,7 @@ class Node:
 
     def estimate(self, fields: Mapping[str, Any]) -> int:
         """The gas that a transaction would need; raises NodeRefused if it would revert."""
-        try:
-            return self._ask(_QUANTITY, "eth_estimateGas", fields, hex(self.head().number))
-        except ReplyMalformed:  # web3's provider of eth-tester takes no block here
-            return self._ask(_QUANTITY, "eth_estimateGas", fields)
+        return self._ask(_QUANTITY, "eth_estimateGas", fields, hex(self.head().number))
 
     def call(self, fields: Mapping[str, Any], block: int) -> bytes:
         """What a call returns in the state after ``block``; NodeRefused if it reverts."""

@@ -6,16 +6,12 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
 
-from bcfl.chain.log_history import RawLog
+from bcfl.chain.log_history import FINAL_DEPTH, RawLog
 from bcfl.chain.node import Head, Node, Receipt
-from bcfl.core.errors import ChainReorganised, LedgerError
+from bcfl.core.errors import ChainReorganised, ContractReverted, LedgerError, TransactionLost
 
 logger = logging.getLogger(__name__)
-
-#: Two epochs of 32 slots: on Ethereum, what lies beneath is final.
-_FINAL_DEPTH: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +52,7 @@ class Outbox:
         """
         with self._lock:
             self._node.know(receipt.block)
-            final = receipt.block - _FINAL_DEPTH
+            final = receipt.block - FINAL_DEPTH
             self._mined = [each for each in self._mined if each.receipt.block > final]
             self._mined.append(_Mined(raw, call, receipt, still))
 
@@ -88,20 +84,24 @@ class Outbox:
     def restore(self) -> None:
         """After a reorganisation: send again, in their order and unchanged, what was lost.
 
-        What cannot be mined again, as another one took its nonce, is let go of.
+        What cannot be mined again, as another one took its nonce or the contract refuses it now,
+        is let go of.
 
         Raises
         ------
         ChainReorganised
             One of them is not right any more, after what is now before it.
+        LedgerError
+            The node cannot be asked; what was not sent again yet is not forgotten.
         """
         with self._lock:
-            lost = self._mined
-            self._mined = []
-            while lost and self._is_where_it_was(lost[0]):
-                self._mined.append(lost.pop(0))
+            stands = 0
+            while stands < len(self._mined) and self._is_where_it_was(self._mined[stands]):
+                stands += 1
+            self._mined, lost = self._mined[:stands], self._mined[stands:]
             self._node.forget(self._mined[-1].receipt.block if self._mined else 0)
-            for each in lost:
+            while lost:
+                each = lost[0]
                 if not each.still():
                     raise ChainReorganised(
                         f"the chain was reorganised and has taken back {each.call}, and what led "
@@ -109,11 +109,15 @@ class Outbox:
                     )
                 try:
                     receipt = self._settle(each.raw, each.call)
-                except LedgerError as error:
+                except (TransactionLost, ContractReverted) as error:
                     logger.warning("%s was lost in a reorganisation: %s", each.call, error)
+                    lost.pop(0)
                     continue
+                except LedgerError:
+                    self._mined += lost
+                    raise
                 logger.warning("%s was taken back by a reorganisation and sent again", each.call)
-                self._mined.append(replace(each, receipt=receipt))
+                self._mined.append(replace(lost.pop(0), receipt=receipt))
                 self._node.know(receipt.block)
 
     def _is_where_it_was(self, each: _Mined) -> bool:

@@ -48,8 +48,13 @@ def narrated() -> Iterator[Narrator]:
         shown.stop()
 
 
-def ask_for_password(key_file: Path | None) -> None:
-    """Ask for a key file's password, where the environment has none and somebody is there."""
+def typed_password(key_file: Path) -> str | None:
+    """What somebody types; None where the environment says it, or nobody is there."""
     given = os.environ.keys() & {PASSWORD_VARIABLE, PASSWORD_FILE_VARIABLE}
-    if key_file is not None and not given and sys.stdin.isatty():
-        os.environ[PASSWORD_VARIABLE] = getpass(f"password of {key_file}: ")
+    return None if given or not sys.stdin.isatty() else getpass(f"password of {key_file}: ")
+
+
+def ask_for_password(key_file: Path | None) -> None:
+    """Put what is typed where whatever opens key files looks; see :func:`typed_password`."""
+    if key_file is not None and (password := typed_password(key_file)) is not None:
+        os.environ[PASSWORD_VARIABLE] = password

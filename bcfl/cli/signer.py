@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import resource
 import signal
 import sys
@@ -60,6 +59,7 @@ def signer(
 
     The key file's password: BCFL_KEY_PASSWORD, BCFL_KEY_PASSWORD_FILE, or asked for.
     """
+    from bcfl.cli.narrator import typed_password  # noqa: PLC0415
     from bcfl.consensus.signer.allowance import Allowance  # noqa: PLC0415 - web3: a second
     from bcfl.consensus.signer.fallback import DirectFallback  # noqa: PLC0415
     from bcfl.consensus.signer.member_signer import MemberSigner  # noqa: PLC0415
@@ -77,7 +77,7 @@ def signer(
         direct = allow_direct or direct_fallback
         allowance = Allowance(max_stake_wei, direct, max_gas_wei, max_total_gas_wei)
         endpoint = parse_endpoint(listen or f"{key.absolute()}.sock")
-        account = Account.from_key_file(key, _asked_password())
+        account = Account.from_key_file(key, typed_password(key))
         with (
             SigningRecord(record_path(key), account.address) as record,
             connect(rpc, chain_id) as node,
@@ -101,15 +101,6 @@ def signer(
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
-
-
-def _asked_password() -> str | None:
-    """What was typed; None where the environment says where the password is."""
-    from bcfl.keys.accounts import PASSWORD_FILE_VARIABLE, PASSWORD_VARIABLE  # noqa: PLC0415
-
-    if {PASSWORD_VARIABLE, PASSWORD_FILE_VARIABLE} & os.environ.keys() or not sys.stdin.isatty():
-        return None
-    return str(typer.prompt("Password of the key file", hide_input=True))
 
 
 def _keep_memory_private() -> None:

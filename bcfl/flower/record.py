@@ -71,9 +71,10 @@ class TypedRecord:
         values: dict[str, Any] = dict(record)
         if (kind := values.pop("kind", None)) != cls.kind:
             raise ProtocolError(f"expected a {cls.kind!r} record; found {kind!r:.40}")
-        parts = [content.config_records.get(cls._part(i)) for i in range(_MOST_PARTS)]
-        if cls.apart and (blobs := [part.get("blob") for part in parts if part is not None]):
-            values[cls.apart] = blobs
+        if cls.apart:
+            parts = [content.config_records.get(cls._part(i)) for i in range(_MOST_PARTS)]
+            if blobs := [part.get("blob") for part in parts if part is not None]:
+                values[cls.apart] = blobs
         try:
             found: Self = _parser(cls).validate_python(values)  # type: ignore[arg-type]
         except ValidationError as error:

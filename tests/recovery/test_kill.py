@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import os
 import random
 import signal
@@ -18,29 +16,15 @@ from bcfl.consensus.contract.events import BallotCast, Committed, Equivocated
 from bcfl.consensus.server.task import resume_task
 from bcfl.consensus.task_folder import TaskFolder
 from tests.recovery.player import MEMBERS, ROUNDS, play
+from tests.recovery.processes import in_a_process_of_its_own, outcome
 
 POINTS = 50 if os.environ.get("BCFL_FUZZ") else 8
-
-
-def in_a_process_of_its_own(folder: Path, kill_at: int | None) -> int:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.recovery.player"])
-    process = context.Process(target=play, args=(folder, kill_at))
-    process.start()
-    process.join(120)
-    assert process.exitcode is not None, "the server hangs"
-    return process.exitcode
-
-
-def outcome(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "outcome.json").read_text())
-    return found
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    assert in_a_process_of_its_own(folder, None) == 0
+    assert in_a_process_of_its_own(play, folder, None, wait_s=120) == 0
     return outcome(folder)
 
 
@@ -50,8 +34,8 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(
 ) -> None:
     """``share``: after so many per cent of the undisturbed run's function calls."""
     kill_at = undisturbed["calls"] * share // 100
-    assert in_a_process_of_its_own(tmp_path, kill_at) == -signal.SIGKILL
-    assert in_a_process_of_its_own(tmp_path, None) == 0
+    assert in_a_process_of_its_own(play, tmp_path, kill_at, wait_s=120) == -signal.SIGKILL
+    assert in_a_process_of_its_own(play, tmp_path, None, wait_s=120) == 0
     assert outcome(tmp_path)["models"] == undisturbed["models"]
     with EmbeddedChain(tmp_path / "chain.jsonl") as chain:
         task = resume_task(chain, TaskFolder(tmp_path))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import os
 import random
 import signal
@@ -17,25 +15,15 @@ from bcfl.chain.anvil import AnvilChain
 from bcfl.chain.anvil_program import default_cache, find_anvil
 from bcfl.core.errors import LedgerError
 from tests.recovery.anvil_player import STOPPED, play_on_anvil
+from tests.recovery.processes import in_a_process_of_its_own, outcome
 
 POINTS = 50 if os.environ.get("BCFL_FUZZ") else 1
 CHANCE = random.Random(8)
 WHOM = ("both", "server", "node")
 
 
-def in_a_process_of_its_own(folder: Path, whom: str = "", after_s: float | None = None) -> int:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.recovery.anvil_player"])
-    process = context.Process(target=play_on_anvil, args=(folder, whom, after_s))
-    process.start()
-    process.join(180)
-    assert process.exitcode is not None, "the server hangs"
-    return process.exitcode
-
-
-def outcome(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "outcome.json").read_text())
-    return found
+def played(folder: Path, whom: str = "", after_s: float | None = None) -> int:
+    return in_a_process_of_its_own(play_on_anvil, folder, whom, after_s, wait_s=180)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +33,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     except LedgerError as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("undisturbed")
-    assert in_a_process_of_its_own(folder) == 0
+    assert played(folder) == 0
     return outcome(folder)
 
 
@@ -55,13 +43,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_a_run_on_anvil_that_was_killed_ends_as_one_that_was_not(
     tmp_path: Path, undisturbed: dict[str, Any], whom: str, share: float
 ) -> None:
-    ended = in_a_process_of_its_own(tmp_path, whom, share * undisturbed["seconds"])
+    ended = played(tmp_path, whom, share * undisturbed["seconds"])
     struck = ended != 0
     if struck and whom != "node":
         assert ended == -signal.SIGKILL
     for _ in range(2):
         if not (tmp_path / "outcome.json").exists():
-            ended = in_a_process_of_its_own(tmp_path)
+            ended = played(tmp_path)
     told = [path.read_text() for path in tmp_path.glob("*.txt")]
     print(f"{share:.2f} {whom}: {'struck' if struck else 'too late'}, {told}")
     assert ended in (0, STOPPED), told
