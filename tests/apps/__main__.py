@@ -15,6 +15,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
 from flwr.app import Context, Message
 from flwr.serverapp.strategy import FedAvg
 
@@ -47,6 +48,7 @@ def main() -> int:
     """Run them all; 1 where one does not run."""
     logging.getLogger("flwr").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
+    torch.set_num_threads(1)  # sums come out the same, whatever the number of cores
     apps = dict(APPS)
     if "--all" in sys.argv:
         from tests.apps.installed import INSTALLED, vit_validate

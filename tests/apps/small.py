@@ -107,7 +107,7 @@ def torch_server(grid: Grid, Base: Any, **options: Any) -> tuple[Result, float]:
 
 
 def linear(arrays: ArrayRecord | None = None) -> LogisticRegression:
-    model = LogisticRegression(max_iter=2, warm_start=True, solver="saga")
+    model = LogisticRegression(max_iter=2, warm_start=True, solver="saga", random_state=0)
     model.classes_ = np.arange(10)
     model.coef_, model.intercept_ = (
         arrays.to_numpy_ndarrays() if arrays else (np.zeros((10, FEATURES)), np.zeros(10))
