@@ -178,9 +178,10 @@ class MemberSigner:
             return self._known
 
     def _claim(self, message: MemberMessage, task: SignerTask) -> None:
-        if message.binds and self._record.signed(message, message.kind) is not None:
-            self._record.expect_unsaid(message)  # also where the round is long over
-        else:
+        self._record.expect_unsaid(message)  # also where the round is long over
+        if not message.binds or self._record.signed(message, message.kind) != hex_of(
+            message.values
+        ):
             task.expect_open(message)
         self._record.claim(message)
 

@@ -20,6 +20,8 @@ from bcfl.consensus.spec.messages import (
 from bcfl.core.errors import ProtocolError, SignerRefused
 from bcfl.keys.signer_wire import data_of, hex_of
 
+#: A field that contradicts nothing: of a commitment, only another digest is an equivocation.
+_WHEN: Final = "timestamp"
 #: The seal that no ballot has: members derive the salt of their ballots from its signature.
 NO_PROMISE: Final = bytes(32)
 
@@ -52,6 +54,16 @@ class MemberMessage:
     def binds(self) -> bool:
         """Whether a second one for the same round would contradict it."""
         return self.round is not None and self.values.get("seal") != NO_PROMISE
+
+
+def contradict(values: dict[str, Any], others: dict[str, Any]) -> bool:
+    """Whether two messages of one kind for one round say different things.
+
+    A commitment to the same delta may be dated anew: where the chain forgot the opening of a
+    round, it opens later, and takes no commitment that is older.
+    """
+    names = (values.keys() | others.keys()) - {_WHEN}
+    return any(values.get(name) != others.get(name) for name in names)
 
 
 def _commitment(domain: TypedDataDomain, values: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
-from bcfl.consensus.signer.messages import MemberMessage
+from bcfl.consensus.signer.messages import MemberMessage, contradict
 from bcfl.consensus.spec.domain import TypedDataDomain
 from bcfl.core.errors import AccountError, AuditError, SignedAlready, SignerRefused
 from bcfl.files import Journal
@@ -61,7 +61,9 @@ def record_path(key_file: Path) -> Path:
 
 
 class SigningRecord:
-    """One message a chain, contract, round and kind, for ever. Safe to share between threads.
+    """One message a chain, contract, round and kind, for ever; a commitment may be dated anew.
+
+    Safe to share between threads.
 
     A context manager: leaving it gives the file to whoever is next.
 
@@ -117,7 +119,7 @@ class SigningRecord:
         key, values = _key(message), hex_of(message.values)
         with self._lock:
             self._expect_unsaid(key, values)
-            if key not in self._signed:
+            if self._signed.get(key) != values:
                 self._append({**key._asdict(), "values": values})
                 self._signed[key] = values
 
@@ -128,12 +130,12 @@ class SigningRecord:
                 self._expect_unsaid(_key(message), hex_of(message.values))
 
     def signed(self, message: MemberMessage, kind: str) -> dict[str, Any] | None:
-        """What was signed as ``kind`` for the message's round: its values, bytes in hexadecimal."""
+        """What was last signed as ``kind`` for the message's round, bytes in hexadecimal."""
         with self._lock:
             return self._signed.get(_key(message)._replace(kind=kind)) if message.binds else None
 
     def said(self, domain: TypedDataDomain, kind: str, round: int) -> dict[str, Any] | None:
-        """What was signed as ``kind`` for a round of this contract, bytes in hexadecimal."""
+        """What was last signed as ``kind`` for a round of this contract, bytes in hexadecimal."""
         with self._lock:
             return self._signed.get(_Key(domain.chain_id, domain.contract, round, kind))
 
@@ -205,7 +207,7 @@ class SigningRecord:
                 self._signed[_Key(kind=kind, **entry)] = values
 
     def _expect_unsaid(self, key: _Key, values: dict[str, Any]) -> None:
-        if (before := self._signed.get(key, values)) != values:
+        if contradict(before := self._signed.get(key, values), values):
             raise SignedAlready(
                 f"this account has signed another {key.kind} for round {key.round} and signs one "
                 f"only: {before}, in {self.path.name}"

@@ -77,6 +77,26 @@ def test_a_second_commitment_is_refused_whatever_happens_in_between(task: Task):
     assert again.sign(message) == signature
 
 
+def test_the_same_delta_is_dated_anew_where_the_chain_forgot_the_opening(task: Task):
+    """A dropped ``open_round`` is sent again, and the round then opens later than before."""
+    task.open()
+    first = task.commitment(1)
+    signer, running = task.start()
+    signer.sign(first)
+    task.chain.wait_until(task.server.now() + 10)
+    later = task.commitment(1)
+    assert later["message"]["timestamp"] > first["message"]["timestamp"]
+    assert signer.sign(later) == task.account.sign(later)
+    running.close()
+    again = task.signer()
+    said = task.member_signer.said("Commitment", 1)
+    assert said is not None and said["timestamp"] == later["message"]["timestamp"]
+    with pytest.raises(SignedAlready):
+        again.sign(task.commitment(2))
+    with pytest.raises(RoundNotOpen, match="a timestamp of round 1"):
+        again.sign(task.commitment(1, timestamp=task.server.state().commit_deadline + 1))
+
+
 def test_of_two_commitments_at_once_exactly_one_is_signed(task: Task):
     task.open()
     signer = task.signer()
