@@ -54,7 +54,7 @@ def aggregate(
     if not winners:
         raise NobodyLeft("expected at least one winner to aggregate; found none")
     total = np.zeros(len(base), np.float64)
-    carriers = np.zeros(len(base), np.int64)
+    carriers = np.zeros(len(base), np.int32)
     with np.errstate(over="ignore"):
         for member in sorted(winners):
             delta = winners[member]
@@ -62,10 +62,12 @@ def aggregate(
             total[delta.indices] += delta.values.astype(np.float64)
             carriers[delta.indices] += 1
         if combine == "carriers_mean":
-            total /= np.maximum(carriers, 1)
+            total /= np.maximum(carriers, 1, out=carriers)
         elif combine == "mean":
             total /= len(winners)
-        result: NDArray[Any] = (base.astype(np.float64) + learning_rate * total).astype(base.dtype)
+        total *= learning_rate
+        total += base  # in place: of a large model there are few copies at a time
+        result: NDArray[Any] = total.astype(base.dtype)
     if not np.isfinite(result).all():
         raise ModelError("the aggregated parameters are not finite; lower server_learning_rate")
     return result

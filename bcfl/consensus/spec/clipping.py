@@ -1,7 +1,7 @@
 """No delta longer than the round's median: bounds what one poisoned winner can do.
 
 PROTOCOL, System A, S4 **[beyond]**, and "Why loss, why clipping". Everybody can recompute
-it: sums are rounded once (``math.fsum``), whatever their order, so that no two machines
+it: sums are rounded once, as ``math.fsum`` does, whatever their order, so that no two machines
 differ in a bit.
 """
 
@@ -82,4 +82,22 @@ def _in_units(delta: Delta) -> tuple[float, NDArray[np.float64], float]:
         return 1.0, values, 0.0
     scale = math.ldexp(1.0, math.frexp(largest)[1] - 1)
     values /= scale
-    return scale, values, math.sqrt(math.fsum((values * values).tolist()))
+    return scale, values, math.sqrt(sum_rounded_once(values * values))
+
+
+def sum_rounded_once(numbers: NDArray[np.float64]) -> float:
+    """What ``math.fsum`` gives, in a few passes; of numbers in [0, 4), which are used up.
+
+    Each pass takes off all numbers what is a multiple of one unit. So few bits that their sums
+    are exact in any order (Rump, Ogita, Oishi 2008); the units' sums are then rounded together.
+    """
+    width = 50 - len(numbers).bit_length()
+    unit = math.ldexp(4.0, -width)
+    sums = []
+    while numbers.any():
+        to_units = 1.5 * math.ldexp(unit, 52)  # added and taken away, it rounds to units
+        multiples = (numbers + to_units) - to_units
+        sums.append(float(multiples.sum()))
+        numbers -= multiples
+        unit = math.ldexp(unit, -width)
+    return math.fsum(sums)

@@ -71,8 +71,12 @@ def top_gamma(change: NDArray[Any], kept: int) -> Delta:
     n = len(change)
     if not 1 <= kept <= n:
         raise ModelError(f"expected to keep 1 to {n} entries; found {kept}")
-    largest_first = np.argsort(-np.abs(change), kind="stable")
-    indices = np.sort(largest_first[:kept]).astype(np.int64)
+    magnitude = np.abs(change)
+    least = np.partition(magnitude, n - kept)[n - kept]  # of those that are kept; linear in n
+    chosen = magnitude > least
+    equal = np.flatnonzero(magnitude == least)
+    chosen[equal[: kept - np.count_nonzero(chosen)]] = True
+    indices = np.flatnonzero(chosen).astype(np.int64)
     return Delta(n, indices, change[indices])
 
 
