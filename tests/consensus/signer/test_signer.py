@@ -90,7 +90,8 @@ def test_the_same_delta_is_dated_anew_where_the_chain_forgot_the_opening(task: T
     running.close()
     again = task.signer()
     said = task.member_signer.said("Commitment", 1)
-    assert said is not None and said["timestamp"] == later["message"]["timestamp"]
+    assert said is not None
+    assert said["timestamp"] == later["message"]["timestamp"]
     with pytest.raises(SignedAlready):
         again.sign(task.commitment(2))
     with pytest.raises(RoundNotOpen, match="a timestamp of round 1"):
