@@ -19,6 +19,7 @@ runs, resumes and audits experiments. What is imported from a package by its nam
 ``bcfl.keys``         accounts, signatures, encryption to Ethereum keys
 ``bcfl.amounts``      ether and dates, as people write them
 ``bcfl.extras``       which extra brings what is missing
+``bcfl.losses``       what an app whose updates are reviewed may return
 ``bcfl.files``        journals, and files that are written whole or not at all
 ``bcfl.contracts``    Vyper sources and their compiled form (the folder ``contracts``)
 ``bcfl.core``         errors, arrays, models, JSON from strangers

@@ -34,6 +34,7 @@ PUBLIC = {
     },
     "bcfl.flower": {"InProcessGrid"},
     "bcfl.keys": {"Account", "derive_account"},
+    "bcfl.losses": {"bounded_loss", "class_balanced"},
     "bcfl.market": {"FitnessRules", "VerificationSet"},
     "bcfl.store": {"IpfsStore", "LocalStore"},
     "bcfl.strategies": {"Centralised", "ModelFusion", "PeerConsensus"},

@@ -14,6 +14,9 @@ No I/O, no clock, no logging, no global randomness, no mutated input.
 ``scoring``       S4: the points of one ballot (Borda)
 ``selection``     S4: the winners U^O
 ``aggregation``   S4: θ_g ← θ_g + η·combine(winners)
+``candidates``    the sets of members that are rated instead of single deltas
+``coalition``     S4 by proposals that members rate on their own data
+``referee``       S4 by proposals that members rate on a reference set
 ``messages``      the words that are signed (EIP-712)
 ``record``        what one round was, for whoever reads the run afterwards
 ================  =================================================================

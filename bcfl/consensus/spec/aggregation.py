@@ -1,13 +1,13 @@
 """S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O}), bit for bit the same for everyone.
 
-PROTOCOL, System A, S4; claim 5. Sums run in float64, over the winners in the order of their
-member indices, one rounding per addition and no other reduction: any IEEE 754 machine gets
+PROTOCOL, System A, S4 and *Rules*; claim 5. Sums run in float64, over the winners in the order of
+their member indices, one rounding per addition and no other reduction: any IEEE 754 machine gets
 the same bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bcfl.consensus.spec.delta import Delta, expect_length
 from bcfl.core.errors import ConfigurationError, ModelError, NobodyLeft
 
-Combine: TypeAlias = Literal["carriers_mean", "mean", "sum"]
+Combine: TypeAlias = Literal["carriers_mean", "mean", "sum", "pair"]
 
 
 def aggregate(
@@ -30,6 +30,8 @@ def aggregate(
     **[reading]** The source's formula did not survive. ``"carriers_mean"`` divides each
     coordinate's sum by the number of winners that carry it; ``"mean"`` by the number of
     winners, which wastes most of a sparse step; ``"sum"`` by nothing, which diverges.
+    ``"pair"`` **[beyond]** divides by the number of those that carry it, and by 2 at least: a
+    value that one winner alone carries counts half.
 
     Parameters
     ----------
@@ -47,27 +49,64 @@ def aggregate(
     ModelError
         The result is not finite, or a delta is one of another number of parameters.
     ConfigurationError
-        ``combine`` is none of the three.
+        ``combine`` is none of the four.
     """
-    if combine not in get_args(Combine):
-        raise ConfigurationError(f"combine is one of {get_args(Combine)}; found {combine!r}")
-    if not winners:
+    return aggregate_sets(base, [winners], combine, learning_rate)
+
+
+def aggregate_sets(
+    base: NDArray[Any],
+    sets: Sequence[Mapping[int, Delta]],
+    combine: Combine,
+    learning_rate: float = 1.0,
+) -> NDArray[Any]:
+    """θ_g + η·(the mean, over ``sets``, of what combine makes of each).
+
+    Several sets are several winning proposals of ``rule=coalition``, in the order of their
+    proposers. Everything else is as :func:`aggregate` has it; a set without winners is none.
+    """
+    if not sets or not all(sets):
         raise NobodyLeft("expected at least one winner to aggregate; found none")
-    total = np.zeros(len(base), np.float64)
-    carriers = np.zeros(len(base), np.int32)
-    with np.errstate(over="ignore"):
-        for member in sorted(winners):
-            delta = winners[member]
-            expect_length(delta, base)
-            total[delta.indices] += delta.values.astype(np.float64)
-            carriers[delta.indices] += 1
-        if combine == "carriers_mean":
-            total /= np.maximum(carriers, 1, out=carriers)
-        elif combine == "mean":
-            total /= len(winners)
-        total *= learning_rate
-        total += base  # in place: of a large model there are few copies at a time
-        result: NDArray[Any] = total.astype(base.dtype)
+    result = moved(base, sets, combine, learning_rate)
     if not np.isfinite(result).all():
         raise ModelError("the aggregated parameters are not finite; lower server_learning_rate")
     return result
+
+
+def moved(
+    base: NDArray[Any],
+    sets: Sequence[Mapping[int, Delta]],
+    combine: Combine,
+    learning_rate: float,
+) -> NDArray[Any]:
+    """As :func:`aggregate_sets`, for whoever rates the result: infinite where it is too large."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        step = _combined(base, sets[0], combine)
+        for each in sets[1:]:
+            step += _combined(base, each, combine)
+        step /= len(sets)
+        step *= learning_rate
+        step += base  # in place: of a large model there are few copies at a time
+        result: NDArray[Any] = step.astype(base.dtype)
+    return result
+
+
+def _combined(
+    base: NDArray[Any], deltas: Mapping[int, Delta], combine: Combine
+) -> NDArray[np.float64]:
+    if combine not in get_args(Combine):
+        raise ConfigurationError(f"combine is one of {get_args(Combine)}; found {combine!r}")
+    total = np.zeros(len(base), np.float64)
+    carriers = np.zeros(len(base), np.int32)
+    for member in sorted(deltas):
+        delta = deltas[member]
+        expect_length(delta, base)
+        total[delta.indices] += delta.values.astype(np.float64)
+        carriers[delta.indices] += 1
+    if combine == "carriers_mean":
+        total /= np.maximum(carriers, 1, out=carriers)
+    elif combine == "pair":
+        total /= np.maximum(carriers, 2, out=carriers)
+    elif combine == "mean":
+        total /= len(deltas)
+    return total

@@ -11,20 +11,25 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bcfl.consensus.spec.aggregation import aggregate
+from bcfl.consensus.spec.aggregation import aggregate, aggregate_sets
 from bcfl.consensus.spec.delta import Delta
 from bcfl.core.errors import ConfigurationError, ModelError, NobodyLeft
 from tests.consensus.spec.deltas import frozen, rounds, vectors
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
-COMBINES = ["carriers_mean", "mean", "sum"]
+COMBINES = ["carriers_mean", "mean", "sum", "pair"]
 combines = st.sampled_from(COMBINES)
 rates = st.floats(2**-10, 2**10)
 
 
 def divisor(combine: str, carriers: int, winners: int) -> int:
-    return {"carriers_mean": max(carriers, 1), "mean": winners, "sum": 1}[combine]
+    return {
+        "carriers_mean": max(carriers, 1),
+        "mean": winners,
+        "sum": 1,
+        "pair": max(carriers, 2),
+    }[combine]
 
 
 def one_by_one(base: np.ndarray, winners: dict[int, Delta], combine: str, rate: float) -> list[Any]:
@@ -126,12 +131,42 @@ def winners_of(*entries: dict[int, float], dtype: str = "float32") -> dict[int, 
         ("carriers_mean", [2.0, 6.0, 8.0, 0.0]),
         ("mean", [2.0, 3.0, 4.0, 0.0]),
         ("sum", [4.0, 6.0, 8.0, 0.0]),
+        ("pair", [2.0, 3.0, 4.0, 0.0]),
     ],
 )
-def test_the_three_readings_of_combine(combine: Any, expected: list[float]) -> None:
+def test_the_readings_of_combine(combine: Any, expected: list[float]) -> None:
     winners = winners_of({0: 1.0, 1: 6.0}, {0: 3.0, 2: 8.0})
     base = np.zeros(4, np.float32)
     assert aggregate(base, winners, combine).tolist() == expected
+
+
+def test_a_pair_of_one_is_half_of_it_and_a_pair_of_three_their_mean() -> None:
+    base = np.zeros(4, np.float32)
+    assert aggregate(base, winners_of({0: 6.0}), "pair").tolist() == [3.0, 0.0, 0.0, 0.0]
+    three = winners_of({0: 6.0}, {0: 2.0}, {0: 1.0})
+    assert aggregate(base, three, "pair").tolist() == [3.0, 0.0, 0.0, 0.0]
+
+
+@given(rounds(), combines, rates)
+def test_the_step_of_one_set_is_that_set_s_own(
+    winners: dict[int, Delta], combine: Any, rate: float
+) -> None:
+    base = np.zeros(next(iter(winners.values())).n, np.float64)
+    try:
+        expected = aggregate(base, winners, combine, rate)
+    except ModelError:
+        return
+    assert aggregate_sets(base, [winners], combine, rate).tobytes() == expected.tobytes()
+
+
+def test_the_step_of_several_sets_is_the_mean_of_theirs() -> None:
+    both = winners_of({0: 4.0}, {0: 8.0, 1: 2.0})
+    sets = [both, {1: both[1]}]
+    result = aggregate_sets(np.ones(4, np.float32), sets, "pair", 2.0)
+    assert result.tolist() == [1 + 2 * (6.0 + 4.0) / 2, 1 + 2 * (1.0 + 1.0) / 2, 1.0, 1.0]
+    for nobody in ([], [both, {}]):
+        with pytest.raises(NobodyLeft):
+            aggregate_sets(np.ones(4, np.float32), nobody, "pair")
 
 
 def test_carriers_are_counted_for_each_coordinate_even_where_the_value_is_zero() -> None:

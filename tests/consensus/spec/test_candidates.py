@@ -1,0 +1,111 @@
+"""The sets of members that are rated: their steps, their order, their best prefix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bcfl.consensus.spec.aggregation import aggregate
+from bcfl.consensus.spec.candidates import Candidates, eligible, half, takes_part
+from bcfl.consensus.spec.delta import Delta
+from bcfl.core.errors import ModelError, NobodyLeft
+from tests.consensus.spec.deltas import rounds
+
+
+def towards(*values: float) -> dict[int, Delta]:
+    """Deltas of one parameter: member i moves it by ``values[i]``."""
+    return {i: Delta(1, np.array([0]), np.array([v], np.float32)) for i, v in enumerate(values)}
+
+
+def distance_to(goal: float) -> Any:
+    return lambda vectors: [abs(float(vector[0]) - goal) for vector in vectors]
+
+
+@given(rounds(), st.floats(2**-4, 2**4), st.data())
+def test_what_is_rated_is_the_model_that_would_be_made(
+    deltas: dict[int, Delta], rate: float, data: st.DataObject
+) -> None:
+    members = data.draw(st.lists(st.sampled_from(sorted(deltas)), min_size=1, unique=True))
+    base = np.zeros(next(iter(deltas.values())).n, np.float32)
+    stepped = Candidates(base, deltas, rate).step(members)
+    try:
+        expected = aggregate(base, {j: deltas[j] for j in members}, "pair", rate)
+    except ModelError:
+        assert not np.isfinite(stepped).all()
+    else:
+        assert stepped.tobytes() == expected.tobytes()
+
+
+def test_a_single_delta_is_looked_at_a_quarter_of_the_way() -> None:
+    candidates = Candidates(np.array([1.0], np.float32), towards(8.0, -4.0), 3.0)
+    assert [candidates.single(i).tolist() for i in (0, 1)] == [[3.0], [0.0]]
+
+
+def test_the_order_is_by_loss_then_by_index_with_nan_at_the_end() -> None:
+    candidates = Candidates(np.zeros(1, np.float32), towards(8.0, 4.0, 4.0, 0.0))
+
+    def losses(vectors: Iterable[Any]) -> Sequence[float]:
+        return [math.nan if v[0] == 0 else float(v[0]) for v in vectors]
+
+    assert candidates.in_order(losses) == [1, 2, 0, 3]
+
+
+def test_the_best_prefix_is_the_shortest_of_equal_ones_and_not_below_the_least() -> None:
+    candidates = Candidates(np.zeros(1, np.float32), towards(2.0, 2.0, 2.0, 9.0))
+    order = [0, 1, 2, 3]
+    assert candidates.best_prefix(order, distance_to(2.0), 1) == {0, 1}
+    assert candidates.best_prefix(order, distance_to(2.0), 3) == {0, 1, 2}
+    with pytest.raises(NobodyLeft, match="at least 5 deltas to propose a set of; found 4"):
+        candidates.best_prefix(order, distance_to(2.0), 5)
+
+
+def test_of_nothing_nothing_can_be_proposed() -> None:
+    with pytest.raises(NobodyLeft, match="at least one delta"):
+        Candidates(np.zeros(1), {}).in_order(distance_to(0.0))
+
+
+def test_losses_may_be_taken_one_at_a_time() -> None:
+    alive: list[int] = []
+
+    def losses(vectors: Iterable[Any]) -> Sequence[float]:
+        found = []
+        for count, vector in enumerate(vectors):
+            alive.append(count)
+            found.append(float(vector[0]))
+        return found
+
+    Candidates(np.zeros(1, np.float32), towards(1.0, 2.0)).in_order(losses)
+    assert alive == [0, 1]
+
+
+def test_half_is_rounded_up() -> None:
+    assert [half(c) for c in range(6)] == [0, 1, 1, 2, 2, 3]
+
+
+def test_nothing_wins_that_a_cheat_has_made_or_is_in() -> None:
+    proposals = {0: 0b0011, 1: 0b0110, 2: 0b1001, 3: 0b0001}
+    assert eligible(proposals, 0b0000) == {0, 1, 2, 3}
+    assert eligible(proposals, 0b0100) == {0, 3}
+    assert eligible(proposals, 0b1000) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("counts", "enough"),
+    [
+        ((2, 6, 6, 10, 2), True),
+        ((1, 6, 6, 10, 2), False),  # proposals that can win below the quorum
+        ((6, 6, 5, 10, 2), False),  # ballots of half of the committed
+        ((5, 5, 6, 10, 2), False),  # proposals of half of them
+        ((3, 3, 2, 3, 3), False),  # ballots below the quorum
+    ],
+)
+def test_a_round_counts_with_proposals_and_ballots_of_most(
+    counts: tuple[int, int, int, int, int], enough: bool
+) -> None:
+    assert takes_part(*counts) is enough
