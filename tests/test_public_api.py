@@ -22,7 +22,8 @@ PUBLIC = {
     },
     "bcfl.chain": {"AnvilChain", "EmbeddedChain", "RpcChain"},
     "bcfl.consensus": {
-        "Ballot", "Borda", "Commitment", "Heading", "Ledger", "SignedBallot", "SignedCommitment",
+        "Ballot", "Borda", "Commitment", "Heading", "Ledger", "MemoryChain", "SignedBallot",
+        "SignedCommitment",
         "ballot_message", "commitment_message", "decode_delta", "difference", "digest_of",
         "encode_delta", "seen_by_most", "select_winners", "tally", "to_value",
         "top_gamma",

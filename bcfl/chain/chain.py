@@ -11,6 +11,8 @@ from bcfl.keys.accounts import Account
 from bcfl.keys.signer import Wallet
 
 _POLL_S: Final = 1.0
+#: What connects to chains that are in this process and speak no JSON-RPC, by their URLs.
+IN_PROCESS: Final[dict[str, Callable[[Wallet | None], Connection]]] = {}
 
 
 class Chain(ABC):

@@ -1,4 +1,5 @@
 from .contract.ledger import Ledger
+from .contract.memory import MemoryChain
 from .spec.codec import Heading, decode_delta, digest_of, encode_delta
 from .spec.delta import difference, top_gamma
 from .spec.domain import Ballot, Commitment, SignedBallot, SignedCommitment
@@ -13,6 +14,7 @@ __all__ = [
     "Commitment",
     "Heading",
     "Ledger",
+    "MemoryChain",
     "SignedBallot",
     "SignedCommitment",
     "ballot_message",

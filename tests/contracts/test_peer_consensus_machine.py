@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from bcfl.consensus.spec.contract import ContractModel, Terms
 from bcfl.consensus.spec.domain import Ballot, Commitment, Phase, bits
 from tests.contracts.peer_consensus_actors import (
     ACTIONS,
@@ -30,7 +31,6 @@ from tests.contracts.peer_consensus_actors import (
 )
 from tests.contracts.peer_consensus_history import check_history
 from tests.contracts.peer_consensus_keys import Words, revealed, salt, seal_of
-from tests.contracts.peer_consensus_model import Model, Terms
 from tests.contracts.peer_consensus_task import (
     GENESIS,
     NOBODY,
@@ -57,8 +57,8 @@ class Anybody(RuleBasedStateMachine):
         self.task = Task(
             6, kappa_ppm=kappa_ppm, quorum=quorum, sealed=sealed, stake=stake, accounts=first
         )
-        terms = Terms(kappa_ppm, quorum, WINDOW_S, sealed, stake)
-        self.model = Model(terms, GENESIS, CHIEF, list(first), set(range(len(first))))
+        terms = Terms(kappa_ppm, quorum, WINDOW_S, WINDOW_S, sealed, stake)
+        self.model = ContractModel(terms, GENESIS, CHIEF, list(first), set(range(len(first))))
         #: What its author really signed or sent: nothing else may ever be an event.
         self.said: set[tuple[int, int, bytes]] = set()
         for address in ADDRESSES:

@@ -14,8 +14,8 @@ from bcfl.consensus.contract.events import MemberJoined, RoundEvent
 from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment
 from bcfl.core.errors import LedgerError
 
-_LANES: Final = 16
-_LANE_BITS: Final = 16
+LANES: Final = 16
+LANE_BITS: Final = 16
 
 #: How the ledger names what the contract names otherwise; all other fields agree.
 _FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -46,8 +46,8 @@ def event_of(log: Log, members: int) -> Event:
 
 def _unpacked(words: Sequence[Any]) -> tuple[int, ...]:
     """Points by member index: sixteen lanes of 16 bits a word, member 0 in the lowest."""
-    mask = (1 << _LANE_BITS) - 1
-    return tuple(word >> _LANE_BITS * lane & mask for word in words for lane in range(_LANES))
+    mask = (1 << LANE_BITS) - 1
+    return tuple(word >> LANE_BITS * lane & mask for word in words for lane in range(LANES))
 
 
 def one_round(rounds: Iterable[int]) -> int:

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from flwr.app import Context
 
+from bcfl.chain.chain import IN_PROCESS
 from bcfl.chain.connection import Connection
 from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.parcels import IPFS_URL, Parcels
@@ -75,6 +76,8 @@ def _connect(
     url: str, contract: str, rules: str, signer: Wallet | None, patience_s: float
 ) -> Connection:
     """Once a process and ``rules``: a chain begun anew at the same port has the same address."""
+    if (here := IN_PROCESS.get(url)) is not None:
+        return here(signer)
     return Connection(url, signer, retry_s=patience_s)
 
 

@@ -17,6 +17,7 @@ No I/O, no clock, no logging, no global randomness, no mutated input.
 ``candidates``    the sets of members that are rated instead of single deltas
 ``coalition``     S4 by proposals that members rate on their own data
 ``referee``       S4 by proposals that members rate on a reference set
+``contract``      what the contract does, as a whole
 ``messages``      the words that are signed (EIP-712)
 ``record``        what one round was, for whoever reads the run afterwards
 ================  =================================================================

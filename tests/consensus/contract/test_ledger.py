@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from eth_utils.crypto import keccak
 
+from bcfl.chain.chain import Chain
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.consensus.contract.events import (
     Abstained,
@@ -27,6 +28,7 @@ from bcfl.consensus.contract.events import (
     Voided,
 )
 from bcfl.consensus.contract.ledger import Ledger
+from bcfl.consensus.contract.memory import MemoryChain
 from bcfl.consensus.contract.words import seats
 from bcfl.consensus.spec.domain import (
     Ballot,
@@ -70,7 +72,7 @@ def digest(*words: object) -> bytes:
 class Task:
     """A contract and the accounts of its members."""
 
-    chain: EmbeddedChain
+    chain: Chain
     ledger: Ledger
     accounts: list[Account]
 
@@ -116,7 +118,14 @@ def chain() -> Iterator[EmbeddedChain]:
         yield running
 
 
-def begin(chain: EmbeddedChain, count: int = 4, **rules: Any) -> Task:
+@pytest.fixture(params=[EmbeddedChain, MemoryChain])
+def either(request: pytest.FixtureRequest) -> Iterator[Chain]:
+    """With an EVM, or with the contract's reference in its place: nobody can tell."""
+    with request.param() as running:
+        yield running
+
+
+def begin(chain: Chain, count: int = 4, **rules: Any) -> Task:
     accounts = [derive_account(0, "member", index) for index in range(count)]
     addresses = [] if rules.get("stake") else [account.address for account in accounts]
     connection = chain.connect(chain.coordinator)
@@ -124,12 +133,12 @@ def begin(chain: EmbeddedChain, count: int = 4, **rules: Any) -> Task:
     return Task(chain, ledger, accounts)
 
 
-def test_a_round_goes_through_its_phases_and_leaves_its_events(chain: EmbeddedChain):
-    task = begin(chain)
+def test_a_round_goes_through_its_phases_and_leaves_its_events(either: Chain):
+    task = begin(either)
     ledger: Ledger = task.ledger
     assert ledger.members() == tuple(account.address for account in task.accounts)
     assert (ledger.active(), ledger.rules) == (0b1111, RULES["rules"])
-    assert ledger.coordinator == chain.coordinator.address
+    assert ledger.coordinator == either.coordinator.address
     assert ledger.state().model == RULES["genesis"]
     assert ledger.state().phase == Phase.IDLE
 
@@ -185,8 +194,8 @@ def test_equal_points_are_decided_by_the_digests_that_were_committed(chain: Embe
         task.ledger.close_round(round_, digest(round_))
 
 
-def test_sealed_ballots_are_promised_then_shown(chain: EmbeddedChain):
-    task = begin(chain, sealed=True)
+def test_sealed_ballots_are_promised_then_shown(either: Chain):
+    task = begin(either, sealed=True)
     task.open()
     task.commit_all()
     assert task.ledger.state().phase == Phase.SEAL
@@ -211,8 +220,8 @@ def test_sealed_ballots_are_promised_then_shown(chain: EmbeddedChain):
     assert [e.member for e in task.ledger.events_of(direct.hash)] == [1]  # type: ignore[attr-defined]
 
 
-def test_what_one_member_signed_wrongly_costs_the_others_of_a_batch_nothing(chain: EmbeddedChain):
-    task = begin(chain)
+def test_what_one_member_signed_wrongly_costs_the_others_of_a_batch_nothing(either: Chain):
+    task = begin(either)
     task.open()
     good = [task.commitment(member) for member in range(4)]
     odd = bytes(64) + b"\x63"  # no v that two words can hold
@@ -236,8 +245,8 @@ def test_what_one_member_signed_wrongly_costs_the_others_of_a_batch_nothing(chai
     task.ledger.select()
 
 
-def test_who_misses_too_much_abstains(chain: EmbeddedChain):
-    task = begin(chain)
+def test_who_misses_too_much_abstains(either: Chain):
+    task = begin(either)
     task.open()
     task.commit_all()
     said = Ballot.from_values(1, {1: 5}, missing=[2], invalid=[3])
@@ -276,8 +285,8 @@ def test_members_may_send_for_themselves(chain: EmbeddedChain):
         stranger.select()
 
 
-def test_deadlines_pass_and_a_round_without_quorum_is_void(chain: EmbeddedChain):
-    task = begin(chain)
+def test_deadlines_pass_and_a_round_without_quorum_is_void(either: Chain):
+    task = begin(either)
     task.open()
     task.ledger.commit([task.commitment(1)])
     with pytest.raises(ContractReverted, match=r"not in .*phase"):
@@ -302,8 +311,8 @@ def test_who_was_attached_without_a_clock_cannot_wait(chain: EmbeddedChain):
         reader.wait_until(reader.now())
 
 
-def test_two_deltas_for_one_round_are_proven(chain: EmbeddedChain):
-    task = begin(chain)
+def test_two_deltas_for_one_round_are_proven(either: Chain):
+    task = begin(either)
     task.open()
     one, other = task.commitment(2), task.commitment(2, digest("another"))
     task.commit_all()
@@ -318,8 +327,8 @@ def test_two_deltas_for_one_round_are_proven(chain: EmbeddedChain):
     assert task.ledger.state().equivocators == 0b0100
 
 
-def test_forgeries_and_mixtures_are_refused(chain: EmbeddedChain):
-    task = begin(chain)
+def test_forgeries_and_mixtures_are_refused(either: Chain):
+    task = begin(either)
     task.open()
     good = task.commitment(0)
     high = bytearray(good.signature)
@@ -339,7 +348,7 @@ def test_forgeries_and_mixtures_are_refused(chain: EmbeddedChain):
             task.ledger.commit(batch)
     with pytest.raises(ContractReverted, match="not the current round"):
         task.ledger.commit([later])
-    elsewhere = begin(chain)  # the same members, the same words, another contract
+    elsewhere = begin(either)  # the same members, the same words, another contract
     elsewhere.open()
     elsewhere.ledger.commit([good])
     assert elsewhere.ledger.state().committed == 0

@@ -1,7 +1,7 @@
-"""What ``PeerConsensus`` is to do, in plain sets and dictionaries, for the state machine.
+"""What ``contracts/PeerConsensus.vy`` does, in plain sets and dictionaries: its reference.
 
-Each method says whether a call is good, and if it is, does it. Signatures are not modelled:
-whoever calls says who signed.
+Each method says whether a call is good, and if it is, does it. Signatures are not in it: whoever
+calls says who signed. Time is given as the block's, in seconds.
 """
 
 from __future__ import annotations
@@ -16,20 +16,24 @@ from bcfl.consensus.spec.selection import select_winners, takes_part
 from bcfl.core.errors import ProtocolError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Terms:
-    """The constructor's arguments that matter here."""
+    """The constructor's arguments that decide what is good."""
 
     kappa_ppm: int
     quorum: int
-    window_s: int
+    commit_window_s: int
+    ballot_window_s: int
     sealed: bool
     stake: int
 
 
-@dataclass
-class Model:
-    """The task as it should be."""
+@dataclass(slots=True)
+class ContractModel:
+    """One task: who its members are, and the round that it is in.
+
+    Members are indices into ``accounts``; sets hold indices.
+    """
 
     terms: Terms
     model: bytes
@@ -52,14 +56,16 @@ class Model:
     owed: dict[str, int] = field(default_factory=dict)
 
     def deadlines(self) -> tuple[int, int, int]:
-        window = self.terms.window_s
-        commit = self.opened_at + window
-        seal = commit + window * self.terms.sealed
+        """The last seconds for commitments, seals and ballots."""
+        commit = self.opened_at + self.terms.commit_window_s
+        seal = commit + self.terms.ballot_window_s * self.terms.sealed
+        ballot = seal + self.terms.ballot_window_s
         if self.round and self.expected <= set(self.committed):
-            return self.opened_at + LEAST_WINDOW_S, seal, seal + window
-        return commit, seal, seal + window
+            return self.opened_at + LEAST_WINDOW_S, seal, ballot
+        return commit, seal, ballot
 
     def phase(self, now: int) -> Phase:
+        """Where the round stands."""
         if self.status != "open":
             return Phase.IDLE if self.status == "idle" else Phase.SELECTED
         commit, seal, ballot = self.deadlines()
@@ -79,6 +85,7 @@ class Model:
         return Phase.BALLOT
 
     def state(self, now: int) -> RoundState:
+        """Everything about the current round, or the last one."""
         deadlines = self.deadlines() if self.round else (0, 0, 0)
         return RoundState(
             self.round,
@@ -96,11 +103,13 @@ class Model:
         )
 
     def totals(self) -> dict[int, int]:
+        """The points so far, by member."""
         return tally(Borda(), self.ballots, set(self.committed), self.size)
 
     # -- rounds -------------------------------------------------------------------------------
 
     def open(self, now: int, sender: str, base: bytes, expected: frozenset[int]) -> bool:
+        """The coordinator opens a round."""
         good = sender == self.coordinator and self.status == "idle" and base == self.model
         if not (good and expected and expected <= self.active):
             return False
@@ -130,6 +139,7 @@ class Model:
         return refused
 
     def seal(self, now: int, batch: Sequence[tuple[int, bytes, bool]]) -> list[int] | None:
+        """A batch of (member, seal, whether the signature holds); gives who is refused."""
         if self.phase(now) is not Phase.SEAL:
             return None
         refused = []
@@ -166,6 +176,7 @@ class Model:
         return refused
 
     def select(self, now: int, seed: bytes) -> bool:
+        """Choose the winners, or find the round void; ``seed`` is the hash of a block."""
         if self.phase(now) is not Phase.SELECT:
             return False
         digests = {m: d for m, d in self.committed.items() if m not in self.equivocators}
@@ -180,12 +191,14 @@ class Model:
         return True
 
     def close(self, sender: str, round_: int, model: bytes) -> bool:
+        """The coordinator names the next model."""
         if sender != self.coordinator or self.status != "selected" or round_ != self.round:
             return False
         self.status, self.model = "idle", model
         return True
 
     def prove(self, member: int, round_: int, proves: bool) -> bool:
+        """Somebody shows two commitments of one member for one round."""
         if not proves or not 0 < round_ <= self.round or member in self.equivocators:
             return False
         if member >= len(self.accounts):
@@ -199,6 +212,7 @@ class Model:
     # -- members ------------------------------------------------------------------------------
 
     def join(self, sender: str, account: str, value: int) -> bool:
+        """A member more: by its own stake, or where there is none by the coordinator."""
         stake = self.terms.stake
         entitled = value == stake if stake else sender == self.coordinator
         if self.status != "idle" or not entitled:
@@ -224,6 +238,7 @@ class Model:
         return True
 
     def withdraw(self, sender: str) -> bool:
+        """Pay out what is owed."""
         return bool(self.owed.pop(sender, 0))
 
     def _owe(self, account: str) -> None:

@@ -1,0 +1,333 @@
+"""``contracts/PeerConsensus.vy`` in Python: the reference, called in the contract's own words.
+
+What is good, and what follows, is ``bcfl.consensus.spec.contract``'s to say; here are signatures,
+seals and events. A call that the contract would refuse raises ContractReverted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple
+from typing import Any, Final
+
+from bcfl.consensus.contract.events import Refusal
+from bcfl.consensus.contract.words import LANE_BITS, LANES, seal_of
+from bcfl.consensus.spec.contract import ContractModel, Terms
+from bcfl.consensus.spec.domain import (
+    Ballot,
+    Commitment,
+    Phase,
+    TypedDataDomain,
+    bits,
+    members_in,
+)
+from bcfl.consensus.spec.messages import ballot_message, commitment_message, seal_message
+from bcfl.core.errors import ContractReverted, ProtocolError
+from bcfl.keys.accounts import signed_by
+
+_LOW_255_BITS: Final = 2**255 - 1
+_PHASE: Final = "consensus: not in this phase"
+
+
+class PeerConsensusReference:
+    """One task's contract. Methods have the names and arguments of the contract's functions.
+
+    Parameters
+    ----------
+    domain : TypedDataDomain
+        Its address, and the chain's number.
+    sender : str
+        Who deploys it: the coordinator.
+    members, genesis, … : as the contract's constructor's.
+
+    Attributes
+    ----------
+    sender, now, value, seed
+        Of the transaction that is being executed: its account, its block's time, the wei with
+        it; and the hash of the block with the last commitment, which decides ties.
+    logged : list of (str, dict)
+        The events of that transaction: name and arguments.
+    """
+
+    def __init__(
+        self,
+        domain: TypedDataDomain,
+        sender: str,
+        members: Sequence[str],
+        genesis: bytes,
+        rules: bytes,
+        kappa_ppm: int,
+        quorum: int,
+        commit_window_s: int,
+        ballot_window_s: int,
+        sealed: bool,
+        stake: int,
+    ) -> None:
+        terms = Terms(kappa_ppm, quorum, commit_window_s, ballot_window_s, sealed, stake)
+        accounts = list(members)
+        self.logged: list[tuple[str, dict[str, Any]]] = []
+        self._domain, self._rules = domain, rules
+        self._model = ContractModel(terms, genesis, sender, accounts, set(range(len(accounts))))
+        self.sender, self.now, self.value, self.seed = sender, 0, 0, bytes(32)
+        for member, account in enumerate(accounts):
+            self._log("MemberJoined", member=member, account=account)
+
+    # -- views --------------------------------------------------------------------------------
+
+    def coordinator(self) -> str:
+        """Who deployed it."""
+        return self._model.coordinator
+
+    def rules(self) -> bytes:
+        """The digest it was deployed with."""
+        return self._rules
+
+    def stake(self) -> int:
+        """Wei."""
+        return self._model.terms.stake
+
+    def members(self) -> list[str]:
+        """By index."""
+        return list(self._model.accounts)
+
+    def active(self) -> int:
+        """Bit field."""
+        return bits(self._model.active)
+
+    def state(self) -> tuple[Any, ...]:
+        """``RoundState``, as a tuple."""
+        return astuple(self._model.state(self.now))
+
+    def tied(self) -> bool:
+        """Whether ``select`` must be given the digests: it remembers them."""
+        return False
+
+    # -- rounds -------------------------------------------------------------------------------
+
+    def open_round(self, base: bytes, expected: int) -> None:
+        """See the contract."""
+        model = self._model
+        self._expect(model.open(self.now, self.sender, base, frozenset(members_in(expected))))
+        names = ("commit_deadline", "seal_deadline", "ballot_deadline")
+        deadlines = dict(zip(names, model.deadlines(), strict=True))
+        self._log("Opened", round=model.round, base=base, expected=expected, **deadlines)
+
+    def commit(self, round: int, batch: Iterable[tuple[int, int, bytes, int, int]]) -> None:
+        """See the contract."""
+        rows = []
+        for member, timestamp, digest, r, vs in batch:
+            said = Commitment(round, self._model.model, digest, timestamp)
+            signed = self._signed(member, commitment_message(self._domain, said), r, vs)
+            rows.append((member, digest, timestamp, signed))
+        self._commit(round, rows)
+
+    def commit_direct(self, round: int, digest: bytes, timestamp: int) -> None:
+        """See the contract."""
+        member = self._seat()
+        self._expect(member not in self._model.committed)
+        self._commit(round, [(member, digest, timestamp, True)], alone=True)
+
+    def _commit(
+        self, round_: int, rows: Sequence[tuple[int, bytes, int, bool]], *, alone: bool = False
+    ) -> None:
+        model, before = self._model, set(self._model.committed)
+        self._expect_round(round_)
+        refused = self._done(model.commit(self.now, rows), alone=alone)
+        for member, digest, timestamp, _ in rows:
+            if member in refused:
+                reason = Refusal.NOT_A_MEMBER
+                if member in model.active:
+                    reason = Refusal.TOO_LATE if timestamp > self.now else Refusal.SIGNATURE
+                    reason = Refusal.TOO_EARLY if timestamp < model.opened_at else reason
+                self._refuse(round_, member, reason)
+            elif member not in before:
+                before.add(member)
+                self._log(
+                    "Committed", round=round_, member=member, digest=digest, timestamp=timestamp
+                )
+
+    def seal(self, round: int, batch: Iterable[tuple[int, bytes, int, int]]) -> None:
+        """See the contract."""
+        rows = []
+        for member, seal, r, vs in batch:
+            message = seal_message(self._domain, round, seal)
+            rows.append((member, seal, self._signed(member, message, r, vs)))
+        self._seal(round, rows)
+
+    def seal_direct(self, round: int, seal: bytes) -> None:
+        """See the contract."""
+        member = self._seat()
+        self._expect(member not in self._model.sealed)
+        self._seal(round, [(member, seal, True)], alone=True)
+
+    def _seal(
+        self, round_: int, rows: Sequence[tuple[int, bytes, bool]], *, alone: bool = False
+    ) -> None:
+        before = set(self._model.sealed)
+        self._expect_round(round_)
+        refused = self._done(self._model.seal(self.now, rows), alone=alone)
+        for member, seal, _ in rows:
+            if member in refused:
+                known = member in self._model.committed
+                self._refuse(round_, member, Refusal.SIGNATURE if known else Refusal.NOT_COMMITTED)
+            elif member not in before:
+                before.add(member)
+                self._log("Sealed", round=round_, member=member, seal=seal)
+
+    def cast_ballots(self, round: int, batch: Iterable[tuple[int, int, int, bytes]]) -> None:
+        """See the contract."""
+        rows = []
+        for member, word, vs, entries in batch:
+            if self._model.terms.sealed:
+                good = self._reveals(member, entries, word.to_bytes(32, "big"))
+            else:
+                good = self._signed_ballot(round, member, entries, word, vs)
+            rows.append((member, entries, good))
+        self._cast(round, rows)
+
+    def cast_ballot_direct(self, round: int, entries: bytes, salt: bytes) -> None:
+        """See the contract."""
+        member, model = self._seat(), self._model
+        self._expect(member not in model.abstained | model.ballots.keys())
+        good = not model.terms.sealed or self._reveals(member, entries, salt)
+        self._cast(round, [(member, entries, good)], alone=True)
+
+    def _cast(
+        self, round_: int, rows: Sequence[tuple[int, bytes, bool]], *, alone: bool = False
+    ) -> None:
+        model = self._model
+        before = model.abstained | model.ballots.keys()
+        self._expect_round(round_)
+        refused = self._done(model.vote(self.now, rows), alone=alone)
+        for member, entries, good in rows:
+            if member in refused:
+                self._refuse(round_, member, self._why(member, good=good))
+            elif member not in before and member in model.abstained:
+                missing = Ballot.decode(round_, entries).missing
+                self._log("Abstained", round=round_, member=member, missing=missing)
+            elif member not in before:
+                self._log("BallotCast", round=round_, member=member, entries=entries)
+            before.add(member)
+
+    def select(self, digests: Sequence[tuple[int, bytes]]) -> None:
+        """See the contract; ``digests`` are not read."""
+        model = self._model
+        self._expect(model.select(self.now, self.seed), _PHASE)
+        fields = {
+            "committed": bits(model.committed),
+            "voted": bits(model.ballots),
+            "abstained": bits(model.abstained),
+        }
+        if model.phase(self.now) is not Phase.SELECTED:
+            self._log("Voided", round=model.round, **fields)
+            return
+        scores = [0] * -(-fields["committed"].bit_length() // LANES)
+        for member, points in model.totals().items():
+            scores[member // LANES] |= points << LANE_BITS * (member % LANES)
+        winners = bits(model.winners)
+        self._log("Selected", round=model.round, winners=winners, scores=scores, seed=self.seed)
+
+    def close_round(self, round: int, model: bytes) -> None:
+        """See the contract."""
+        self._expect(self._model.close(self.sender, round, model))
+        self._log("Closed", round=round, model=model)
+
+    def prove_equivocation(
+        self, member: int, round: int, *pair: tuple[bytes, bytes, int, int, int]
+    ) -> None:
+        """See the contract."""
+        self._expect(pair[0][1] != pair[1][1], "consensus: the digests are equal")
+        good = True
+        for base, digest, timestamp, r, vs in pair:
+            said = Commitment(max(round, 1), base, digest, timestamp)
+            good = good and self._signed(member, commitment_message(self._domain, said), r, vs)
+        self._expect(self._model.prove(member, round, good))
+        digests = {"digest_a": pair[0][1], "digest_b": pair[1][1]}
+        self._log("Equivocated", round=round, member=member, **digests)
+
+    # -- members ------------------------------------------------------------------------------
+
+    def add_member(self, account: str) -> None:
+        """See the contract."""
+        self._expect(not self._model.terms.stake)
+        self._take_in(account)
+
+    def join(self) -> None:
+        """See the contract."""
+        self._expect(bool(self._model.terms.stake))
+        self._take_in(self.sender)
+
+    def _take_in(self, account: str) -> None:
+        self._expect(self._model.join(self.sender, account, self.value))
+        member = self._model.accounts.index(account)
+        self._log("MemberJoined", member=member, account=account)
+
+    def remove_member(self, member: int) -> None:
+        """See the contract."""
+        self._expect(not self._model.terms.stake)
+        self._let_go(member)
+
+    def leave(self) -> None:
+        """See the contract."""
+        self._expect(bool(self._model.terms.stake))
+        self._let_go(self._seat())
+
+    def _let_go(self, member: int) -> None:
+        self._expect(self._model.leave(self.sender, member))
+        self._log("MemberLeft", member=member, account=self._model.accounts[member])
+
+    def withdraw(self) -> None:
+        """See the contract."""
+        self._expect(self._model.withdraw(self.sender))
+
+    # -- what is good -------------------------------------------------------------------------
+
+    def _seat(self) -> int:
+        self._expect(self.sender in self._model.accounts)
+        return self._model.accounts.index(self.sender)
+
+    def _signed(self, member: int, message: dict[str, Any], r: int, vs: int) -> bool:
+        accounts = self._model.accounts
+        s, v = vs & _LOW_255_BITS, 27 + (vs >> 255)
+        signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([v])
+        return member < len(accounts) and signed_by(message, signature, accounts[member])
+
+    def _signed_ballot(self, round_: int, member: int, entries: bytes, r: int, vs: int) -> bool:
+        try:
+            message = ballot_message(self._domain, Ballot.decode(round_, entries))
+        except ProtocolError:
+            return False
+        return self._signed(member, message, r, vs)
+
+    def _why(self, member: int, *, good: bool) -> Refusal:
+        """Why a ballot does not count; what is wrong with its entries is not told apart."""
+        if member not in self._model.committed:
+            return Refusal.NOT_COMMITTED
+        if good:
+            return Refusal.STRANGER
+        if not self._model.terms.sealed:
+            return Refusal.SIGNATURE
+        return Refusal.SALT if member in self._model.sealed else Refusal.NOT_SEALED
+
+    def _reveals(self, member: int, entries: bytes, salt: bytes) -> bool:
+        sealed = self._model.sealed.get(member)
+        return salt[-1] == member and sealed == seal_of(entries, salt)
+
+    def _log(self, name: str, **values: Any) -> None:
+        self.logged.append((name, values))
+
+    def _refuse(self, round_: int, member: int, reason: Refusal) -> None:
+        self._log("Refused", round=round_, member=member, reason=int(reason))
+
+    def _expect_round(self, round_: int) -> None:
+        self._expect(round_ == self._model.round, "consensus: not the current round")
+
+    def _done(self, refused: list[int] | None, *, alone: bool) -> list[int]:
+        if refused is None:
+            raise ContractReverted(_PHASE, "the reference")
+        self._expect(not (alone and refused))
+        return refused
+
+    def _expect(self, good: bool, reason: str = "consensus: no good call") -> None:
+        if not good:
+            raise ContractReverted(reason, "the reference")
