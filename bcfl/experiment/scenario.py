@@ -16,6 +16,7 @@ from flwr.clientapp.typing import Mod
 from flwr.serverapp.strategy import Strategy
 from omegaconf import DictConfig
 
+from bcfl.consensus import MemoryChain
 from bcfl.core.errors import ConfigurationError, expect
 from bcfl.experiment.attacks import Attack, AttackMod
 from bcfl.experiment.attacks.mod import AttackingMember
@@ -101,7 +102,13 @@ class Scenario:
 
     def client_app(self, plan: Plan, material: Material, folder: Path) -> ClientApp:
         """What every client runs, on the shares in ``folder``."""
-        client = Client(folder, material.model, plan.training, plan.run.seed)
+        kind = Client
+        if plan.engine.kind == "stacked":
+            # torch.func: seconds, which workers on Ray are spared
+            from bcfl.experiment.clients.stacked import StackedClient  # noqa: PLC0415
+
+            kind = StackedClient
+        client = kind(folder, material.model, plan.training, plan.run.seed)
         return build_client_app(client, self.mods(plan))
 
     def mods(self, plan: Plan) -> list[Mod]:
@@ -131,6 +138,13 @@ class ConsensusScenario(Scenario):
         super().check(plan)
         quorum, clients = plan.strategy.keywords.get("quorum", 0), plan.run.clients
         expect(quorum <= clients, "quorum", f"at most clients={clients}", quorum)
+        chain = plan.strategy.keywords.get("chain")
+        expect(
+            plan.engine.kind != "ray" or not isinstance(chain, MemoryChain),
+            "engine",
+            "in_process or stacked where chain=memory, which no other process can see",
+            plan.engine.kind,
+        )
 
     def mods(self, plan: Plan) -> list[Mod]:
         """The member's own mod outermost: what an attack made of an update is committed."""

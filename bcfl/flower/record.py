@@ -65,14 +65,15 @@ class TypedRecord:
         ProtocolError
             There is none, it is of another kind, or a field is not what it should be.
         """
-        record = content.config_records.get(cls.key)
+        records = content.config_records  # Flower makes it anew each time
+        record = records.get(cls.key)
         if record is None:
             raise ProtocolError(f"expected a {cls.kind!r} record; found none. {cls.absent}")
         values: dict[str, Any] = dict(record)
         if (kind := values.pop("kind", None)) != cls.kind:
             raise ProtocolError(f"expected a {cls.kind!r} record; found {kind!r:.40}")
         if cls.apart:
-            parts = [content.config_records.get(cls._part(i)) for i in range(_MOST_PARTS)]
+            parts = [records.get(cls._part(i)) for i in range(_MOST_PARTS)]
             if blobs := [part.get("blob") for part in parts if part is not None]:
                 values[cls.apart] = blobs
         try:

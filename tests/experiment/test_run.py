@@ -68,6 +68,20 @@ def test_a_result_says_everything_of_every_round(honest: Path) -> None:
     assert result["totals"]["gas_per_round"] == round(sum(gas) / 2)
 
 
+def test_without_an_evm_and_as_one_batch_the_models_are_the_same(
+    honest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = play(tmp_path / "run", "engine=stacked chain=memory")
+    slow = result_in(honest)
+    assert digests(quick) == digests(slow)
+    assert [entry["ballots"] for entry in quick["rounds"]] == [
+        entry["ballots"] for entry in slow["rounds"]
+    ]
+    told = [*shlex.split(QUICK), "chain=memory", "engine=ray", f"hydra.run.dir={tmp_path}/ray"]
+    assert run_with_hydra(told) != 0
+    assert "in_process or stacked" in capsys.readouterr().err
+
+
 def test_the_model_in_the_folder_is_the_last_one_on_chain(honest: Path) -> None:
     path = honest / "model.safetensors"
     with safetensors.safe_open(path, framework="numpy") as file:

@@ -8,6 +8,7 @@
 ``training``     training and evaluating one of them
 ``central``      all data in one place
 ``client_app``   the clients as a Flower app
+``stacked``      the same clients as one batch
 ``engine``,      where they run: on Ray, or in this process
 ``grids``
 ===============  ==================================================================

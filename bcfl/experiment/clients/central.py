@@ -10,7 +10,7 @@ from flwr.app import ArrayRecord, MetricRecord
 
 from bcfl.experiment.clients.client_app import load_arrays
 from bcfl.experiment.clients.client_data import ClientData
-from bcfl.experiment.clients.models import build_model
+from bcfl.experiment.clients.models import blank_model, build_model
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
 from bcfl.experiment.clients.training import evaluate_model, train_model
 from bcfl.experiment.datasets.images import Images
@@ -31,7 +31,7 @@ class CentralEvaluation:
 
     def __call__(self, server_round: int, arrays: ArrayRecord) -> MetricRecord:
         """Measure ``arrays``; ``accuracy`` in [0, 1], ``loss`` in nats."""
-        model = build_model(self.model, seed=0)
+        model = blank_model(self.model)
         load_arrays(model, arrays)
         loss, accuracy = evaluate_model(model, self.images.test_images, self.images.test_labels)
         return MetricRecord({"loss": loss, "accuracy": accuracy})

@@ -16,7 +16,7 @@ from torch import nn
 
 from bcfl.core.errors import ModelError
 from bcfl.experiment.clients.client_data import ClientData, read_client
-from bcfl.experiment.clients.models import build_model
+from bcfl.experiment.clients.models import blank_model
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
 from bcfl.experiment.clients.training import evaluate_model, train_model
 from bcfl.experiment.seeds import derive_seed
@@ -47,31 +47,17 @@ class Client:
     def train(self, message: Message, context: Context) -> Message:
         """Train on the client's own images; reply with the arrays and ``train_loss``."""
         partition, data = self._data(context)
-        model = self._received(message)
         round_ = int(str(message.content.config_records["config"]["server-round"]))
-        loss = train_model(
-            model,
-            data.train_images,
-            data.train_labels,
-            self.training,
-            derive_seed(self.seed, "train", partition, round_),
-        )
+        arrays, loss = self.trained(message.content.array_records["arrays"], context, round_)
         metrics = MetricRecord({"train_loss": loss, "num-examples": len(data.train_labels)})
-        content = RecordDict(
-            {
-                "arrays": ArrayRecord(model.state_dict()),
-                "metrics": metrics,
-                SENDER_KEY: ConfigRecord({"partition-id": partition}),
-            }
-        )
+        sender = ConfigRecord({"partition-id": partition})
+        content = RecordDict({"arrays": arrays, "metrics": metrics, SENDER_KEY: sender})
         return Message(content, reply_to=message)
 
     def evaluate(self, message: Message, context: Context) -> Message:
         """Measure the received arrays on the client's own validation images."""
         partition, data = self._data(context)
-        loss, accuracy = evaluate_model(
-            self._received(message), data.validation_images, data.validation_labels
-        )
+        loss, accuracy = self.measured(message.content.array_records["arrays"], context)
         metrics = MetricRecord(
             {
                 "eval_loss": loss,
@@ -83,13 +69,28 @@ class Client:
         content = RecordDict({"metrics": metrics, SENDER_KEY: sender})
         return Message(content, reply_to=message)
 
+    def trained(
+        self, record: ArrayRecord, context: Context, round_: int
+    ) -> tuple[ArrayRecord, float]:
+        """What the record's model becomes on the client's own images, and the loss on them."""
+        partition, data = self._data(context)
+        model = self._model(record)
+        seed = derive_seed(self.seed, "train", partition, round_)
+        loss = train_model(model, data.train_images, data.train_labels, self.training, seed)
+        return ArrayRecord(model.state_dict()), loss
+
+    def measured(self, record: ArrayRecord, context: Context) -> tuple[float, float]:
+        """Loss and accuracy of the record's model on the client's own validation images."""
+        _, data = self._data(context)
+        return evaluate_model(self._model(record), data.validation_images, data.validation_labels)
+
     def _data(self, context: Context) -> tuple[int, ClientData]:
         partition = int(context.node_config["partition-id"])
         return partition, read_client(self.folder, partition)
 
-    def _received(self, message: Message) -> nn.Module:
-        model = build_model(self.model, seed=0)  # every value is about to be overwritten
-        load_arrays(model, message.content.array_records["arrays"])
+    def _model(self, record: ArrayRecord) -> nn.Module:
+        model = blank_model(self.model)
+        load_arrays(model, record)
         return model
 
 

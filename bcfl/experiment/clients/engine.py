@@ -1,4 +1,7 @@
-"""Where the clients run: Flower's simulation engine on Ray, or this very process."""
+"""Where the clients run: Flower's simulation engine on Ray, or this very process.
+
+There one after the other, or (``stacked``) as one batch: see ``bcfl.experiment.clients.stacked``.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ _TRIES_MORE = 2  # of a message whose worker was killed by it
 class EngineSettings:
     """Which engine, and how many worker processes it may have: see ``conf/engine``."""
 
-    kind: Literal["ray", "in_process"]
+    kind: Literal["ray", "in_process", "stacked"]
     cpus: Annotated[int, Field(ge=1)] | None = None
 
 
@@ -61,7 +64,7 @@ def run_clients(
     EngineFailed
         The engine did not start, or broke down.
     """
-    if engine.kind == "in_process":
+    if engine.kind != "ray":
         return server(InProcessGrid(client_app, clients))
     results: list[Result] = []
     stopped = Event()
