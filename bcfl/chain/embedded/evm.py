@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from eth.exceptions import Revert
@@ -96,6 +97,7 @@ class Evm:
         self.chain_id = int(self._chain.chain_id)
         block = self._chain.get_canonical_block_by_number(0)
         self.blocks: list[Mined] = [_mined(block, None, None, None)]
+        self.call = lru_cache(maxsize=4096)(self._call)
         self._prepare(self.head.timestamp + 1)
 
     @property
@@ -157,8 +159,11 @@ class Evm:
         """py-evm's state after block ``number``."""
         return self._chain.get_vm(self._header(number)).state
 
-    def call(self, number: int, sender: bytes, to: bytes, value: int, data: bytes) -> bytes:
-        """What a call returns in the state, and at the time, of block ``number``."""
+    def _call(self, number: int, sender: bytes, to: bytes, value: int, data: bytes) -> bytes:
+        """What a call returns in the state, and at the time, of block ``number``.
+
+        Every member asks the same of the same block, which never changes: it is answered once.
+        """
         computation = self._execute(
             self._header(number), sender, to, value, data, self._chain.header.gas_limit
         )
@@ -167,12 +172,15 @@ class Evm:
     def estimate(self, sender: bytes, to: bytes, value: int, data: bytes) -> int:
         """Gas enough for a transaction in the next block.
 
-        Executed once with all the gas there is, then with what it took and a 63rd more, since a
-        call may hand on all but a 64th of what is left.
+        Executed once with all the gas there is. What it took and a 63rd more is enough where
+        what it calls calls nothing, for a call may hand on all but a 64th of what is left; else
+        it is tried.
         """
         header, most = self._chain.header, self._chain.header.gas_limit
         computation = self._execute(header, sender, to, value, data, most)
         limit = (most - computation.get_gas_remaining()) * 64 // 63 + 1
+        if not any(called.children for called in computation.children):
+            return int(limit)
         while limit < most:
             try:
                 self._execute(header, sender, to, value, data, limit)
