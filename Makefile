@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run cluster test quick lint types check apps fuzz mutants bench contracts figures clean
+.PHONY: help run cluster test quick lint types check apps fuzz mutants bench contracts figures docs clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -63,6 +63,11 @@ contracts: $(READY)  ## compile the contracts anew
 
 figures: $(READY)  ## figures 5 and 6 of the marketplace, from MNIST beside the project or digits
 	$(BIN)/python -m bcfl.experiment.market.figures --out notebooks/figures
+
+docs: $(READY)  ## README and guides executed, then a site in build/site; fails at any warning
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --group docs
+	$(BIN)/python -m tests.notebooks
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --fresh-env . build/site
 
 clean:  ## everything that was made here
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

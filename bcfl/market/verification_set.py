@@ -30,7 +30,7 @@ class VerificationSet:
 
     Parameters
     ----------
-    samples : float32, (count, *input_shape)
+    samples : float32, (count, …), each of the input's shape
     labels : int64, (count,)
         In [0, classes); each class at least twice.
     classes : int

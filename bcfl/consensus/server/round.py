@@ -1,4 +1,4 @@
-"""One of Flower's server rounds: PROTOCOL, System A, S2 to S4, step by step.
+"""One of Flower's server rounds, step by step: PROTOCOL, System A, S2 to S4.
 
 A step does only what the contract's phase still lacks, so that a round begun by a server that
 died is finished as any other.
