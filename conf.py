@@ -8,6 +8,8 @@ from importlib import import_module
 from importlib.metadata import version as version_of
 from typing import Any
 
+from tests.test_public_api import OPEN_ENDED, PUBLIC
+
 project = "bcfl"
 release = version_of("bcfl")
 extensions = [
@@ -35,12 +37,6 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 napoleon_google_docstring = False
 
-#: What is public; ``tests/test_public_api.py`` holds it to its word.
-PACKAGES = (
-    "bcfl", "bcfl.chain", "bcfl.consensus", "bcfl.experiment", "bcfl.flower", "bcfl.keys",
-    "bcfl.market", "bcfl.store",
-)  # fmt: skip
-
 CONTENTS = """
 ```{{toctree}}
 :hidden:
@@ -61,9 +57,10 @@ def contents(_app: Any, page: str, source: list[str]) -> None:
         rest = "notebooks/reference\ncontracts/THREATS\nSECURITY\nCHANGELOG"
         source[0] += CONTENTS.format(caption="Reference", pages=rest)
     if page == "notebooks/reference":
-        for package in PACKAGES:
+        for package in (*PUBLIC, *OPEN_ENDED):
             source[0] += f"\n## {package}\n"
-            for name in sorted(import_module(package).__all__):
+            shown = PUBLIC["bcfl"] if package != "bcfl" else set()
+            for name in sorted(set(import_module(package).__all__) - shown):
                 kind = (
                     "class"
                     if inspect.isclass(getattr(import_module(package), name))

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcfl import Rules
-from bcfl.consensus.spec import domain, messages, selection
+from bcfl.consensus.spec import coalition, domain, messages, referee, selection
 from bcfl.consensus.spec.aggregation import aggregate
 from bcfl.consensus.spec.clipping import clip
 from bcfl.consensus.spec.codec import blob_size
@@ -26,6 +26,7 @@ from bcfl.consensus.spec.domain import Ballot
 from bcfl.consensus.spec.fixed_point import to_value
 from bcfl.consensus.spec.rules import LEAST_WINDOW_S
 from bcfl.consensus.spec.scoring import Borda, abstains, seen_by_most, tally
+from bcfl.losses import bounded_loss
 from bcfl.market.spec import draw, report, terms
 from tests.notebooks.pages import ROOT, blocks, execute, titles
 
@@ -100,7 +101,7 @@ def test_who_does_not_vote(c: int, missing: int) -> None:
     assert page.abstains(missing, c) == abstains(ballot, set(range(c - 1)))
 
 
-@pytest.mark.parametrize("combine", ["carriers_mean", "mean", "sum"])
+@pytest.mark.parametrize("combine", ["carriers_mean", "mean", "sum", "pair"])
 @given(st.lists(st.dictionaries(st.integers(0, 4), st.integers(-8, 8), min_size=1), min_size=1))
 def test_clipping_and_aggregation(combine: Any, chosen: list[dict[int, int]]) -> None:
     deltas = {
@@ -113,8 +114,34 @@ def test_clipping_and_aggregation(combine: Any, chosen: list[dict[int, int]]) ->
     for j, delta in clipped.items():
         assert [scaled[j][int(at)] for at in delta.indices] == pytest.approx(list(delta.values))
     base = np.linspace(-1, 1, 5)
-    after = page.aggregated(base.tolist(), list(scaled.values()), 0.5, combine)
+    steps = list(scaled.values())
+    after = (
+        page.pair_step(base.tolist(), steps, 0.5)
+        if combine == "pair"
+        else page.aggregated(base.tolist(), steps, 0.5, combine)
+    )
     assert after == pytest.approx(aggregate(base, clipped, combine, 0.5).tolist())
+
+
+@given(st.integers(0, 2**15), st.integers(0, 9), st.integers(1, 9))
+def test_standing(standing: int, holding: int, winning: int) -> None:
+    held = min(holding, winning)
+    proposals = {j: int(j < held) for j in range(winning)}
+    after = coalition.standings_after({0: standing}, proposals, set(proposals), {0})
+    assert {0: page.standing_after(standing, held, winning)} == after
+    assert page.FULL == coalition.FULL
+
+
+@given(st.lists(st.integers(0, 9), min_size=1))
+def test_what_reports_come_to(reports: list[int]) -> None:
+    ballots = {author: Ballot.from_values(1, {99: x}) for author, x in enumerate(reports)}
+    assert referee.medians(ballots, {99}) == {99: page.reported(reports)}
+
+
+@given(st.floats(0.01, 0.99))
+def test_the_bounded_loss(p: float) -> None:
+    logits, labels = np.log([[p, 1 - p]]), np.array([0])
+    assert page.bounded_loss(p) == pytest.approx(bounded_loss(logits, labels)[0])
 
 
 def test_the_least_windows_and_the_most_members() -> None:
