@@ -38,5 +38,6 @@ def light_key_files() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file first: begun last, it would leave the other worker idle."""
-    items.sort(key=lambda item: "tests/cluster/" not in item.nodeid)
+    """The longest files first: begun last, they would leave the other worker idle."""
+    long = ("tests/cluster/", "tests/strategies/", "tests/market/roles/", "tests/recovery/")
+    items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in long])

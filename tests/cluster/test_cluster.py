@@ -55,7 +55,7 @@ def hostile_app(folder: Path) -> Path:
     # the round in which a member says nothing is waited for until its window ends
     server = (app / "server_app.py").read_text()
     assert "commit_window_s=300" in server
-    (app / "server_app.py").write_text(server.replace("commit_window_s=300", "commit_window_s=90"))
+    (app / "server_app.py").write_text(server.replace("commit_window_s=300", "commit_window_s=60"))
     return app
 
 

@@ -56,7 +56,7 @@ from bcfl.store.local import LocalStore
 from tests.consensus.member.world import World
 
 MEMBERS = 5
-EXAMPLES = 200 if os.environ.get("BCFL_FUZZ") else 9
+EXAMPLES = 200 if os.environ.get("BCFL_FUZZ") else 6
 LIES = ("hidden", "garbage", "another's", "another transaction")
 #: over all histories: a kind of lie that never occurs proves nothing
 HAPPENED: Counter[str] = Counter()

@@ -28,7 +28,7 @@ from bcfl.strategies import PeerConsensus
 from tests import toy
 
 BAD, OTHERS, MEMBERS = 2, {0, 1, 3, 4}, 5
-EXAMPLES = 500 if os.environ.get("BCFL_FUZZ") else 12
+EXAMPLES = 500 if os.environ.get("BCFL_FUZZ") else 6
 
 Bend = Callable[[Message], Message | None]
 

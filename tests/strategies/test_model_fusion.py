@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flwr.app import ConfigRecord, Context, Message
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord
+from flwr.serverapp.strategy import Result
 
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.core.errors import ConfigurationError, NobodyLeft
+from bcfl.core.model import Arrays
 from bcfl.experiment.datasets.digits import load_digits
 from bcfl.experiment.datasets.images import Images
 from bcfl.experiment.market.market_simulation import FusionEvaluation
@@ -107,14 +109,29 @@ class Market:
             return connection.balance(self.strategy.market.ledger.address)
 
 
+Sold = tuple[Market, Result, list[Arrays]]
+
+
 def lost(message: Message, context: Context) -> None:
     """A message that never arrives."""
 
 
-def test_every_node_sells_a_model_and_they_become_one(images: Images, tmp_path: Path) -> None:
-    market = Market(images, tmp_path)
-    evaluation = FusionEvaluation(images)
-    result = market.strategy.start(market.grid, num_rounds=9, evaluate_fn=evaluation)
+@pytest.fixture(scope="module")
+def sold(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Sold:
+    """A market that was left to run, and the fused model after each sale."""
+    market = Market(images, tmp_path_factory.mktemp("sold"))
+    evaluate = FusionEvaluation(images)
+    models: list[Arrays] = []
+
+    def watch(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+        models.append(to_arrays(arrays))
+        return evaluate(server_round, arrays)
+
+    return market, market.strategy.start(market.grid, num_rounds=9, evaluate_fn=watch), models
+
+
+def test_every_node_sells_a_model_and_they_become_one(images: Images, sold: Sold) -> None:
+    market, result, _ = sold
     assert market.outcomes() == ["paid"] * NODES  # one round a node, whatever was asked for
     assert [record.fused for record in market.records] == [1, 2, 3, 4]
     accuracies = [m["accuracy"] for m in result.evaluate_metrics_serverapp.values()]
@@ -135,13 +152,12 @@ def test_every_node_sells_a_model_and_they_become_one(images: Images, tmp_path: 
     assert market.left() == 0
 
 
-def test_the_same_seed_fuses_the_same_model(images: Images, tmp_path: Path) -> None:
-    found = []
-    for name in ("one", "other"):
-        market = Market(images, tmp_path / name)
-        found.append(to_arrays(market.strategy.start(market.grid, num_rounds=2).arrays))
-    assert list(found[0]) == list(found[1])
-    assert all(np.array_equal(found[0][key], found[1][key]) for key in found[0])
+def test_the_same_seed_fuses_the_same_model(images: Images, sold: Sold, tmp_path: Path) -> None:
+    market = Market(images, tmp_path)
+    found = to_arrays(market.strategy.start(market.grid, num_rounds=2).arrays)
+    before = sold[2][-3]  # of the four: after the second sale
+    assert list(found) == list(before)
+    assert all(np.array_equal(found[key], before[key]) for key in found)
 
 
 def test_nodes_that_vanish_cost_their_own_money_alone(images: Images, tmp_path: Path) -> None:
