@@ -8,13 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from torchvision.datasets import CIFAR10, MNIST
 
 from bcfl.core.errors import DatasetUnavailable
-from bcfl.experiment.datasets.images import Images, scale_pixels
+from bcfl.experiment.datasets.images import CIFAR10_PIXELS, MNIST_PIXELS, Images, scale_pixels
 
-#: Mean and deviation of the training pixels, all colours together, in [0, 1].
-MNIST_PIXELS, CIFAR10_PIXELS = (0.1307, 0.3081), (0.4734, 0.2516)
 #: A connection, or a read, that takes longer than this is given up.
 WAIT_S = 20.0
 
@@ -27,6 +24,8 @@ def load_mnist(folder: str, download: bool) -> Images:
     DatasetUnavailable
         It is neither there nor to be downloaded (or ``download`` is false).
     """
+    from torchvision.datasets import MNIST  # noqa: PLC0415 - seconds, and only here
+
     root = Path(folder).expanduser()
     with _downloading("mnist", root):
         train, test = (MNIST(root, train=part, download=download) for part in (True, False))
@@ -41,6 +40,8 @@ def load_mnist(folder: str, download: bool) -> Images:
 
 def load_cifar10(folder: str, download: bool) -> Images:
     """50,000 and 10,000 images; as :func:`load_mnist`."""
+    from torchvision.datasets import CIFAR10  # noqa: PLC0415 - as above
+
     root = Path(folder).expanduser()
     with _downloading("cifar10", root):
         train, test = (CIFAR10(root, train=part, download=download) for part in (True, False))

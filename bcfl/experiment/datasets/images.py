@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 #: Splits belong to a data set's definition: they stay the same whatever the run's seed.
 SPLIT_SEED = 2021
+#: Mean and deviation of the training pixels, all colours together, in [0, 1].
+MNIST_PIXELS, CIFAR10_PIXELS = (0.1307, 0.3081), (0.4734, 0.2516)
 
 
 @dataclass(frozen=True, slots=True)

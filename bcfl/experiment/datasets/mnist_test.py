@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bcfl.core.errors import DatasetUnavailable, expect
-from bcfl.experiment.datasets.downloaded import MNIST_PIXELS
-from bcfl.experiment.datasets.images import Images, scale_pixels, split_once
+from bcfl.experiment.datasets.images import MNIST_PIXELS, Images, scale_pixels, split_once
 
 _HINT = (
     "put MNIST's t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz into one folder and "
