@@ -22,15 +22,19 @@ def init(
 ) -> None:
     """Write a small Flower project that uses bcfl; `flwr run .` runs it."""
     name = re.sub(r"\W+", "_", folder.absolute().name).strip("_").lower()
-    if not name.isidentifier() or keyword.iskeyword(name):
-        _refuse(f"expected a folder whose name can be a Python package; found {folder.name!r}")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name) or keyword.iskeyword(name):
+        _refuse(
+            "expected a folder whose name can be a Python package and a Flower app, 1 to 32 of "
+            f"a-z, 0-9 and _, a letter first; found {folder.name!r}"
+        )
     try:
         if folder.exists() and any(folder.iterdir()):
             _refuse(f"expected an empty folder, or none yet, at {folder}; there is something in it")
         for place, text in _files(files("bcfl.cli").joinpath("project"), ""):
             path = folder / place.replace(_NAME, name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text.replace(_NAME, name), "utf-8")
+            own = text.replace(_NAME, name).replace(_flowers(_NAME), _flowers(name))
+            path.write_text(own, "utf-8")
     except OSError as error:
         _refuse(f"{error.filename}: {error.strerror}")
     print(f"{folder} is a Flower project. Next:\n  cd {folder}\n  pip install -e .")
@@ -64,6 +68,11 @@ def runs(
         names = result.strategy, result.dataset, str(len(result.rounds)), accuracy
         table.add_row(str(path), result.began, *names, result.error or "success")
     make_console().print(table if table.row_count else f"there is no run in {folder.absolute()}")
+
+
+def _flowers(name: str) -> str:
+    """The app's name as Flower has it: letters, digits and hyphens."""
+    return name.replace("_", "-")
 
 
 def _files(folder: Traversable, place: str) -> Iterator[tuple[str, str]]:

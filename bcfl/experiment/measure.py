@@ -39,6 +39,8 @@ def measure_of(folder: Path) -> Callable[[Arrays], dict[str, float]]:
             text = read_file(folder / "config.yaml", _MOST_CONFIG_BYTES)
             (Path(copy) / "config.yaml").write_bytes(text)
             config, _ = RunFolder(Path(copy)).read_config()
+            if "dataset" not in config:
+                raise ConfigurationError("config.yaml names no data set: an app's of one's own")
             dataset = read_group(config, "dataset")
             if "download" in dataset:
                 dataset.download = False

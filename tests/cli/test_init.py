@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from flwr.app import Context, RecordDict
+from flwr.supercore.utils import is_valid_name
 from typer.testing import CliRunner
 
 from bcfl.cli.main import app
@@ -46,9 +47,15 @@ def test_the_project_runs_and_what_it_leaves_can_be_audited_and_listed(project: 
     assert "peer_consensus" in listed
 
 
+def test_flower_takes_the_project_for_an_app(project: Path) -> None:
+    name = tomllib.loads((project / "pyproject.toml").read_text())["project"]["name"]
+    assert name == "my-clinic"
+    assert is_valid_name(name) == (True, "")
+
+
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
-    for place in (tmp_path, tmp_path / "mine", tmp_path / "class"):
+    for place in (tmp_path, tmp_path / "mine", tmp_path / "class", tmp_path / ("a" * 33)):
         result = CliRunner().invoke(app, ["init", str(place)])
         assert (result.exit_code, result.stderr.count("\n")) == (2, 1), result.output
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psutil
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -96,7 +97,7 @@ def execute(block: Block, names: dict[str, Any]) -> None:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         subprocess.run(
             ["bash", "-euo", "pipefail", "-c", block.code],
-            env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"},
+            env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"} | _flower(Path.cwd()),
             check=True,
         )
 
@@ -104,7 +105,32 @@ def execute(block: Block, names: dict[str, Any]) -> None:
 def execute_page(page: Path, folder: Path) -> None:
     """Run all of a page's blocks; Python's share their names."""
     names: dict[str, Any] = {"__name__": page.stem}
-    with contextlib.chdir(folder):
-        for block in blocks(page):
-            print(f"-- {block}", flush=True)
-            execute(block, names)
+    try:
+        with contextlib.chdir(folder):
+            for block in blocks(page):
+                print(f"-- {block}", flush=True)
+                execute(block, names)
+    finally:
+        _end_superlink(folder)
+
+
+def _flower(folder: Path) -> dict[str, str]:
+    """``flwr run`` leaves a SuperLink of this folder's own, and asks no network for anything."""
+    return {
+        "FLWR_HOME": str(folder / ".flwr"),
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+    }
+
+
+def _end_superlink(folder: Path) -> None:
+    """End what ``flwr run`` has left: processes that have this folder's FLWR_HOME."""
+    home = _flower(folder)["FLWR_HOME"]
+    left = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("FLWR_HOME") == home:
+                process.terminate()
+                left.append(process)
+    psutil.wait_procs(left, timeout=10)
