@@ -8,6 +8,10 @@ import are named in snake_case. ``python -m bcfl.contracts.build`` compiles, and
 ``PeerConsensus``, ``peer_*``  system A: rounds, commitments, ballots, winners
 ``borda``                      its scoring rule: the points of one ballot
 ``selection``                  its winners: the best by points, among equals by lot
+``PeerCoalition``,             system A, where members propose sets, and rate these
+``PeerReferee``,               instead of single deltas
+``proposal*``, ``ranking``
+``coalition``, ``referee``     which of the proposals make the next model
 ``refusals``                   why something does not count, and is passed over
 ``lanes``                      sixteen 15-bit counters in a word, added and compared at once
 ``membership``                 who is a member, and under which index

@@ -29,6 +29,7 @@ ORDER: constant(uint256) = 11
 TWICE: constant(uint256) = 12
 STRANGER: constant(uint256) = 13
 UNRATED: constant(uint256) = 14
+SET: constant(uint256) = 15
 
 
 @internal

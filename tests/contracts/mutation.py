@@ -96,6 +96,23 @@ PEERS: Final = Suite(
         "typed_data": "_signatures",
     },
 )
+COALITION: Final = Suite(
+    "PeerCoalition",
+    (
+        *("coalition", "proposal_ballots", "proposal_outcome", "proposal_round", "proposals"),
+        *("ranking", "PeerCoalition"),
+    ),
+    "test_proposals",
+    ("_rounds", "_decisions"),
+    {"coalition": "_decisions"},
+)
+REFEREE: Final = Suite(
+    "PeerReferee",
+    ("referee", "PeerReferee"),
+    "test_proposals",
+    ("_decisions", "_rounds"),
+    {},
+)
 MARKET: Final = Suite(
     "ModelMarketplace",
     (
@@ -113,7 +130,8 @@ MARKET: Final = Suite(
         "market_verifiers": "_draw",
     },
 )
-SUITES: Final = {module: suite for suite in (PEERS, MARKET) for module in suite.modules}
+ALL: Final = (PEERS, COALITION, REFEREE, MARKET)
+SUITES: Final = {module: suite for suite in ALL for module in suite.modules}
 #: What is written instead of what; the first that fits at a place is taken.
 SWAPS: Final = {
     "<=": "<",
@@ -218,6 +236,8 @@ def bytecode(sources: Path, suite: Suite) -> str:
     )["bytecode"]
     artifact = json.loads((build.HERE / f"{suite.contract}.json").read_text(encoding="utf-8"))
     text = json.dumps({**artifact, "bytecode": code})
+    for other in build.HERE.glob("*.json"):  # tests may be of several contracts
+        (sources / other.name).write_bytes(other.read_bytes())
     (sources / f"{suite.contract}.json").write_text(text, encoding="utf-8")
     contracts.resources = SimpleNamespace(files=lambda _: sources)  # type: ignore[assignment]
     build.HERE = sources
@@ -324,7 +344,7 @@ def _load_tests() -> None:
     stages = (Phase.explicit, Phase.generate)
     settings.register_profile("mutants", parent=settings.get_profile("suite"), phases=stages)
     settings.load_profile("mutants")
-    for suite in (PEERS, MARKET):
+    for suite in ALL:
         suite.load()
 
 

@@ -15,8 +15,13 @@ from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak
 
-from bcfl.consensus.spec.domain import Ballot, Commitment, TypedDataDomain
-from bcfl.consensus.spec.messages import ballot_message, commitment_message, seal_message
+from bcfl.consensus.spec.domain import Ballot, Commitment, Proposal, TypedDataDomain
+from bcfl.consensus.spec.messages import (
+    ballot_message,
+    commitment_message,
+    proposal_message,
+    seal_message,
+)
 
 Words = tuple[Any, ...]
 
@@ -52,6 +57,11 @@ class Signing:
         """An `Evidence`."""
         r, vs = self._sign(signer, commitment_message(self.domain, commitment))
         return commitment.base, commitment.digest, commitment.timestamp, r, vs
+
+    def proposal(self, member: int, signer: LocalAccount, proposal: Proposal) -> Words:
+        """A `SignedProposal`."""
+        r, vs = self._sign(signer, proposal_message(self.domain, proposal))
+        return member, proposal.members, r, vs
 
     def seal(self, member: int, signer: LocalAccount, round_: int, seal: bytes) -> Words:
         """A `SignedSeal`."""

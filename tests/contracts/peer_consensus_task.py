@@ -77,6 +77,7 @@ class Task:
         stake: int = 0,
         accounts: Sequence[str] | None = None,
         windows: tuple[int, int] = (WINDOW_S, WINDOW_S),
+        contract: str = "PeerConsensus",
     ) -> None:
         self.env = boa.Env()
         self.env.evm.patch.timestamp = START
@@ -84,7 +85,7 @@ class Task:
         self.keys = [account(i) for i in range(members)]
         if accounts is None:
             accounts = [] if stake else [key.address for key in self.keys]
-        compiled = artifact("PeerConsensus")
+        compiled = artifact(contract)
         self._functions = {
             entry["name"]: entry for entry in compiled.abi if entry["type"] == "function"
         }

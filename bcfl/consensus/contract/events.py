@@ -54,6 +54,14 @@ class Committed(RoundEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class Proposed(RoundEvent):
+    """A member has proposed whose deltas are to make the next model."""
+
+    member: int
+    members: int  #: bit field
+
+
+@dataclass(frozen=True, slots=True)
 class Sealed(RoundEvent):
     """A member has promised a ballot."""
 
@@ -94,6 +102,7 @@ class Refusal(IntEnum):
     TWICE = 12  #: somebody is rated twice
     STRANGER = 13  #: somebody is rated who has not committed, or the author
     UNRATED = 14  #: the sets of the missing and of the invalid are not what they may be
+    SET = 15  #: a proposal is empty, or of others than the committed who are no cheats
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +117,10 @@ class Refused(RoundEvent):
 class Selected(RoundEvent):
     """The contract has chosen."""
 
-    winners: int  #: bit field
-    scores: tuple[int, ...]  #: doubled Borda totals by member index
+    winners: int  #: bit field: whose deltas make the next model
+    scores: tuple[int, ...]  #: by member index; Borda totals are doubled
     seed: bytes = bytes(32)  #: a block's hash; decides between equals
+    chosen: int = 0  #: bit field: whose proposals won, where members propose
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +153,7 @@ class Equivocated(RoundEvent):
 PHASES: Final[Mapping[type[Event], str]] = {
     Opened: "open",
     Committed: "commit",
+    Proposed: "propose",
     Sealed: "seal",
     BallotCast: "ballot",
     Abstained: "ballot",

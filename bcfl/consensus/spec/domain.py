@@ -30,6 +30,7 @@ class Phase(IntEnum):
     BALLOT = 3  #: ballots are taken (``ballots=sealed``: revealed)
     SELECT = 4  #: all ballots are in, or their deadline has passed: anyone may call select
     SELECTED = 5  #: winners stand; the coordinator owes the digest of the new global model
+    PROPOSE = 6  #: between COMMIT and SEAL, where members propose: proposals are taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,40 @@ class SignedCommitment:
 
 
 @dataclass(frozen=True, slots=True)
+class Proposal:
+    """The members whose deltas together would, says its author, make the best next model."""
+
+    round: int
+    members: int  #: bit field, of at least one
+
+    def __post_init__(self) -> None:
+        _expect_range("round", self.round, 1, 2**64)
+        _expect_range("members", self.members, 1, 2**MAX_MEMBERS)
+
+    def encode(self) -> bytes:
+        """The bit field as 16 bytes, big-endian: what a receipt names."""
+        return self.members.to_bytes(MAX_MEMBERS // 8, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class SignedProposal:
+    """A proposal with its author's index and signature."""
+
+    member: int
+    proposal: Proposal
+    signature: bytes
+
+    def __post_init__(self) -> None:
+        _expect_range("member", self.member, 0, MAX_MEMBERS)
+        _expect_signature(self.signature)
+
+
+@dataclass(frozen=True, slots=True)
 class Rating:
-    """M[i, j]: the value that one member gives another's delta; larger is better."""
+    """M[i, j]: the value that one member gives another's delta, or its proposal.
+
+    Larger is better.
+    """
 
     member: int  #: j, who is rated
     value: int  #: unsigned 32-bit fixed point, see ``bcfl.consensus.spec.fixed_point``
@@ -213,6 +246,8 @@ class RoundState:
     seal_deadline: int  #: the announced commit_deadline where ballots are open
     ballot_deadline: int
     abstained: int = 0  #: who missed too much of the round to vote
+    proposed: int = 0
+    proposal_deadline: int = 0  #: 0 where nobody proposes
 
 
 def members_in(bit_field: int) -> tuple[int, ...]:

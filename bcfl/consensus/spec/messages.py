@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from bcfl.consensus.spec.domain import Ballot, Commitment, TypedDataDomain
+from bcfl.consensus.spec.domain import Ballot, Commitment, Proposal, TypedDataDomain
 
 _DOMAIN_FIELDS = [
     ("string", "name"),
@@ -33,6 +33,16 @@ def commitment_message(domain: TypedDataDomain, commitment: Commitment) -> dict[
             "digest": commitment.digest,
             "timestamp": commitment.timestamp,
         },
+    )
+
+
+def proposal_message(domain: TypedDataDomain, proposal: Proposal) -> dict[str, Any]:
+    """``Proposal(uint64 round,uint128 members)``; a bit field."""
+    return _message(
+        domain,
+        "Proposal",
+        [("uint64", "round"), ("uint128", "members")],
+        {"round": proposal.round, "members": proposal.members},
     )
 
 
@@ -80,8 +90,8 @@ def ballot_receipt_message(
     Parameters
     ----------
     signed : bytes
-        What the member signed: ``Ballot.encode``; where ballots are sealed, the seal. Its
-        SHA-256 is what the receipt names.
+        What the member signed: ``Ballot.encode``; where ballots are sealed, the seal; of a
+        proposal, ``Proposal.encode``. Its SHA-256 is what the receipt names.
     """
     return _message(
         domain,

@@ -26,39 +26,37 @@ class Proposed:
 
 
 @st.composite
-def proposed_rounds(
-    draw: st.DrawFn, *, of_oneself: bool, most: int = MAX_MEMBERS, ballots_most: int = MAX_MEMBERS
-) -> Proposed:
-    """A round of up to ``most`` members, of whom up to ``ballots_most`` vote.
+def proposed_rounds(draw: st.DrawFn, *, of_oneself: bool, most: int = MAX_MEMBERS) -> Proposed:
+    """A round of up to ``most`` members.
 
     Parameters
     ----------
     of_oneself : bool
         Whether a ballot speaks of its author's proposal as well.
     """
-    size = draw(st.integers(1, most))
+    size = draw(st.integers(1, min(most, 12)) | st.integers(1, most))
     random = draw(st.randoms(use_true_random=False))
     indices = draw(st.integers(size, most))
-    committed = sorted(random.sample(range(indices), draw(st.integers(1, size))))
-    proposers = random.sample(committed, draw(st.integers(0, len(committed))))
-    alike = draw(st.booleans())
-    one = sum(1 << j for j in random.sample(committed, draw(st.integers(1, len(committed)))))
+
+    def mostly(whole: list[int]) -> list[int]:
+        """Everybody, or all but a few, or any number of them: too few make a round void."""
+        least = random.choice([len(whole), len(whole) * 3 // 4, 0])
+        return random.sample(whole, random.randint(least, len(whole)))
+
+    committed = sorted(mostly(random.sample(range(indices), size)) or [0])
+    one = sum(1 << j for j in random.sample(committed, random.randint(1, len(committed))))
     proposals = {}
-    for proposer in sorted(proposers):
+    for proposer in sorted(mostly(committed)):
         some = random.sample(committed, random.randint(1, len(committed)))
-        proposals[proposer] = one if alike and random.random() < 0.5 else sum(1 << j for j in some)
-    said = draw(st.sampled_from(["r", "rmi-", "mi-"]))
+        proposals[proposer] = one if random.random() < 0.3 else sum(1 << j for j in some)
+    said = draw(st.sampled_from(["r", "rrrrm", "rrri-", "rmi-", "mi-"]))
     pool = draw(st.lists(VALUES, min_size=1, max_size=5))
-    voters = random.sample(committed, draw(st.integers(0, min(len(committed), ballots_most))))
     ballots = {}
-    for voter in voters:
+    for voter in mostly(committed):
         about = {j: random.choice(said) for j in proposals if of_oneself or j != voter}
         of = {kind: [j for j, word in about.items() if word == kind] for kind in "rmi"}
         rated = {j: random.choice(pool) for j in of["r"]}
         ballots[voter] = Ballot.from_values(1, rated, of["m"], of["i"])
-    known = random.sample(committed, draw(st.integers(0, len(committed))))
-    standings = {j: random.choice([0, 1, FULL // 3, FULL - 1, FULL]) for j in known}
-    cheats = random.sample(range(indices), draw(st.integers(0, min(2, indices))))
-    return Proposed(
-        size, frozenset(committed), proposals, ballots, standings, sum(1 << j for j in cheats)
-    )
+    standings = {j: random.choice([0, 1, FULL // 3, FULL - 1, FULL]) for j in mostly(committed)}
+    cheats = random.choice([0, 0, 1 << random.randrange(indices)])
+    return Proposed(size, frozenset(committed), proposals, ballots, standings, cheats)

@@ -15,9 +15,11 @@ from bcfl.consensus.spec.domain import (
     Ballot,
     Commitment,
     Phase,
+    Proposal,
     Rating,
     SignedBallot,
     SignedCommitment,
+    SignedProposal,
     SignedSeal,
     bits,
     members_in,
@@ -155,6 +157,15 @@ def test_the_ends_of_the_ranges_are_allowed() -> None:
     assert SignedBallot(0, Ballot(1, ()), salt=DIGEST).signature == b""
 
 
+def test_a_proposal_is_of_somebody_and_sixteen_bytes_long() -> None:
+    assert Proposal(1, 2**127 | 1).encode() == b"\x80" + bytes(14) + b"\x01"
+    for nobody in (0, 2**128):
+        with pytest.raises(ProtocolError, match="members lies in"):
+            Proposal(1, nobody)
+    with pytest.raises(ProtocolError, match="signature is 65 bytes"):
+        SignedProposal(0, Proposal(1, 1), b"")
+
+
 def test_values_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
         Rating(0, 1).value = 2  # type: ignore[misc]
@@ -168,8 +179,9 @@ def test_the_phases_are_numbered_as_the_contract_numbers_them() -> None:
         "BALLOT",
         "SELECT",
         "SELECTED",
+        "PROPOSE",
     ]
-    assert list(map(int, Phase)) == list(range(6))
+    assert list(map(int, Phase)) == list(range(7))
 
 
 # --- Sets of members ---------------------------------------------------------------------

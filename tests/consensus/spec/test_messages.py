@@ -13,12 +13,13 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_utils.crypto import keccak
 
-from bcfl.consensus.spec.domain import Ballot, Commitment, TypedDataDomain
+from bcfl.consensus.spec.domain import Ballot, Commitment, Proposal, TypedDataDomain
 from bcfl.consensus.spec.messages import (
     ballot_message,
     ballot_receipt_message,
     commitment_message,
     join_message,
+    proposal_message,
     receipt_message,
     seal_message,
 )
@@ -32,6 +33,7 @@ WORD = b"\x03" * 32
 
 MESSAGES: dict[str, dict[str, Any]] = {
     "commitment": commitment_message(DOMAIN, COMMITMENT),
+    "proposal": proposal_message(DOMAIN, Proposal(7, 2**127 | 5)),
     "ballot": ballot_message(DOMAIN, BALLOT),
     "seal": seal_message(DOMAIN, 7, WORD),
     "receipt": receipt_message(DOMAIN, 7, 3, WORD),
@@ -70,6 +72,7 @@ BY_HAND = {
     + COMMITMENT.base
     + COMMITMENT.digest
     + word(COMMITMENT.timestamp),
+    "proposal": keccak(text="Proposal(uint64 round,uint128 members)") + word(7) + word(2**127 | 5),
     "ballot": keccak(text="Ballot(uint64 round,bytes entries)") + word(7) + keccak(BALLOT.encode()),
     "seal": keccak(text="Seal(uint64 round,bytes32 seal)") + word(7) + WORD,
     "receipt": keccak(text="Receipt(uint64 round,uint8 member,bytes32 digest)")

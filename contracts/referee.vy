@@ -1,0 +1,93 @@
+# pragma version 0.4.3
+"""
+@title The referee
+@license Apache-2.0
+@notice The proposal whose median report is best wins. Everybody reports, on a reference set that
+        all hold, so that no liars short of half can move it. PROTOCOL, System A, Rules.
+@dev Python: `bcfl.consensus.spec.referee`. Nothing is sorted: the caller says what the medians
+     are, and the ballots, which are shown again and held against the hash chain, prove it. The
+     median is the largest value that more than half of the ballots reach; whoever does not rate
+     a proposal reports 0 of it.
+"""
+
+import borda
+import lanes
+import proposal_outcome
+import proposal_round
+import ranking
+
+uses: proposal_outcome
+uses: proposal_round
+
+
+@external
+def select(
+    proposals: DynArray[proposal_outcome.Proposal, lanes.CAPACITY],
+    ballots: DynArray[proposal_outcome.Rated, lanes.CAPACITY],
+    medians: DynArray[uint256, lanes.CAPACITY],
+):
+    """
+    @notice Lets the contract choose the winner, or void the round if too few took part. The
+            caller decides nothing.
+    @param proposals All proposals of the round, in the order of their events.
+    @param ballots All ballots that count, in the order of their events.
+    @param medians Of what these ballots report: one for each proposal, in the same order.
+    """
+    begun: proposal_outcome.Begun = proposal_outcome._begun()
+    assert len(medians) == len(proposals), "referee: not a median for each proposal"
+    eligible: uint256 = 0
+    # By proposer.
+    sets: uint256[lanes.CAPACITY] = empty(uint256[lanes.CAPACITY])
+    median: uint256[lanes.CAPACITY] = empty(uint256[lanes.CAPACITY])
+    head: bytes32 = empty(bytes32)
+    for at: uint256 in range(len(proposals), bound=lanes.CAPACITY):
+        one: proposal_outcome.Proposal = proposals[at]
+        head = proposal_round._linked(head, one.member, convert(one.members, bytes32))
+        sets[one.member] = one.members
+        median[one.member] = medians[at]
+        bit: uint256 = 1 << one.member
+        if (one.members | bit) & begun.barred == 0:
+            eligible |= bit
+    assert head == proposal_round._proposal_chain(
+        begun.proposers
+    ), "consensus: not all proposals"
+
+    # By proposer: how many ballots reach the median, and how many are above it.
+    reaching: uint256[lanes.CAPACITY] = empty(uint256[lanes.CAPACITY])
+    above: uint256[lanes.CAPACITY] = empty(uint256[lanes.CAPACITY])
+    head = empty(bytes32)
+    for one: proposal_outcome.Rated in ballots:
+        head = proposal_round._linked(head, one.member, keccak256(one.entries))
+        padded: Bytes[borda.MAX_BYTES + 32] = concat(one.entries, empty(bytes32))
+        for at: uint256 in range(ranking._entries(one.entries), bound=lanes.CAPACITY):
+            entry: uint256 = extract32(padded, unsafe_mul(at, 5), output_type=uint256) >> 216
+            value: uint256 = entry & ranking.VALUE
+            member: uint256 = entry >> 32
+            if value >= median[member]:
+                reaching[member] = unsafe_add(reaching[member], 1)
+                if value > median[member]:
+                    above[member] = unsafe_add(above[member], 1)
+    assert head == proposal_round._ballot_chain(
+        begun.voters
+    ), "consensus: not all ballots"
+
+    votes: uint256 = lanes._count(begun.voters)
+    scores: DynArray[uint256, lanes.CAPACITY] = []
+    best: uint256 = 0
+    chosen: uint256 = 0
+    for member: uint256 in range(lanes.CAPACITY):
+        if begun.proposers >> member == 0:
+            break
+        value: uint256 = median[member]
+        assert unsafe_mul(above[member], 2) <= votes, "referee: not the medians"
+        assert value == 0 or unsafe_mul(reaching[member], 2) > votes, "referee: not the medians"
+        scores.append(value)
+        if (eligible >> member) & 1 != 0 and value > best:
+            best = value
+            chosen = 1 << member
+    winners: uint256 = 0
+    if proposal_outcome._takes_part(begun, eligible):
+        for member: uint256 in range(len(scores), bound=lanes.CAPACITY):
+            if (chosen >> member) & 1 != 0:
+                winners = sets[member]
+    proposal_outcome._end(begun, chosen, winners, scores, empty(bytes32))
