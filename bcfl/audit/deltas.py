@@ -55,7 +55,7 @@ def first_model(
 def read_deltas(round_: Round, rules: Rules, spec: ModelSpec, evidence: Evidence) -> RoundDeltas:
     """Fetch, hash and decode what was committed in a round."""
     read = RoundDeltas()
-    n, kept = spec.n, rules.kept(spec.n)
+    n, kept = spec.n, rules.kept(spec.n, round_.chain_round)
     for member, event in sorted(round_.commitments.items()):
         if member >= len(round_.members):
             continue  # found where the events are read

@@ -40,10 +40,18 @@ gammas = st.integers(1, 1000).map(lambda thousandths: f"{thousandths / 1000}")
 kappas = st.integers(1, 999).map(lambda thousandths: f"{thousandths / 1000}")
 
 
-@given(gammas, st.integers(1, 10**7), st.sampled_from(["float16", "float32", "float64"]))
-def test_what_a_delta_keeps_and_how_long_it_is(gamma: str, n: int, dtype: str) -> None:
-    k = Rules(gamma=float(gamma)).kept(n)
-    assert page.kept(gamma, n) == k
+@given(
+    gammas,
+    st.integers(0, 5),
+    st.integers(1, 7),
+    st.integers(1, 10**7),
+    st.sampled_from(["float16", "float32", "float64"]),
+)
+def test_what_a_delta_keeps_and_how_long_it_is(
+    gamma: str, warmup: int, round_: int, n: int, dtype: str
+) -> None:
+    k = Rules(gamma=float(gamma), warmup_rounds=warmup).kept(n, round_)
+    assert page.kept(gamma, n, round_, warmup) == k
     assert page.blob_size(n, k, np.dtype(dtype).itemsize) == blob_size(n, k, np.dtype(dtype))
 
 

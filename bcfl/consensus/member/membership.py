@@ -259,6 +259,10 @@ class Membership:
         author = bytes.fromhex(self.members[member].removeprefix("0x"))
         return Heading(author, self.state.round, self.state.model)
 
+    def kept_of(self, n: int) -> int:
+        """How many of ``n`` entries this round's deltas keep."""
+        return self.rules.kept(n, self.state.round)
+
     def _salt(self) -> bytes:
         # A signature over words that are never published: secret, and the same after a crash.
         words = seal_message(self.ledger.domain, self.state.round, bytes(32))

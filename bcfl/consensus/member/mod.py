@@ -146,7 +146,7 @@ class PeerConsensusMod:
             base = spec.flatten(base_arrays)
             arrays, content = handlers.call_train(message, context, call_next)
             change = difference(spec.flatten(_cast(arrays, spec, base_arrays)), base)
-            reply = membership.sign_commitment(top_gamma(change, membership.rules.kept(spec.n)))
+            reply = membership.sign_commitment(top_gamma(change, membership.kept_of(spec.n)))
             memory.keep_commitment(reply, content)
         elif (dated := membership.renew(reply)) != reply:
             reply = dated

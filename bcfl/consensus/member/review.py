@@ -67,7 +67,7 @@ def verify(
     """
     deliveries = _deliveries(order)
     reviewed = Reviewed({}, {}, {})
-    size = blob_size(spec.n, membership.rules.kept(spec.n), spec.dtype)
+    size = blob_size(spec.n, membership.kept_of(spec.n), spec.dtype)
     for event in _commitments(membership, order.opening_block):
         member = event.member
         delivery = deliveries.get(member, _NOTHING)
@@ -171,7 +171,7 @@ def _expectation(membership: Membership, member: int, spec: ModelSpec) -> Expect
         heading.author,
         heading.base,
         spec.n,
-        membership.rules.kept(spec.n),
+        membership.kept_of(spec.n),
         spec.dtype,
         membership.state.opened_at,
     )

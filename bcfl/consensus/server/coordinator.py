@@ -236,7 +236,11 @@ class Coordinator:
 
     @property
     def _delta_bytes(self) -> int:
-        return blob_size(self.spec.n, self.rules.kept(self.spec.n), self.spec.dtype)
+        return blob_size(self.spec.n, self._kept, self.spec.dtype)
+
+    @property
+    def _kept(self) -> int:
+        return self.rules.kept(self.spec.n, self.signed.round)
 
     def _relay(self, signed: Mapping[int, Any], done: int, send: Any) -> Transaction | None:
         """Send what the chain lacks; what it passes over is not sent again."""
@@ -309,6 +313,5 @@ class Coordinator:
 
     def _decode(self, member: int, blob: bytes) -> Delta:
         author = bytes.fromhex(self.members[member].removeprefix("0x"))
-        n = self.spec.n
         heading = Heading(author, self.signed.round, self._base)
-        return decode_delta(blob, n, self.rules.kept(n), self.spec.dtype, heading)
+        return decode_delta(blob, self.spec.n, self._kept, self.spec.dtype, heading)

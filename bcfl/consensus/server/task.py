@@ -63,12 +63,12 @@ def begin_task(
         )
     spec = ModelSpec.of(arrays, rules.integer_arrays)
     spec.flatten(arrays)
-    size = blob_size(spec.n, rules.kept(spec.n), spec.dtype) + MAX_OVERHEAD_BYTES
+    size = blob_size(spec.n, rules.kept(spec.n, round=1), spec.dtype) + MAX_OVERHEAD_BYTES
     expect(
         size <= MOST_BLOB_BYTES or parcels.shared,
         "gamma",
-        f"deltas of at most {MOST_BLOB_BYTES:,} bytes, which a message can carry; lower it, or let "
-        "all nodes and the server have an IPFS node of their own",
+        f"deltas of at most {MOST_BLOB_BYTES:,} bytes, which a message can carry; lower it, say "
+        "warmup_rounds=0, or let all nodes and the server have an IPFS node of their own",
         f"deltas of {size:,} bytes",
     )
     if kept := [f"{each.key} ({each.dtype})" for each in spec.arrays if not each.trained]:

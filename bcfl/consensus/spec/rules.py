@@ -31,6 +31,7 @@ _CHOICES = {
 #: The contract's: for how long commitments, and ballots, are taken at least, and at most.
 LEAST_WINDOW_S, LONGEST_WINDOW_S = 30, 2**32
 _RANGES = {
+    "warmup_rounds": (0, 1_000_000),
     "quorum": (1, MAX_MEMBERS),
     "commit_window_s": (LEAST_WINDOW_S, LONGEST_WINDOW_S),
     "ballot_window_s": (LEAST_WINDOW_S, LONGEST_WINDOW_S),
@@ -45,6 +46,10 @@ class Rules:
     ----------
     gamma : float
         γ in (0, 1], share of the parameters that a delta keeps.
+    warmup_rounds : int
+        So many rounds long the share is larger: 1 in the first, then less by equal steps down to
+        γ. While a model is far from good every coordinate counts (Lin et al., Deep Gradient
+        Compression, ICLR 2018, section 3.3). 0: γ from the first round on.
     kappa : float
         κ in (0, 1), share of the committed deltas that win, in steps of 1e-6.
     metric : str or None
@@ -72,6 +77,7 @@ class Rules:
     """
 
     gamma: float = 0.1
+    warmup_rounds: int = 3
     kappa: float = 0.5
     metric: str | None = None
     clip: Clip = "median_norm"
@@ -117,9 +123,16 @@ class Rules:
         """κ in parts per million, as the contract keeps it."""
         return int(Fraction(str(self.kappa)) * _PARTS_PER_MILLION)
 
-    def kept(self, n: int) -> int:
-        """⌈γ·n⌉, with γ the decimal number that was written, not its nearest binary one."""
-        return math.ceil(Fraction(str(self.gamma)) * n)
+    def kept(self, n: int, round: int) -> int:
+        """⌈γ_r·n⌉, how many of ``n`` entries a delta of the contract's round r ≥ 1 keeps.
+
+        γ_r = γ + (1 − γ)·max(0, 1 − (r − 1)/``warmup_rounds``), with γ the decimal number that
+        was written, not its nearest binary one.
+        """
+        gamma = Fraction(str(self.gamma))
+        left = max(0, self.warmup_rounds - (round - 1))
+        warm = Fraction(left, self.warmup_rounds) if left else Fraction(0)
+        return math.ceil((gamma + (1 - gamma) * warm) * n)
 
     def to_json(self) -> dict[str, Any]:
         """The rules as plain JSON values."""
@@ -135,6 +148,7 @@ class RuleOptions(TypedDict, total=False):
     """The rules as keyword arguments: those fields of :class:`Rules` that a user chooses."""
 
     gamma: float
+    warmup_rounds: int
     kappa: float
     metric: str | None
     clip: Clip

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Context, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp.typing import ClientAppCallable
 
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.consensus.member import sign_once
@@ -58,7 +59,7 @@ def test_a_member_commits_to_the_largest_changes(world: World) -> None:
     world.open()
     reply = world.train(0)
     assert len(reply.blob) == blob_size(
-        world.spec.n, world.rules.kept(world.spec.n), world.spec.dtype
+        world.spec.n, world.rules.kept(world.spec.n, 1), world.spec.dtype
     )
     assert reply.digest == digest_of(reply.blob)
 
@@ -320,11 +321,21 @@ def test_a_second_run_signs_nothing_else_where_the_owner_gives_a_folder(
 ) -> None:
     world.open()
     world.contexts[0].node_config["bcfl-folder"] = str(tmp_path)
-    world.train(0)
+    said = world.train(0)
     world.forget(0)
-    world.chain.travel(world.ledger.now() + 5)  # another timestamp, another commitment
+    world.chain.travel(world.ledger.now() + 5)
+    again = world.train(0)  # the same delta, of another date, which is no other commitment
+    assert (again.digest, again.timestamp > said.timestamp) == (said.digest, True)
+    world.forget(0)
+
+    def train_on(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        reply = call_next(message, context)
+        weights = reply.content["arrays"].to_numpy_ndarrays()
+        reply.content["arrays"] = ArrayRecord([2 * each for each in weights])
+        return reply
+
     with pytest.raises(SignedAlready, match="another Commitment for round 1"):
-        world.train(0)
+        world.answer(0, world.round_order(), [PeerConsensusMod(), train_on])
 
 
 def test_a_second_run_signs_no_second_commitment_with_a_key_file_of_a_real_chain(

@@ -105,7 +105,7 @@ class World:
         self.contexts[member].state = RecordDict()
 
     def blob_of(self, author: Account, round_: int, values: float = 0.1) -> bytes:
-        k = self.rules.kept(self.spec.n)
+        k = self.rules.kept(self.spec.n, round_)
         delta = Delta(self.spec.n, np.arange(k), np.full(k, values, np.float32))
         heading = Heading(bytes.fromhex(author.address[2:]), round_, self.ledger.state().model)
         return encode_delta(delta, heading)

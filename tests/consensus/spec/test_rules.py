@@ -22,6 +22,7 @@ GOLDEN = Path(__file__).parent / "golden" / "rules.json"
 #: For every rule another value than the default.
 OTHERS: dict[str, Any] = {
     "gamma": 0.2,
+    "warmup_rounds": 0,
     "kappa": 0.500001,
     "metric": "accuracy",
     "clip": "none",
@@ -114,12 +115,25 @@ def test_the_ends_of_the_ranges_are_allowed(name: str, value: Any) -> None:
 @given(st.decimals(Decimal("1e-9"), 1, allow_nan=False, places=9), st.integers(1, 10**9))
 def test_gamma_n_is_decimal_arithmetic_rounded_up(gamma: Decimal, n: int) -> None:
     expected = int((gamma * n).to_integral_value(ROUND_CEILING))
-    assert Rules(gamma=float(gamma)).kept(n) == expected
+    assert Rules(gamma=float(gamma), warmup_rounds=0).kept(n, 1) == expected
 
 
-@given(st.floats(0, 1, exclude_min=True), st.integers(1, 10**9))
-def test_at_least_one_entry_is_kept_and_never_more_than_there_are(gamma: float, n: int) -> None:
-    assert 1 <= Rules(gamma=gamma).kept(n) <= n
+@given(
+    st.floats(0, 1, exclude_min=True), st.integers(1, 10**9), st.integers(0, 50), st.integers(1, 60)
+)
+def test_at_least_one_entry_is_kept_and_never_more_than_there_are(
+    gamma: float, n: int, warmup_rounds: int, round: int
+) -> None:
+    rules = Rules(gamma=gamma, warmup_rounds=warmup_rounds)
+    assert 1 <= rules.kept(n, round + 1) <= rules.kept(n, round) <= n
+    if warmup_rounds:
+        assert rules.kept(n, 1) == n
+    assert rules.kept(n, warmup_rounds + 1) == rules.kept(n, 10**6)
+
+
+def test_while_a_run_warms_up_the_share_falls_in_equal_steps() -> None:
+    rules = Rules(gamma=0.1, warmup_rounds=3)
+    assert [rules.kept(1000, round) for round in range(1, 7)] == [1000, 700, 400, 100, 100, 100]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +141,7 @@ def test_at_least_one_entry_is_kept_and_never_more_than_there_are(gamma: float, 
     [(0.1, 30, 3), (0.1, 31, 4), (0.07, 100, 7), (0.29, 100, 29), (1, 5, 5), (1e-9, 7, 1)],
 )
 def test_gamma_n_where_binary_arithmetic_would_be_one_off(gamma: float, n: int, kept: int) -> None:
-    assert Rules(gamma=gamma).kept(n) == kept
+    assert Rules(gamma=gamma).kept(n, 4) == kept
 
 
 @given(st.integers(1, 999_999))
@@ -170,6 +184,7 @@ def test_the_digest_is_that_of_the_canonical_json() -> None:
     text = (
         '{"ballot_window_s":600,"ballots":"open","clip":"median_norm","combine":"carriers_mean",'
         '"commit_window_s":600,"gamma":0.1,"inner":"","integer_arrays":"keep","kappa":0.5,'
-        '"metric":null,"quorum":2,"server_learning_rate":1.0}'
+        '"metric":null,"quorum":2,"server_learning_rate":1.0,'
+        '"warmup_rounds":3}'
     )
     assert Rules().digest() == hashlib.sha256(text.encode()).digest()
