@@ -45,7 +45,7 @@ def first_model(
     digest = history.rounds[0].opened.base if history.rounds else history.model
     try:
         arrays = decode_model(_fetch(evidence, digest, MOST_MODEL_BYTES))
-        spec = ModelSpec.of(arrays, rules.integer_arrays)
+        spec = rules.spec_of(arrays)
         spec.flatten(arrays)
     except (BlobMissing, CodecError, ModelError) as error:
         return Finding("blob", STORE, None, f"the first model, blob {digest.hex()}", str(error))

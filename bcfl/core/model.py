@@ -6,7 +6,9 @@ PROTOCOL, System A, notation: "one flat vector of n values (the arrays of Flower
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -42,9 +44,15 @@ class ModelSpec:
     """What a task's model is made of. Every array that crosses a border is held against it."""
 
     arrays: tuple[ArraySpec, ...]
+    carried: frozenset[str]  #: keys of the arrays that deltas change; the others stay as they are
 
     @classmethod
-    def of(cls, arrays: Arrays, integer_arrays: IntegerArrays = "refuse") -> ModelSpec:
+    def of(
+        cls,
+        arrays: Arrays,
+        integer_arrays: IntegerArrays = "refuse",
+        shared: Sequence[str] = ("*",),
+    ) -> ModelSpec:
         """Describe ``arrays``.
 
         Parameters
@@ -54,36 +62,50 @@ class ModelSpec:
         integer_arrays : {"refuse", "keep"}
             Counters such as batch norm's ``num_batches_tracked`` are no parameters. Either
             they are refused, or they keep their first value for the whole task.
+        shared : sequence of str
+            Patterns, as of file names, of the arrays that are trained together. The others, such
+            as a head that every client has for itself, keep their first value as well.
 
         Raises
         ------
         ModelError
-            No arrays, an empty array, or a dtype that is not carried.
+            No arrays, an empty array, a dtype that is not carried, or none that is shared.
         """
         specs = describe(arrays)
         expect_carried(specs)
-        for spec in specs:
+        named = [spec for spec in specs if any(fnmatchcase(spec.key, each) for each in shared)]
+        if not named:
+            raise ModelError(
+                f"shared={list(shared)} matches no array of the model, which has "
+                f"{', '.join(spec.key for spec in specs)}"
+            )
+        for spec in named:
             if not spec.trained and integer_arrays == "refuse":
                 raise ModelError(
                     f"array {spec.key!r} is {spec.dtype}, which cannot carry a delta; expected one "
                     f"of {FLOATS}. Remove it, or set integer_arrays='keep' to leave it as it is"
                 )
-        if not any(spec.trained for spec in specs):
+        carried = frozenset(spec.key for spec in named if spec.trained)
+        if not carried:
             raise ModelError(
-                f"expected at least one array of {FLOATS}; found {len(specs)} arrays. Trees, "
+                f"expected at least one array of {FLOATS}; found {len(named)} arrays. Trees, "
                 "and other models that are bytes, are not carried"
             )
-        return cls(specs)
+        return cls(specs, carried)
+
+    @property
+    def _changing(self) -> list[ArraySpec]:
+        return [spec for spec in self.arrays if spec.key in self.carried]
 
     @property
     def n(self) -> int:
         """Number of parameters."""
-        return sum(spec.size for spec in self.arrays if spec.trained)
+        return sum(spec.size for spec in self._changing)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of the flat vector: the widest of the arrays' float dtypes, so nothing is lost."""
-        return np.result_type(*(np.dtype(spec.dtype) for spec in self.arrays if spec.trained))
+        return np.result_type(*(np.dtype(spec.dtype) for spec in self._changing))
 
     @property
     def size_bytes(self) -> int:
@@ -101,19 +123,17 @@ class ModelSpec:
         found = describe(arrays)
         if found != self.arrays:
             raise ModelError(_difference(self.arrays, found))
-        for spec in self.arrays:
-            if spec.trained:
-                _expect_finite(spec.key, arrays[spec.key])
+        for spec in self._changing:
+            _expect_finite(spec.key, arrays[spec.key])
         return np.concatenate(
             [
                 np.ascontiguousarray(arrays[spec.key]).ravel().astype(self.dtype)
-                for spec in self.arrays
-                if spec.trained
+                for spec in self._changing
             ]
         )
 
     def unflatten(self, vector: NDArray[Any], like: Arrays) -> dict[str, NDArray[Any]]:
-        """Invert :meth:`flatten`; arrays that are not trained are taken from ``like``.
+        """Invert :meth:`flatten`; arrays that no delta changes are taken from ``like``.
 
         Where the arrays' dtypes differ, a value beyond a narrower one's range becomes
         infinite, and the next :meth:`flatten` refuses it.
@@ -123,7 +143,7 @@ class ModelSpec:
         arrays: dict[str, NDArray[Any]] = {}
         at = 0
         for spec in self.arrays:
-            if spec.trained:
+            if spec.key in self.carried:
                 part = _cast(vector[at : at + spec.size], spec.dtype)
                 arrays[spec.key] = part.reshape(spec.shape)
                 at += spec.size
@@ -146,7 +166,9 @@ class ModelSpec:
             if array.dtype.kind not in "fiub":
                 raise ModelError(f"array {key!r} is {array.dtype}; expected numbers")
         cast = {
-            spec.key: _cast(arrays[spec.key], spec.dtype) if spec.trained else like[spec.key]
+            spec.key: (
+                _cast(arrays[spec.key], spec.dtype) if spec.key in self.carried else like[spec.key]
+            )
             for spec in self.arrays
         }
         self.flatten(cast)

@@ -20,6 +20,16 @@ pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 # --- One vector --------------------------------------------------------------------------
 
 
+def test_what_is_not_shared_keeps_its_first_value() -> None:
+    model = {"body.w": np.ones((2, 3)), "body.b": np.ones(3), "head.w": np.full(2, np.nan)}
+    spec = ModelSpec.of(model, shared=("body.*",))
+    assert spec.n == len(spec.flatten(model)) == 9
+    assert np.isnan(spec.unflatten(np.zeros(9), model)["head.w"]).all()
+    assert np.isnan(spec.conform({**model, "head.w": np.zeros(2)}, model)["head.w"]).all()
+    with pytest.raises(ModelError, match=r"shared=\['tail'\] matches no array.*body.w, body.b"):
+        ModelSpec.of(model, shared=("tail",))
+
+
 @given(models([*FLOATS, *INTEGERS, "bool"]))
 def test_unflatten_inverts_flatten(model: Model) -> None:
     spec = ModelSpec.of(model, "keep")

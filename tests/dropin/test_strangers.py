@@ -106,6 +106,23 @@ def test_a_float32_reply_to_a_float64_model_is_cast_which_is_said_once(
     assert len(said) == 1
 
 
+def test_a_head_of_ones_own_is_not_sent_and_cannot_be_poisoned(tmp_path: Path) -> None:
+    """Clients overwrite what arrives of the head, so that no review would see what is in it."""
+
+    def train(message: Message, context: Context) -> Message:
+        reply = handler(message, context)
+        if context.node_config["partition-id"] == 1:
+            weights, bias = reply.content["arrays"].to_numpy_ndarrays()
+            reply.content["arrays"] = ArrayRecord([weights, bias + 1e6])
+        return reply
+
+    result, (record,) = play(tmp_path, client_app(train=train), shared="0")
+    before, after = toy.initial_arrays(), result.arrays
+    assert record.committed == record.voted == (0, 1, 2)
+    assert np.array_equal(after["1"].numpy(), before["1"].numpy())
+    assert not np.array_equal(after["0"].numpy(), before["0"].numpy())
+
+
 def test_one_line_a_round_says_who_won_who_is_left_out_and_why(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -142,7 +142,7 @@ class PeerConsensusMod:
         membership.expect_readers(order.readers)
         asked_again = (reply := memory.commitment()) is not None
         if reply is None:
-            spec = ModelSpec.of(base_arrays, membership.rules.integer_arrays)
+            spec = membership.rules.spec_of(base_arrays)
             base = spec.flatten(base_arrays)
             arrays, content = handlers.call_train(message, context, call_next)
             change = difference(spec.flatten(_cast(arrays, spec, base_arrays)), base)
@@ -196,7 +196,7 @@ class PeerConsensusMod:
         key, record = handlers.model_in(message.content)
         base_arrays = handlers.to_arrays(record)
         membership.expect_base(base_arrays)
-        spec = ModelSpec.of(base_arrays, membership.rules.integer_arrays)
+        spec = membership.rules.spec_of(base_arrays)
         base = spec.flatten(base_arrays)
         parcels = parcels_of(context, membership.signer, sealed=order.sealed)
         reviewed = verify(membership, order, spec, parcels, commitment)

@@ -61,7 +61,7 @@ def begin_task(
         raise ConfigurationError(
             f"expected at least {least} members (two, and the quorum); found {len(members)}"
         )
-    spec = ModelSpec.of(arrays, rules.integer_arrays)
+    spec = rules.spec_of(arrays)
     spec.flatten(arrays)
     size = blob_size(spec.n, rules.kept(spec.n, round=1), spec.dtype) + MAX_OVERHEAD_BYTES
     expect(
@@ -71,8 +71,9 @@ def begin_task(
         "warmup_rounds=0, or let all nodes and the server have an IPFS node of their own",
         f"deltas of {size:,} bytes",
     )
-    if kept := [f"{each.key} ({each.dtype})" for each in spec.arrays if not each.trained]:
-        log(INFO, "not trained, and kept as they are for the whole task: %s", ", ".join(kept))
+    left = [f"{each.key} ({each.dtype})" for each in spec.arrays if each.key not in spec.carried]
+    if left:
+        log(INFO, "not trained, and kept as they are for the whole task: %s", ", ".join(left))
     genesis = parcels.put(encode_model(arrays))
     folder.save_checkpoint(arrays)
     ledger = Ledger.deploy(
@@ -124,5 +125,5 @@ def resume_task(chain: Chain, folder: TaskFolder) -> ConsensusTask | None:
     )
     arrays = folder.load_checkpoint(ledger.state().model)
     done = sum(isinstance(event, Closed) for event in ledger.events())
-    spec = ModelSpec.of(arrays, description.rules.integer_arrays)
+    spec = description.rules.spec_of(arrays)
     return ConsensusTask(ledger, description.rules, spec, arrays, done)

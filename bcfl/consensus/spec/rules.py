@@ -18,7 +18,7 @@ from bcfl.consensus.spec.clipping import Clip
 from bcfl.consensus.spec.domain import MAX_MEMBERS
 from bcfl.consensus.spec.metric import how_to_say, says_direction
 from bcfl.core.errors import ConfigurationError, expect
-from bcfl.core.model import IntegerArrays
+from bcfl.core.model import Arrays, IntegerArrays, ModelSpec
 
 Ballots: TypeAlias = Literal["open", "sealed"]
 _PARTS_PER_MILLION = 1_000_000
@@ -58,8 +58,8 @@ class Rules:
         whether smaller is better, a sign does: ``"-mape"``. See ``choose_quality``.
     clip, combine, server_learning_rate
         See ``bcfl.consensus.spec.clipping`` and ``bcfl.consensus.spec.aggregation``; η > 0.
-    integer_arrays : {"keep", "refuse"}
-        See ``ModelSpec.of``.
+    integer_arrays, shared
+        See ``ModelSpec.of``; a single pattern may be a string.
     ballots : {"open", "sealed"}
         Sealed ballots are promised by hash before any is shown.
     quorum : int
@@ -84,6 +84,7 @@ class Rules:
     combine: Combine = "carriers_mean"
     server_learning_rate: float = 1.0
     integer_arrays: IntegerArrays = "keep"
+    shared: tuple[str, ...] = ("*",)
     ballots: Ballots = "open"
     quorum: int = 2
     commit_window_s: int = 600
@@ -107,6 +108,7 @@ class Rules:
             )
         rate = self.server_learning_rate
         expect(math.isfinite(rate) and rate > 0, "server_learning_rate", "finite, above 0", rate)
+        object.__setattr__(self, "shared", _patterns(self.shared))
         for name, choices in _CHOICES.items():
             found = getattr(self, name)
             expect(found in choices, name, f"one of {choices}", repr(found))
@@ -122,6 +124,10 @@ class Rules:
     def kappa_ppm(self) -> int:
         """κ in parts per million, as the contract keeps it."""
         return int(Fraction(str(self.kappa)) * _PARTS_PER_MILLION)
+
+    def spec_of(self, arrays: Arrays) -> ModelSpec:
+        """What these rules make of a task's model; raises ModelError where they take it not."""
+        return ModelSpec.of(arrays, self.integer_arrays, self.shared)
 
     def kept(self, n: int, round: int) -> int:
         """⌈γ_r·n⌉, how many of ``n`` entries a delta of the contract's round r ≥ 1 keeps.
@@ -155,10 +161,21 @@ class RuleOptions(TypedDict, total=False):
     combine: Combine
     server_learning_rate: float
     integer_arrays: IntegerArrays
+    shared: tuple[str, ...]
     ballots: Ballots
     quorum: int
     commit_window_s: int
     ballot_window_s: int
+
+
+def _patterns(value: Any) -> tuple[str, ...]:
+    try:
+        found = (value,) if isinstance(value, str) else tuple(value)
+    except TypeError:
+        found = ()
+    named = bool(found) and all(isinstance(each, str) and each for each in found)
+    expect(named, "shared", "patterns of array names, such as 'body.*'", repr(value))
+    return found
 
 
 def _number(name: str, value: object) -> float:

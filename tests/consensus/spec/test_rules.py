@@ -29,6 +29,7 @@ OTHERS: dict[str, Any] = {
     "combine": "mean",
     "server_learning_rate": 0.5,
     "integer_arrays": "refuse",
+    "shared": ("body.*",),
     "ballots": "sealed",
     "quorum": 3,
     "commit_window_s": 601,
@@ -59,6 +60,9 @@ OTHERS: dict[str, Any] = {
         ("metric", 3),
         ("clip", "median"),
         ("clip", None),
+        ("shared", ()),
+        ("shared", ("",)),
+        ("shared", None),
         ("combine", "median"),
         ("combine", ["mean"]),
         ("server_learning_rate", 0.0),
@@ -185,6 +189,6 @@ def test_the_digest_is_that_of_the_canonical_json() -> None:
         '{"ballot_window_s":600,"ballots":"open","clip":"median_norm","combine":"carriers_mean",'
         '"commit_window_s":600,"gamma":0.1,"inner":"","integer_arrays":"keep","kappa":0.5,'
         '"metric":null,"quorum":2,"server_learning_rate":1.0,'
-        '"warmup_rounds":3}'
+        '"shared":["*"],"warmup_rounds":3}'
     )
     assert Rules().digest() == hashlib.sha256(text.encode()).digest()
