@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -40,6 +42,7 @@ class _Jobs:
         self.errors: list[Exception] = []
         self.folder: Path | None = None  #: of the newest job
         self.sweep: Sweep | None = None
+        self.count = 0  #: of a sweep's jobs; 0 where another sweeper than Hydra's own decides
 
     def run_job(self, config: DictConfig) -> None:
         """Run one job. Its error is kept, for Hydra would print it in its own way."""
@@ -47,7 +50,7 @@ class _Jobs:
         choices = {name: job.runtime.choices[name] for name in ("strategy", "dataset", "attack")}
         choices["overrides"] = list(job.overrides.task)
         if job.mode == RunMode.MULTIRUN:
-            self.sweep = self.sweep or Sweep(Path(job.sweep.dir))
+            self.sweep = self.sweep or Sweep(Path(job.sweep.dir), self.count)
             self.sweep.announce(Path(config.run_dir), choices["overrides"])
         self.folder = Path(config.run_dir)
         try:
@@ -90,6 +93,7 @@ def run_with_hydra(arguments: Sequence[str], play: Play = _play_anew) -> int:
     sys.argv = ["bcfl run", *arguments]
     main = hydra.main(version_base="1.3", config_path="pkg://bcfl.conf", config_name="config")
     try:
+        jobs.count = _count(arguments)
         main(jobs.run_job)()
     except (HydraException, OmegaConfBaseException, OSError) as error:
         complain(error)
@@ -97,6 +101,16 @@ def run_with_hydra(arguments: Sequence[str], play: Play = _play_anew) -> int:
     except KeyboardInterrupt:
         interrupt(jobs.sweep.path if jobs.sweep else jobs.folder)
     return jobs.conclude()
+
+
+def _count(arguments: Sequence[str]) -> int:
+    """How many jobs Hydra makes of these arguments; 0 where that is not for Hydra to say."""
+    words = [word for word in arguments if not word.startswith("-")]
+    if any(word.startswith("hydra/sweeper") for word in words):
+        return 0
+    overrides = OverridesParser.create().parse_overrides(words)
+    swept = (each for each in overrides if each.is_discrete_sweep())
+    return math.prod(len(list(each.sweep_string_iterator())) for each in swept)
 
 
 def _help(groups: Sequence[str]) -> int:

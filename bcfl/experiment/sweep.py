@@ -27,18 +27,23 @@ class Sweep:
     ----------
     path : Path
         ``summary.csv`` is written here.
+    count : int
+        How many jobs there will be; 0 where that is not known.
     console : Console, optional
     """
 
-    def __init__(self, path: Path, console: Console | None = None) -> None:
+    def __init__(self, path: Path, count: int = 0, console: Console | None = None) -> None:
         self.path = path
+        self._count = count
         self._console = console or make_console()
         self._jobs: dict[Path, tuple[list[str], str]] = {}  # what was swept over, and its error
 
     def announce(self, folder: Path, overrides: Sequence[str]) -> None:
         """Say which point of the sweep begins, in which folder."""
         self._jobs[folder.absolute()] = list(overrides), ""
-        self._console.print(f"[bold]{' '.join(overrides) or 'defaults'}[/bold]", soft_wrap=True)
+        number, words = len(self._jobs), " ".join(overrides) or "defaults"
+        of_all = f" of {self._count}" if self._count >= number else ""
+        self._console.print(f"job {number}{of_all}: [bold]{words}[/bold]", soft_wrap=True)
 
     def fail(self, folder: Path, error: str) -> None:
         """A job came to nothing, or not to its end."""

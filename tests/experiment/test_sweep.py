@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
 
 from bcfl.experiment import run as run_module
-from bcfl.experiment.hydra_entry import run_with_hydra
+from bcfl.experiment.hydra_entry import _count, run_with_hydra
 
 QUICK = ["strategy=centralised", "model=logistic", "rounds=1", "clients=2", "partition=iid"]
 
@@ -18,7 +19,9 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_folders_may_be_named_as_hydra_names_them(tmp_path: Path) -> None:
+def test_folders_may_be_named_as_hydra_names_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """hydra.cc's documentation, *Customizing working directory*; facebookresearch/hydra."""
     named = "hydra.sweep.subdir=${hydra.job.override_dirname}"
     words = ["-m", "seed=1,2", *QUICK, named, f"hydra.sweep.dir={tmp_path}"]
@@ -26,6 +29,24 @@ def test_folders_may_be_named_as_hydra_names_them(tmp_path: Path) -> None:
     found = rows(tmp_path)
     assert [row["seed"] for row in found] == ["1", "2"]
     assert all(float(row["accuracy"]) > 0 and "seed=" in row["job"] for row in found)
+    said = [line for line in capsys.readouterr().out.splitlines() if re.match(r"job \d", line)]
+    assert [line.split(" strategy=")[0] for line in said] == [
+        "job 1 of 2: seed=1",
+        "job 2 of 2: seed=2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        ("-m seed=1,2 attack=none,sign_flip gamma=range(1,4)", 12),
+        ("-m attack=choice(none,gaussian) +x=[1,2]", 2),
+        ("-m gamma=interval(0,1) hydra/sweeper=optuna", 0),
+        ("gamma=0.1", 1),
+    ],
+)
+def test_how_many_jobs_a_sweep_has(words: str, count: int) -> None:
+    assert _count(words.split()) == count
 
 
 def test_a_failed_job_is_a_row_and_the_others_go_on(
