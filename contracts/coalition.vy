@@ -50,9 +50,9 @@ def select(
     head: bytes32 = empty(bytes32)
     for one: proposal_outcome.Proposal in proposals:
         head = proposal_round._linked(head, one.member, convert(one.members, bytes32))
-        sets[one.member] = one.members
+        sets[one.member] = one.members & ~begun.barred
         bit: uint256 = 1 << one.member
-        if (one.members | bit) & begun.barred == 0:
+        if sets[one.member] != 0 and begun.barred & bit == 0:
             eligible |= bit
     assert head == proposal_round._proposal_chain(
         begun.proposers

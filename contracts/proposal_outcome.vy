@@ -2,7 +2,9 @@
 """
 @title Rounds of proposals from beginning to end
 @license Apache-2.0
-@notice As `peer_outcome`, where members propose. How a round is decided is the rule's to say,
+@notice As `peer_outcome`, where members propose. Who is shown to be a cheat is struck out of
+        every proposal: were the proposals void that hold it, a member that all think well of
+        could bring them down together, and leave those of its friends. How a round is decided is the rule's to say,
         in `coalition` and in `referee`; here is what both begin and end with.
 """
 

@@ -41,10 +41,9 @@ def propose(round: uint256, batch: DynArray[SignedProposal, lanes.CAPACITY]):
     @notice Relays proposals. Whoever has proposed already is passed over; so is what is wrong,
             with `Refused`.
     @param round The current round.
-    @param batch Proposals: of committed members who are no cheats, at least one.
+    @param batch Proposals: of committed members, at least one.
     """
     header: uint256 = proposal_round._in_phase(round, proposal_round.PROPOSE)
-    allowed: uint256 = self._allowed(header)
     domain: bytes32 = typed_data._domain()
     roster: Bytes[membership.MAX_ROSTER] = membership._read_roster()
     proposers: uint256 = proposal_round._proposers(header)
@@ -53,7 +52,7 @@ def propose(round: uint256, batch: DynArray[SignedProposal, lanes.CAPACITY]):
         bit: uint256 = 1 << one.member
         if proposers & bit != 0:
             continue
-        reason: uint256 = self._fault(header, allowed, bit, one.members)
+        reason: uint256 = self._fault(header, bit, one.members)
         if reason == refusals.GOOD:
             structure: bytes32 = keccak256(abi_encode(_TYPE, round, one.members))
             signer: address = typed_data._signer(domain, structure, one.r, one.vs)
@@ -80,7 +79,7 @@ def propose_direct(round: uint256, members: uint256):
     bit: uint256 = 1 << member
     proposers: uint256 = proposal_round._proposers(header)
     assert proposers & bit == 0, "consensus: has proposed already"
-    reason: uint256 = self._fault(header, self._allowed(header), bit, members)
+    reason: uint256 = self._fault(header, bit, members)
     assert reason != refusals.SET, "consensus: not of committed"
     refusals._expect_none(reason)
     head: bytes32 = proposal_round._linked(
@@ -91,22 +90,14 @@ def propose_direct(round: uint256, members: uint256):
 
 
 @internal
-@view
-def _allowed(header: uint256) -> uint256:
-    """
-    @notice Of whom a set may be made.
-    """
-    return header & membership.SET & ~membership.barred
-
-
-@internal
 @pure
-def _fault(header: uint256, allowed: uint256, bit: uint256, members: uint256) -> uint256:
+def _fault(header: uint256, bit: uint256, members: uint256) -> uint256:
     """
-    @notice Why this set, of this member, does not count; 0 if it does.
+    @notice Why this set, of this member, does not count; 0 if it does. Who is in it may be shown
+            to be a cheat just before it comes: that is not its author's fault.
     """
     if header & membership.SET & bit == 0:
         return refusals.NOT_COMMITTED
-    if members == 0 or members & ~allowed != 0:
+    if members == 0 or members & ~(header & membership.SET) != 0:
         return refusals.SET
     return refusals.GOOD

@@ -43,10 +43,10 @@ def select(
     for at: uint256 in range(len(proposals), bound=lanes.CAPACITY):
         one: proposal_outcome.Proposal = proposals[at]
         head = proposal_round._linked(head, one.member, convert(one.members, bytes32))
-        sets[one.member] = one.members
+        sets[one.member] = one.members & ~begun.barred
         median[one.member] = medians[at]
         bit: uint256 = 1 << one.member
-        if (one.members | bit) & begun.barred == 0:
+        if sets[one.member] != 0 and begun.barred & bit == 0:
             eligible |= bit
     assert head == proposal_round._proposal_chain(
         begun.proposers

@@ -100,28 +100,37 @@ def test_below_the_quorum_nobody_is_asked_to_propose(rule: Rule) -> None:
 
 
 @each_rule
-def test_a_proposal_is_of_committed_members_who_are_no_cheats(rule: Rule) -> None:
+def test_a_proposal_is_of_committed_members(rule: Rule) -> None:
     task = proposing(rule, committed=3)
-    task.call(
-        "prove_equivocation",
-        2,
-        1,
-        *(task.signing.evidence(task.keys[2], task.unsigned(2, v)) for v in (1, 2)),
-    )
-    wrong = [
-        (3, [0], Refusal.NOT_COMMITTED),
-        (0, [0, 3], Refusal.SET),
-        (0, [0, 2], Refusal.SET),
-    ]
+    wrong = [(3, [0], Refusal.NOT_COMMITTED), (0, [0, 3], Refusal.SET)]
     batch = [task.proposal(member, members) for member, members, _ in wrong]
     batch.append((1, 0, *task.proposal(1, [1])[2:]))  # of nobody
     refused = task.refused("propose", 1, batch)
     assert refused == [*((m, why) for m, _, why in wrong), (1, Refusal.SET)]
-    for member, members, why in [(0, 0b0101, "not of committed"), (3, 1, "has not committed")]:
+    for member, members, why in [(0, 0b1001, "not of committed"), (3, 1, "has not committed")]:
         with pytest.raises(Reverted, match=why):
             task.call("propose_direct", 1, members, sender=task.keys[member])
     task.call("propose_direct", 1, 0b0011, sender=task.keys[0])
     assert task.state.proposed == 0b0001
+
+
+@each_rule
+@pytest.mark.parametrize("late", [False, True])
+def test_a_cheat_takes_nobody_s_proposal_down_with_it(rule: Rule, late: bool) -> None:
+    """Member 3 is in every honest proposal, and is then shown to have signed two deltas."""
+    task = proposing(rule)
+    both = (task.signing.evidence(task.keys[3], task.unsigned(3, v)) for v in (1, 2))
+    proof = "prove_equivocation", 3, 1, *both
+    if not late:
+        task.call(*proof)
+    task.propose({0: [0, 1, 3], 1: [0, 1, 3], 2: [2], 3: [2]})
+    assert task.state.proposed == 0b1111
+    task.vote_alike({0: 9, 1: 9, 2: 1, 3: 1})
+    if late:
+        task.call(*proof)
+    found = task.expect_decision()
+    assert set(found.chosen) <= {0, 1}
+    assert task.state.winners == 0b0011
 
 
 @each_rule

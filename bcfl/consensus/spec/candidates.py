@@ -95,15 +95,24 @@ def ordered(losses: Sequence[float]) -> list[float]:
     return [math.inf if math.isnan(loss) else loss for loss in losses]
 
 
-def eligible(proposals: Mapping[int, int], barred: int) -> frozenset[int]:
-    """The proposals (by proposer, bit fields) that can win: no cheat has made or is in them.
+def struck(proposals: Mapping[int, int], barred: int) -> dict[int, int]:
+    """The proposals (by proposer, bit fields) without those who are shown to be cheats.
+
+    Were a proposal void that holds one, a member whom all think well of could bring down theirs
+    together, and leave those of its friends.
 
     Parameters
     ----------
     barred : int
         Bit field: who was shown to have signed two deltas for one round.
     """
-    return frozenset(j for j, members in proposals.items() if not barred & (members | 1 << j))
+    return {proposer: members & ~barred for proposer, members in proposals.items()}
+
+
+def eligible(proposals: Mapping[int, int], barred: int) -> frozenset[int]:
+    """The proposals that can win: no cheat has made them, and somebody is left in them."""
+    left = struck(proposals, barred)
+    return frozenset(j for j, members in left.items() if members and not barred >> j & 1)
 
 
 def takes_part(candidates: int, proposals: int, ballots: int, committed: int, quorum: int) -> bool:

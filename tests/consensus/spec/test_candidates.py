@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcfl.consensus.spec.aggregation import aggregate
-from bcfl.consensus.spec.candidates import Candidates, eligible, half, takes_part
+from bcfl.consensus.spec.candidates import Candidates, eligible, half, struck, takes_part
 from bcfl.consensus.spec.delta import Delta
 from bcfl.core.errors import ModelError, NobodyLeft
 from tests.consensus.spec.deltas import rounds
@@ -88,11 +88,13 @@ def test_half_is_rounded_up() -> None:
     assert [half(c) for c in range(6)] == [0, 1, 1, 2, 2, 3]
 
 
-def test_nothing_wins_that_a_cheat_has_made_or_is_in() -> None:
+def test_a_cheat_is_struck_out_of_what_the_others_propose() -> None:
+    """It would otherwise take down with it whatever holds it: the honest proposals, say."""
     proposals = {0: 0b0011, 1: 0b0110, 2: 0b1001, 3: 0b0001}
     assert eligible(proposals, 0b0000) == {0, 1, 2, 3}
-    assert eligible(proposals, 0b0100) == {0, 3}
-    assert eligible(proposals, 0b1000) == {0, 1}
+    assert eligible(proposals, 0b0100) == {0, 1, 3}
+    assert struck(proposals, 0b0100) == {0: 0b0011, 1: 0b0010, 2: 0b1001, 3: 0b0001}
+    assert eligible(proposals, 0b0001) == {1, 2}
 
 
 @pytest.mark.parametrize(
