@@ -34,11 +34,12 @@ package:
 	@cp -Rp bcfl build/package/
 	@cp -Rp conf contracts strategies build/package/bcfl/
 
-lint: $(READY) package  ## style, one-way imports, dependencies
+lint: $(READY) package  ## style, one-way imports, dependencies, compiled contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	cd build/package && $(CURDIR)/$(BIN)/lint-imports --no-logo --cache-dir ../imports ../../pyproject.toml
 	cd build/package && $(CURDIR)/$(BIN)/deptry --config ../../pyproject.toml .
+	$(BIN)/python -m bcfl.contracts.build --check
 
 types: $(READY) package  ## strict types, over the package as it is installed
 	$(BIN)/mypy
