@@ -10,6 +10,7 @@ import logging
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,19 @@ from omegaconf import DictConfig
 from bcfl.amounts import in_words
 from bcfl.chain import RpcChain
 from bcfl.core.errors import BcflError, ConfigurationError, StorageFailed
+from bcfl.experiment.attacks.coalition import poison
 from bcfl.experiment.clients.central import initial_arrays
-from bcfl.experiment.clients.client_data import write_clients
+from bcfl.experiment.clients.client_data import ClientData, write_clients
 from bcfl.experiment.clients.engine import run_clients
 from bcfl.experiment.clients.grids import OrderedGrid
-from bcfl.experiment.clients.partitions import poison, share_out
+from bcfl.experiment.clients.partitions import share_out
 from bcfl.experiment.clients.settings import ModelSettings
 from bcfl.experiment.configuration import build, read_group, read_settings
-from bcfl.experiment.datasets.images import Images
+from bcfl.experiment.datasets.images import Images, take_reference
 from bcfl.experiment.recorder import Recorder, make_result, merge_rounds
 from bcfl.experiment.run_folder import RunFolder
 from bcfl.experiment.scenario import Material, Plan, read_plan
+from bcfl.experiment.seeds import derive_seed
 from bcfl.experiment.terminal import Terminal
 
 
@@ -76,7 +79,7 @@ def run_experiment(
         run_folder.claim()
     plan = read_plan(config)
     logging.getLogger("flwr").setLevel(plan.run.log_level)
-    material = _load(plan)
+    material = under_attack(load(plan), plan)
     if resume:
         _expect_resumable(plan, run_folder, choices["strategy"])
     else:
@@ -146,22 +149,36 @@ def member_app(config: DictConfig, folder: Path) -> ClientApp:
     """
     plan = read_plan(config)
     logging.getLogger("flwr").setLevel(plan.run.log_level)
-    material = _load(plan)
+    material = under_attack(load(plan), plan)
     write_clients(material.shares, folder)
     return plan.scenario.client_app(plan, material, folder)
 
 
-def _load(plan: Plan) -> Material:
+def load(plan: Plan, reference_size: int = 0) -> Material:
+    """The data, shared out; and a reference set of so many images, where there is to be one."""
     config, seed = plan.config, plan.run.seed
     images: Images = build(config, "dataset")
+    reference = None
+    if reference_size:
+        images, x, y = take_reference(images, reference_size, derive_seed(seed, "reference"))
+        reference = ClientData(x, y, x, y)
     partition = read_group(config, "partition")
     partitioner = build(partition, "partitioner")
     shares = share_out(images, partitioner, partition.get("validation_fraction"), seed)
     model = read_settings(
         ModelSettings, config.model, "model", shape=images.shape, classes=images.classes
     )
-    poisoned = poison(shares, plan.attack, plan.malicious, images.classes)
-    return Material(images, poisoned, shares, model)
+    return Material(images, shares, shares, model, reference)
+
+
+def under_attack(material: Material, plan: Plan) -> Material:
+    """The same, with the malicious clients' data, and what they contributed, poisoned."""
+    attack, classes = plan.attack, material.images.classes
+    if (reference := material.reference) is not None:
+        labels = attack.reference_labels(reference.train_labels, plan.run.clients, classes)
+        reference = replace(reference, train_labels=labels, validation_labels=labels)
+    shares = poison(material.verification, attack, plan.malicious, classes, reference)
+    return replace(material, shares=shares, reference=reference)
 
 
 def _carry_out(

@@ -17,8 +17,10 @@ from flwr.serverapp.strategy import Strategy
 from omegaconf import DictConfig
 
 from bcfl.consensus import MemoryChain
+from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import ConfigurationError, expect
 from bcfl.experiment.attacks import Attack, AttackMod
+from bcfl.experiment.attacks.coalition import Coalition
 from bcfl.experiment.attacks.mod import AttackingMember
 from bcfl.experiment.clients.central import CentralEvaluation, CentralTraining
 from bcfl.experiment.clients.client_app import Client, build_client_app
@@ -47,6 +49,13 @@ class Plan:
         """The partitions that attack."""
         return self.attack.malicious(self.run.clients)
 
+    @property
+    def rules(self) -> Rules:
+        """How much of a change a client sends: all of it, unless the strategy says less."""
+        known = self.strategy.keywords
+        names = ("gamma", "warmup_rounds")
+        return Rules(**{"gamma": 1.0, **{name: known[name] for name in names if name in known}})
+
     def make_strategy(self, **more: Any) -> Strategy:
         """The strategy, given ``more`` than its group holds.
 
@@ -69,6 +78,7 @@ class Material:
     shares: list[ClientData]
     verification: list[ClientData]  #: the same shares, before an attack has touched them
     model: ModelSettings
+    reference: ClientData | None = None  #: what everybody holds, where there is such a set
 
 
 class Scenario:
@@ -83,6 +93,13 @@ class Scenario:
     def check(self, plan: Plan) -> None:
         """Refuse, before anything slow, what the strategy would refuse."""
         plan.make_strategy()
+        colludes = Coalition(plan.attack, 0, 0).crafts and not plan.attack.alone
+        expect(
+            plan.engine.kind != "ray" or not colludes,
+            "engine",
+            "in_process or stacked, where accomplices can share what they know",
+            plan.engine.kind,
+        )
 
     def rounds(self, plan: Plan) -> int:
         """How many rounds there will be."""
@@ -108,12 +125,12 @@ class Scenario:
             from bcfl.experiment.clients.stacked import StackedClient  # noqa: PLC0415
 
             kind = StackedClient
-        client = kind(folder, material.model, plan.training, plan.run.seed)
-        return build_client_app(client, self.mods(plan))
+        client = kind(folder, material.model, plan.training, plan.run.seed, plan.run.clients)
+        return build_client_app(client, self.mods(plan, client))
 
-    def mods(self, plan: Plan) -> list[Mod]:
+    def mods(self, plan: Plan, client: Client) -> list[Mod]:
         """The mods of a client, the first one outermost."""
-        return [AttackMod(plan.attack, plan.malicious, plan.run.seed)]
+        return [AttackMod(plan.attack, plan.malicious, client, plan.run.rounds, plan.rules)]
 
     def strategy(
         self, plan: Plan, material: Material, recorder: Recorder, *, resume: bool
@@ -146,9 +163,10 @@ class ConsensusScenario(Scenario):
             plan.engine.kind,
         )
 
-    def mods(self, plan: Plan) -> list[Mod]:
+    def mods(self, plan: Plan, client: Client) -> list[Mod]:
         """The member's own mod outermost: what an attack made of an update is committed."""
-        return [AttackingMember(plan.attack, plan.malicious), *super().mods(plan)]
+        member = AttackingMember(plan.attack, plan.malicious, plan.run.rounds)
+        return [member, *super().mods(plan, client)]
 
 
 class CentralScenario(Scenario):

@@ -17,7 +17,9 @@ from bcfl.experiment.hydra_entry import run_with_hydra
 from bcfl.experiment.resume import resume_run
 from bcfl.store.local import LocalStore
 
-QUICK = "engine=in_process model=logistic training.local_epochs=1 clients=4 rounds=2"
+QUICK = (
+    "engine=in_process model=logistic training.local_epochs=1 clients=4 rounds=2 warmup_rounds=0"
+)
 ROUND_FIELDS = {
     "round", "accuracy", "loss", "model", "committed", "rejected", "ballots", "scores", "winners",
     "transactions", "gas", "seconds", "bytes_up", "bytes_up_dense", "bytes_down",

@@ -58,6 +58,12 @@ class Memory:
         domain = TypedDataDomain(int(str(known["chain-id"])), str(known["address"]))
         return domain, str(known["coordinator"])
 
+    @staticmethod
+    def round(context: Context) -> int:
+        """The contract's round that the node was asked in last; 0 before any."""
+        record = context.state.config_records.get(_ROUND)
+        return 0 if record is None else int(str(record["round"]))
+
     def commitment(self) -> TrainReply | None:
         """What was committed in this round."""
         if "digest" not in self._record:

@@ -1,18 +1,16 @@
-"""The malicious client adds noise to what it trained."""
+"""Accomplices add noise to what they trained."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-import numpy as np
-
-from bcfl.core.model import Arrays
-from bcfl.experiment.attacks.attack import Attack, expect_scale
+from bcfl.experiment.attacks.attack import Attack, Known, Vectors, expect_scale
 
 
 @dataclass(frozen=True, slots=True)
 class Gaussian(Attack):
-    """θ' = θ_trained + N(0, scale²), independently for every parameter.
+    """Δθ + N(0, scale²), independently for every parameter.
 
     Parameters
     ----------
@@ -22,14 +20,12 @@ class Gaussian(Attack):
     """
 
     scale: float = 1.0
+    alone: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         Attack.__post_init__(self)
         expect_scale(self.scale)
 
-    def update(self, before: Arrays, after: Arrays, rng: np.random.Generator) -> Arrays:
-        """Drown the update in noise."""
-        return {
-            key: (array + rng.normal(0.0, self.scale, array.shape)).astype(array.dtype)
-            for key, array in after.items()
-        }
+    def craft(self, known: Known) -> Vectors:
+        """Drown the updates in noise."""
+        return known.own + known.rng.normal(0.0, self.scale, known.own.shape)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass, replace
 
 from bcfl.experiment.attacks.attack import Attack
+from bcfl.experiment.clients.client_data import ClientData
 
 
 @dataclass(frozen=True, slots=True)
 class LabelFlip(Attack):
     """Class c becomes class C − 1 − c, in the images it trains with and reviews with alike."""
 
-    def labels(self, labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    def data(self, data: ClientData, classes: int, reference: ClientData | None) -> ClientData:
         """Mirror the classes."""
-        return classes - 1 - labels
+        return replace(
+            data,
+            train_labels=classes - 1 - data.train_labels,
+            validation_labels=classes - 1 - data.validation_labels,
+        )

@@ -1,18 +1,16 @@
-"""The malicious client sends its update reversed and magnified."""
+"""Accomplices send their updates reversed and magnified."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-import numpy as np
-
-from bcfl.core.model import Arrays
-from bcfl.experiment.attacks.attack import Attack, expect_scale
+from bcfl.experiment.attacks.attack import Attack, Known, Vectors, expect_scale
 
 
 @dataclass(frozen=True, slots=True)
 class SignFlip(Attack):
-    """θ' = θ − scale·(θ_trained − θ): a step up the loss instead of down.
+    """−scale·Δθ: a step up the loss instead of down.
 
     Parameters
     ----------
@@ -21,14 +19,12 @@ class SignFlip(Attack):
     """
 
     scale: float = 4.0
+    alone: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         Attack.__post_init__(self)
         expect_scale(self.scale)
 
-    def update(self, before: Arrays, after: Arrays, rng: np.random.Generator) -> Arrays:
+    def craft(self, known: Known) -> Vectors:
         """Walk ``scale`` times the trained step in the opposite direction."""
-        return {
-            key: (array - self.scale * (after[key] - array)).astype(array.dtype)
-            for key, array in before.items()
-        }
+        return -self.scale * known.own

@@ -15,7 +15,7 @@ from flwr.clientapp.typing import Mod
 from torch import nn
 
 from bcfl.core.errors import ModelError
-from bcfl.experiment.clients.client_data import ClientData, read_client
+from bcfl.experiment.clients.client_data import read_client
 from bcfl.experiment.clients.models import blank_model
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
 from bcfl.experiment.clients.training import evaluate_model, train_model
@@ -37,32 +37,36 @@ class Client:
     training : TrainingSettings
     seed : int
         The run's.
+    clients : int
+        How many there are.
     """
 
     folder: Path
     model: ModelSettings
     training: TrainingSettings
     seed: int
+    clients: int
 
     def train(self, message: Message, context: Context) -> Message:
         """Train on the client's own images; reply with the arrays and ``train_loss``."""
-        partition, data = self._data(context)
+        partition = int(context.node_config["partition-id"])
         round_ = int(str(message.content.config_records["config"]["server-round"]))
-        arrays, loss = self.trained(message.content.array_records["arrays"], context, round_)
-        metrics = MetricRecord({"train_loss": loss, "num-examples": len(data.train_labels)})
+        arrays, loss = self.trained(message.content.array_records["arrays"], partition, round_)
+        examples = len(read_client(self.folder, partition).train_labels)
+        metrics = MetricRecord({"train_loss": loss, "num-examples": examples})
         sender = ConfigRecord({"partition-id": partition})
         content = RecordDict({"arrays": arrays, "metrics": metrics, SENDER_KEY: sender})
         return Message(content, reply_to=message)
 
     def evaluate(self, message: Message, context: Context) -> Message:
         """Measure the received arrays on the client's own validation images."""
-        partition, data = self._data(context)
-        loss, accuracy = self.measured(message.content.array_records["arrays"], context)
+        partition = int(context.node_config["partition-id"])
+        loss, accuracy = self.measured(message.content.array_records["arrays"], partition)
         metrics = MetricRecord(
             {
                 "eval_loss": loss,
                 "eval_acc": accuracy,
-                "num-examples": len(data.validation_labels),
+                "num-examples": len(read_client(self.folder, partition).validation_labels),
             }
         )
         sender = ConfigRecord({"partition-id": partition})
@@ -70,23 +74,18 @@ class Client:
         return Message(content, reply_to=message)
 
     def trained(
-        self, record: ArrayRecord, context: Context, round_: int
+        self, record: ArrayRecord, partition: int, round_: int
     ) -> tuple[ArrayRecord, float]:
         """What the record's model becomes on the client's own images, and the loss on them."""
-        partition, data = self._data(context)
-        model = self._model(record)
+        data, model = read_client(self.folder, partition), self._model(record)
         seed = derive_seed(self.seed, "train", partition, round_)
         loss = train_model(model, data.train_images, data.train_labels, self.training, seed)
         return ArrayRecord(model.state_dict()), loss
 
-    def measured(self, record: ArrayRecord, context: Context) -> tuple[float, float]:
+    def measured(self, record: ArrayRecord, partition: int) -> tuple[float, float]:
         """Loss and accuracy of the record's model on the client's own validation images."""
-        _, data = self._data(context)
+        data = read_client(self.folder, partition)
         return evaluate_model(self._model(record), data.validation_images, data.validation_labels)
-
-    def _data(self, context: Context) -> tuple[int, ClientData]:
-        partition = int(context.node_config["partition-id"])
-        return partition, read_client(self.folder, partition)
 
     def _model(self, record: ArrayRecord) -> nn.Module:
         model = blank_model(self.model)

@@ -7,7 +7,6 @@ see labels and row numbers, never the images.
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 
 import numpy as np
 from datasets import Dataset
@@ -15,7 +14,6 @@ from flwr_datasets.partitioner import Partitioner
 from numpy.typing import NDArray
 
 from bcfl.core.errors import ConfigurationError, expect
-from bcfl.experiment.attacks.attack import Attack
 from bcfl.experiment.clients.client_data import ClientData
 from bcfl.experiment.datasets.images import Images
 from bcfl.experiment.seeds import derive_seed
@@ -64,22 +62,6 @@ def share_out(
     return [
         _split(images, rows, validation_fraction, partition)
         for partition, rows in enumerate(shares)
-    ]
-
-
-def poison(
-    clients: list[ClientData], attack: Attack, malicious: frozenset[int], classes: int
-) -> list[ClientData]:
-    """The same shares, with the malicious clients' labels as the attack wants them."""
-    return [
-        replace(
-            data,
-            train_labels=attack.labels(data.train_labels, classes),
-            validation_labels=attack.labels(data.validation_labels, classes),
-        )
-        if partition in malicious
-        else data
-        for partition, data in enumerate(clients)
     ]
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from flwr.app import ArrayRecord, Context
+from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 from torch.func import functional_call, grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -169,36 +169,34 @@ class StackedClient(Client):
     _measured: dict[bytes, list[tuple[float, float]]] = field(default_factory=dict, compare=False)
 
     def trained(
-        self, record: ArrayRecord, context: Context, round_: int
+        self, record: ArrayRecord, partition: int, round_: int
     ) -> tuple[ArrayRecord, float]:
         """As :meth:`Client.trained`, bit for bit but for the loss."""
         key = _digest(record, round_)
         if key not in self._trained:
             self._trained.clear()
             self._measured.clear()
-            shares = self._shares(context)
+            shares = self._shares()
             seeds = [derive_seed(self.seed, "train", i, round_) for i in range(len(shares))]
             arrays = to_arrays(record)
             self._trained[key] = train_together(self.model, arrays, shares, self.training, seeds)
-        partition = int(context.node_config["partition-id"])
         stack, losses = self._trained[key]
         own = {name: tensor[partition] for name, tensor in stack.items()}
         return ArrayRecord(own), losses[partition]
 
-    def measured(self, record: ArrayRecord, context: Context) -> tuple[float, float]:
+    def measured(self, record: ArrayRecord, partition: int) -> tuple[float, float]:
         """As :meth:`Client.measured`."""
         key = _digest(record, 0)
         if key not in self._measured:
             module = self._model(record)
             self._measured[key] = [
                 evaluate_model(module, share.validation_images, share.validation_labels)
-                for share in self._shares(context)
+                for share in self._shares()
             ]
-        return self._measured[key][int(context.node_config["partition-id"])]
+        return self._measured[key][partition]
 
-    def _shares(self, context: Context) -> list[ClientData]:
-        count = int(context.node_config["num-partitions"])
-        return [read_client(self.folder, partition) for partition in range(count)]
+    def _shares(self) -> list[ClientData]:
+        return [read_client(self.folder, partition) for partition in range(self.clients)]
 
 
 def _digest(record: ArrayRecord, round_: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,17 @@ def split_once(
     order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
     test, train = order[:test_count], order[test_count:]
     return Images(images[train], labels[train], images[test], labels[test], classes)
+
+
+def take_reference(
+    images: Images, size: int, seed: int
+) -> tuple[Images, NDArray[np.float32], NDArray[np.int64]]:
+    """Draw a reference set from the training part; what is left, and its images and labels."""
+    order = np.random.default_rng(seed).permutation(len(images.train_labels))
+    drawn, left = order[:size], np.sort(order[size:])
+    x, y = images.train_images, images.train_labels
+    rest = replace(images, train_images=x[left], train_labels=y[left])
+    return rest, x[drawn], y[drawn]
 
 
 def scale_pixels(pixels: NDArray[np.uint8], mean: float, deviation: float) -> NDArray[np.float32]:

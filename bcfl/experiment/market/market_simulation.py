@@ -19,7 +19,9 @@ from flwr.clientapp import ClientApp
 from torch.nn.functional import cross_entropy
 
 from bcfl.core.errors import expect
+from bcfl.core.model import ModelSpec
 from bcfl.experiment.attacks import Attack
+from bcfl.experiment.attacks.coalition import Coalition
 from bcfl.experiment.clients.client_data import ClientData, read_client
 from bcfl.experiment.configuration import read_settings
 from bcfl.experiment.datasets.images import Images
@@ -94,8 +96,12 @@ class SimulatedContributor:
         if partition not in self.malicious:
             return trained
         before = export_model(build_module(architecture, seed), architecture).weights
-        rng = np.random.default_rng(derive_seed(self.seed, "attack", partition))
-        return TrainedModel(architecture, self.attack.update(before, trained.weights, rng))
+        spec = ModelSpec.of(before)
+        base = spec.flatten(before)
+        own = {partition: spec.flatten(trained.weights) - base}
+        coalition = Coalition(self.attack, self.seed, rounds=1)
+        change = coalition.send(1, base, own, list, spec.n, lambda _: [])[partition]
+        return TrainedModel(architecture, spec.unflatten(base + change, before))
 
 
 def shared_verification_set(
@@ -137,11 +143,13 @@ class MarketScenario(Scenario):
     tells_rounds = True
 
     def check(self, plan: Plan) -> None:
-        """Refuse what the contributors cannot do; an attack on ballots, which there are not."""
+        """Refuse what the contributors cannot do, who do not vote, nor know each other's models."""
         _contributors(plan)
-        lies = type(plan.attack).ratings is not Attack.ratings
-        expected = "one without ballots for strategy=model_fusion"
-        expect(not lies, "attack", expected, type(plan.attack).__name__)
+        attack, kind = plan.attack, type(plan.attack).__name__
+        honest = attack.ballots == "honest"
+        expect(honest, "attack", "one without ballots for strategy=model_fusion", kind)
+        alone = attack.alone or not Coalition(attack, 0, 1).crafts
+        expect(alone, "attack", "one that knows nobody's model for strategy=model_fusion", kind)
 
     def rounds(self, plan: Plan) -> int:
         """One model is bought from every client."""

@@ -16,7 +16,9 @@ from flwr.app import (
 )
 from flwr.supercore.task_identity import TaskIdentity
 
-from bcfl.experiment.attacks import AttackMod, Gaussian, LyingReviewer, SignFlip
+from bcfl.consensus.spec.rules import Rules
+from bcfl.experiment.attacks import AttackMod, Bandit, Gaussian, Ipm, LabelFlip, SignFlip, Sleeper
+from bcfl.experiment.attacks.attack import Attack
 from bcfl.experiment.attacks.mod import AttackingMember
 
 
@@ -51,8 +53,30 @@ def trained(mod: AttackMod, partition: int, asked: Message) -> list[float]:
     return list(reply.content.array_records["arrays"]["w"].numpy().tolist())
 
 
-SIGN_FLIP = AttackMod(SignFlip(0.3, scale=4.0), frozenset({9}), seed=1)
-GAUSSIAN = AttackMod(Gaussian(0.3), frozenset({8, 9}), seed=1)
+class Clients:
+    """What the mod asks of the experiment's clients: partition p trains to (p, p)."""
+
+    seed, clients = 1, 10
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def trained(
+        self, record: ArrayRecord, partition: int, round_: int
+    ) -> tuple[ArrayRecord, float]:
+        self.asked.append(partition)
+        return ArrayRecord({"w": Array(np.full(2, partition, np.float32))}), 0.5
+
+    def measured(self, record: ArrayRecord, partition: int) -> tuple[float, float]:
+        return float(np.abs(record["w"].numpy()).sum()), 0.5
+
+
+def made(attack: Attack, clients: Clients | None = None, gamma: float = 1.0) -> AttackMod:
+    rules = Rules(gamma=gamma, warmup_rounds=0)
+    return AttackMod(attack, attack.malicious(10), clients or Clients(), 4, rules)  # type: ignore[arg-type]
+
+
+SIGN_FLIP, GAUSSIAN = made(SignFlip(0.1, scale=4.0)), made(Gaussian(0.2))
 
 
 def test_a_malicious_client_sends_the_poisoned_update() -> None:
@@ -91,8 +115,37 @@ def test_an_update_that_overflows_is_the_attackers_affair() -> None:
     assert np.isinf(reply.content.array_records["arrays"]["w"].numpy()).any()
 
 
+def test_accomplices_know_what_the_honest_send_and_agree_once_a_round() -> None:
+    clients = Clients()
+    mod = made(Ipm(0.2, epsilon=2.0), clients)
+    # the honest, 0 to 7, go from (1, 2) to (3.5, 3.5) on average
+    assert trained(mod, 9, message()) == trained(mod, 8, message()) == [-4.0, -1.0]
+    assert sorted(clients.asked) == list(range(9))
+    half = made(Ipm(0.2, epsilon=2.0), gamma=0.5)  # of whose two values they send the larger one
+    assert trained(half, 9, message())[0] != -4.0
+
+
+def test_an_attack_on_data_alone_leaves_the_update_alone() -> None:
+    clients = Clients()
+    assert trained(made(LabelFlip(0.2), clients), 9, message()) == [2.0, 2.0]
+    assert clients.asked == []
+
+
+def test_a_bandit_remembers_from_round_to_round() -> None:
+    mod = made(Bandit(0.2, arms=(SignFlip(), Ipm())))
+    sent = [trained(mod, 9, message(round_=round_)) for round_ in (1, 2)]
+    assert sent[0] == [-3.0, 2.0]
+    assert sent[1] == pytest.approx([1 - 0.5 * 2.5, 2 - 0.5 * 1.5])
+
+
 @pytest.mark.parametrize(("partition", "best"), [(9, 8), (0, 1)])
 def test_only_malicious_members_lie(partition: int, best: int) -> None:
-    member = AttackingMember(LyingReviewer(0.2), frozenset({8, 9}))
+    member = AttackingMember(SignFlip(0.2, "front"), frozenset({8, 9}), 4)
     ratings = member.rate({1: -0.1, 2: -0.5, 8: -7.0}, context(partition))
     assert max(ratings, key=lambda rated: ratings[rated]) == best
+
+
+def test_nobody_lies_asleep() -> None:
+    member = AttackingMember(Sleeper(0.2, "front"), frozenset({8, 9}), 4)
+    measured = {1: -0.1, 2: -0.5, 8: -7.0}
+    assert member.rate(measured, context(9)) == measured

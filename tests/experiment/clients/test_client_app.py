@@ -40,7 +40,7 @@ def share(seed: int) -> ClientData:
 def client(tmp_path: Path) -> Client:
     TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 0
     write_clients([share(0), share(1)], tmp_path)
-    return Client(tmp_path, MODEL, TRAINING, seed=1)
+    return Client(tmp_path, MODEL, TRAINING, seed=1, clients=2)
 
 
 def ask(client: Client, kind: str, partition: int = 0, round_: int = 1, **arrays) -> RecordDict:
@@ -83,7 +83,7 @@ def test_training_is_a_function_of_seed_partition_round_and_arrays(client: Clien
     assert bits(ask(client, "train")) == one
     assert bits(ask(client, "train", partition=1)) != one
     assert bits(ask(client, "train", round_=2)) != one
-    other = Client(client.folder, MODEL, TRAINING, seed=2)
+    other = Client(client.folder, MODEL, TRAINING, seed=2, clients=2)
     assert bits(ask(other, "train")) != one
 
 

@@ -9,9 +9,8 @@ import pytest
 from flwr_datasets.partitioner import DirichletPartitioner, IidPartitioner, ShardPartitioner
 
 from bcfl.core.errors import ConfigurationError
-from bcfl.experiment.attacks import LabelFlip
 from bcfl.experiment.clients.client_data import ClientData, read_client, write_clients
-from bcfl.experiment.clients.partitions import poison, share_out
+from bcfl.experiment.clients.partitions import share_out
 from bcfl.experiment.datasets.images import Images
 
 
@@ -95,15 +94,6 @@ def test_what_a_partitioner_cannot_do_is_a_configuration_error() -> None:
     partitioner = ShardPartitioner(4, "label", num_shards_per_partition=1000)
     with pytest.raises(ConfigurationError, match="100 images cannot be shared out that way"):
         share_out(images(), partitioner, 0.2, seed=1)
-
-
-def test_only_the_malicious_clients_labels_are_poisoned() -> None:
-    shares = share_out(images(), IidPartitioner(4), 0.2, seed=1)
-    poisoned = poison(shares, LabelFlip(0.25), frozenset({3}), 10)
-    assert poisoned[:3] == shares[:3]
-    assert (poisoned[3].train_labels == 9 - shares[3].train_labels).all()
-    assert (poisoned[3].validation_labels == 9 - shares[3].validation_labels).all()
-    assert (poisoned[3].train_images == shares[3].train_images).all()
 
 
 def test_a_share_comes_back_from_its_file(tmp_path: Path) -> None:
