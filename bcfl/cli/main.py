@@ -65,6 +65,21 @@ def run(context: typer.Context) -> None:
     raise typer.Exit(run_with_hydra(context.args))
 
 
+@app.command(context_settings={"allow_extra_args": True})
+def lab(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Where it is written; gone on with if it is.")],
+    quick: Annotated[bool, typer.Option(help="A few runs, in two minutes.")] = False,
+) -> None:
+    """Play attacks × ballots × rules × splits × seeds: bcfl lab FOLDER [NAME=VALUE …].
+
+    The names are those of conf/lab.yaml, lab.rules=[borda,referee] and so on, and of bcfl run.
+    """
+    from bcfl.experiment.laboratory.command import lab_command  # noqa: PLC0415 - torch: seconds
+
+    raise typer.Exit(lab_command(folder, context.args, quick=quick))
+
+
 @app.command()
 def resume(
     run_dir: Annotated[Path, typer.Argument(help="The folder of a run that was cut off.")],

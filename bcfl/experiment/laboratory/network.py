@@ -1,0 +1,87 @@
+"""A network as a function of one flat vector of parameters, or of many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.func import functional_call, vmap
+
+from bcfl.core.model import Arrays, ModelSpec
+from bcfl.experiment.attacks.attack import Vectors
+from bcfl.experiment.clients.client_data import ClientData
+from bcfl.experiment.clients.models import blank_model, build_model
+from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
+from bcfl.experiment.clients.stacked import train_together
+from bcfl.experiment.clients.training import evaluate_model
+from bcfl.losses import bounded_loss
+
+
+class Network:
+    """Trains and measures models given as vectors, in the order of Flower's arrays.
+
+    Parameters
+    ----------
+    settings : ModelSettings
+    """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.settings = settings
+        self._module = blank_model(settings)
+        self._state = {name: tensor.numpy() for name, tensor in self._module.state_dict().items()}
+        self.spec = ModelSpec.of(self._state)
+
+    def begin(self, seed: int) -> Vectors:
+        """θ_g before the first round."""
+        module = build_model(self.settings, seed)
+        return self.spec.flatten({k: v.numpy() for k, v in module.state_dict().items()})
+
+    def train(
+        self,
+        base: Vectors,
+        shares: Sequence[ClientData],
+        training: TrainingSettings,
+        seeds: Sequence[int],
+    ) -> Vectors:
+        """What each share makes of θ_g, shape (clients, n): see ``train_together``."""
+        arrays = self.arrays(base)
+        stack, _ = train_together(self.settings, arrays, shares, training, seeds)
+        return torch.cat([each.flatten(1) for each in stack.values()], dim=1).numpy()
+
+    def validate(self, model: Vectors, shares: Sequence[ClientData]) -> list[float]:
+        """Cross-entropy on each share's validation images, with the bits of a client's own."""
+        self._load(model)
+        return [
+            evaluate_model(self._module, share.validation_images, share.validation_labels)[0]
+            for share in shares
+        ]
+
+    def test(self, model: Vectors, images: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+        """Accuracy."""
+        self._load(model)
+        return evaluate_model(self._module, images, labels)[1]
+
+    def bounded(
+        self, models: Vectors, images: NDArray[np.float32], labels: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """``bounded_loss`` of each model and image, shape (models, count)."""
+        rows, parameters, at = torch.from_numpy(models), {}, 0
+        for name, array in self._state.items():
+            parameters[name] = rows[:, at : at + array.size].reshape(len(rows), *array.shape)
+            at += array.size
+        x, y = torch.from_numpy(images), torch.from_numpy(labels)
+        with torch.inference_mode():
+            logits = vmap(lambda own: functional_call(self._module, own, (x,)))(parameters)
+            losses = bounded_loss(logits.flatten(0, 1), y.repeat(len(rows)))
+            found: NDArray[np.float32] = losses.view(len(rows), len(y)).numpy()
+            return found
+
+    def arrays(self, model: Vectors) -> Arrays:
+        """The model as Flower's arrays."""
+        return self.spec.unflatten(model, self._state)
+
+    def _load(self, model: Vectors) -> None:
+        arrays = self.arrays(model)
+        self._module.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})

@@ -1,0 +1,90 @@
+"""The laboratory plays what a run plays, goes on where it was cut off, and sums it all up."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bcfl.core.errors import ConfigurationError
+from bcfl.experiment.laboratory.command import lab_command
+from bcfl.experiment.laboratory.laboratory import Laboratory
+from bcfl.experiment.laboratory.table import rows, summarise
+from tests.experiment.test_run import play
+
+SMALL = (
+    "model=logistic", "training.local_epochs=1", "clients=5", "rounds=2", "lab.seeds=[1,2]",
+    "lab.reference_size=40", "lab.partitions=[iid]", "lab.ballots=[front]",
+)  # fmt: skip
+ALL = (
+    *SMALL,
+    "lab.rules=[oracle,borda,coalition,referee,fedavg]",
+    "lab.attacks=[none,'ipm epsilon=10',backdoor]",
+)
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    folder = tmp_path_factory.mktemp("lab") / "all"
+    assert lab_command(folder, ALL, quick=False) == 0
+    return folder, [json.loads(line) for line in (folder / "cells.jsonl").read_text().splitlines()]
+
+
+def test_every_run_is_played_once(lines: tuple[Path, list[dict[str, Any]]]) -> None:
+    cells = [tuple(line["cell"].values()) for line in lines[1]]
+    assert len(set(cells)) == len(cells) == 2 * (1 + 4 * 3)
+    assert all(0 <= line["accuracy"] <= 1 for line in lines[1])
+    doors = [line for line in lines[1] if line["backdoor"] is not None]
+    assert {line["cell"]["attack"] for line in doors} == {"backdoor"}
+
+
+def test_the_tables_tell_the_worst_cell_and_the_gap(
+    lines: tuple[Path, list[dict[str, Any]]],
+) -> None:
+    folder, found = lines
+    table = {row["rule"]: row for row in rows(summarise(found))}
+    fedavg = [line for line in found if line["cell"]["rule"] == "fedavg"]
+    attacked = [x["accuracy"] for x in fedavg if x["cell"]["attack"] == "ipm epsilon=10"]
+    worst = float(table["fedavg"]["worst cell"].split()[0])
+    assert worst == pytest.approx(100 * sum(attacked) / 2, abs=0.06)
+    assert table["fedavg"]["which"] == "ipm epsilon=10 / honest"
+    best = float(table["oracle"]["worst cell"].split()[0])
+    assert float(table["fedavg"]["gap to the oracle"]) == pytest.approx(worst - best, abs=0.11)
+    with (folder / "cells.csv").open() as file:
+        assert {row["runs"] for row in csv.DictReader(file)} == {"2"}
+    assert (folder / "table.md").read_text().count("\n") == 2 + 5
+    assert (folder / "heat.png").stat().st_size > 1000
+
+
+def test_it_goes_on_where_it_was_cut_off(
+    lines: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    folder, found = lines
+    (tmp_path / "lab.yaml").write_text((folder / "lab.yaml").read_text())
+    whole = (folder / "cells.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "cells.jsonl").write_text("".join(whole[:-2]) + whole[-2][:50])
+    again = Laboratory(tmp_path, ALL).play()
+    assert [{**line, "seconds": 0} for line in again] == [{**line, "seconds": 0} for line in found]
+    with pytest.raises(ConfigurationError, match="another folder"):
+        Laboratory(tmp_path, [*ALL, "rounds=3"])
+
+
+def test_a_rule_that_there_is_not_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lab_command(tmp_path, ["lab.rules=[best]"], quick=False) == 2
+    assert "lab.rules: expected some of oracle, borda" in capsys.readouterr().err
+
+
+def test_a_run_of_the_protocol_gives_the_same_models(tmp_path: Path) -> None:
+    knobs = "model=logistic training.local_epochs=1 clients=5 rounds=2 attack.fraction=0.4"
+    attack = "attack=ipm attack.epsilon=10 attack.ballots=cut"
+    run = play(tmp_path / "run", f"engine=stacked chain=memory {knobs} {attack}")
+    cut = ("lab.rules=[borda]", "lab.attacks=['ipm epsilon=10']", "lab.ballots=[cut]")
+    more = ("lab.seeds=[1]", "lab.reference_size=0")
+    (line,) = Laboratory(tmp_path / "lab", [*SMALL, *cut, *more]).play()
+    assert line["model"] == run["final"]["model"]
+    assert line["curve"][-1] == pytest.approx(run["final"]["accuracy"], abs=1e-4)
