@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from functools import cache, partial
@@ -57,6 +58,21 @@ def test_every_page_is_within_reach_of_the_readme() -> None:
         path for path in (ROOT / "notebooks").iterdir() if path.suffix in {".md", ".ipynb"}
     }
     assert notebooks <= {(ROOT / target.partition("#")[0]) for target in links(README)}
+
+
+def test_the_gas_that_is_named_is_what_is_measured() -> None:
+    rounds, market = (
+        json.loads((ROOT / "tests/contracts" / name).read_text("utf-8"))
+        for name in ("gas.json", "market_gas.json")
+    )
+    sold = market["submission, 5 verifiers"]["all"]
+    for page, figures in {
+        "README.md": [rounds["10"]["round"], rounds["100"]["round"]],
+        "notebooks/cost.md": [sold, *(rounds[members]["round"] for members in rounds)],
+        "notebooks/marketplace.md": [sold],
+    }.items():
+        text = (ROOT / page).read_text("utf-8")
+        assert [gas for gas in figures if f"{gas:,}" not in text] == [], page
 
 
 # --- Commands --------------------------------------------------------------------------------
