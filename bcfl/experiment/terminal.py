@@ -6,7 +6,7 @@ Where standard output is no terminal (a pipe, a log) the bar becomes one line a 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,8 @@ from rich.table import Table
 
 #: Columns of output into a file or a pipe.
 _WIDTH = 120
+#: Columns that a narrow terminal goes without, the first ones first; `bcfl report` has them.
+_LEAST_TOLD = ("of dense", "up", "seconds", "loss", "rejected")
 
 
 class Terminal:
@@ -74,7 +76,7 @@ class Terminal:
 
     def show(self, result: dict[str, Any], folder: Path, rpc_url: str = "") -> None:
         """Print the table of the rounds, and the summary."""
-        self.console.print(round_table(result["rounds"]))
+        self.console.print(round_table(result["rounds"], self.console.width))
         for line in summary_lines(result, folder, rpc_url):
             self.console.print(line, soft_wrap=True)
 
@@ -85,37 +87,54 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
 
 
-def round_table(rounds: Iterable[dict[str, Any]]) -> Table:
-    """A row a round; where a chain was in it, also who took part and what it cost."""
-    entries = [entry for entry in rounds if entry["round"]]
-    consensus = any("winners" in entry for entry in entries)
-    market = any("outcome" in entry for entry in entries)
+def round_table(rounds: Iterable[dict[str, Any]], width: int = _WIDTH) -> Table:
+    """A row a round; where a chain was in it, also who took part and what it cost.
+
+    Where ``width`` characters are too few for all columns, those go that matter least.
+    """
+    rows = [_row(entry) for entry in rounds if entry["round"]]
+    headings = list(dict.fromkeys(heading for row in rows for heading in row))
+    for heading in _LEAST_TOLD:
+        if _width_of(rows, headings) > width and heading in headings:
+            headings.remove(heading)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    headings = ["round", "accuracy", "loss"]
-    headings += ["committed", "rejected", "winners", "gas"] if consensus else []
-    headings += ["contributor", "reported", "outcome", "fused", "gas"] if market else []
-    for heading in [*headings, "up", "of dense", "seconds"]:
+    for heading in headings:
         left = heading in ("winners", "outcome")
         table.add_column(heading, justify="left" if left else "right", overflow="fold")
-    for entry in entries:
-        row = [str(entry["round"]), _number(entry.get("accuracy")), _number(entry.get("loss"))]
-        if consensus:
-            rejected = {int(j) for row_ in entry["rejected"].values() for j in row_}
-            row += [
-                f"{len(entry['committed'])}/{len(entry['expected'])}",
-                _members(rejected),
-                "void" if entry["void"] else _members(entry["winners"]),
-            ]
-        if market:
-            reported = _reported(entry["fitness"], entry["reasons"])
-            row += [str(entry["contributor"]), reported, entry["outcome"], str(entry["fused"])]
-        if consensus or market:
-            row.append(f"{sum(entry['gas'].values()):,}")
-        dense = entry["bytes_up_dense"]
-        ratio = f"{entry['bytes_up'] / dense:.1%}" if dense else "–"
-        seconds = f"{sum(entry['seconds'].values()):.1f}"
-        table.add_row(*row, decimal(entry["bytes_up"]), ratio, seconds)
+    for row in rows:
+        table.add_row(*(row.get(heading, "") for heading in headings))
     return table
+
+
+def _row(entry: dict[str, Any]) -> dict[str, str]:
+    """A round's cells, by their headings."""
+    row = {
+        "round": str(entry["round"]),
+        "accuracy": _number(entry.get("accuracy")),
+        "loss": _number(entry.get("loss")),
+    }
+    if "winners" in entry:
+        rejected = {int(j) for row_ in entry["rejected"].values() for j in row_}
+        row["committed"] = f"{len(entry['committed'])}/{len(entry['expected'])}"
+        row["rejected"] = _members(rejected)
+        row["winners"] = "void" if entry["void"] else _members(entry["winners"])
+    if "outcome" in entry:
+        row["contributor"] = str(entry["contributor"])
+        row["reported"] = _reported(entry["fitness"], entry["reasons"])
+        row |= {"outcome": entry["outcome"], "fused": str(entry["fused"])}
+    if "gas" in entry:
+        row["gas"] = f"{sum(entry['gas'].values()):,}"
+    dense = entry["bytes_up_dense"]
+    row["up"] = decimal(entry["bytes_up"])
+    row["of dense"] = f"{entry['bytes_up'] / dense:.1%}" if dense else "–"
+    row["seconds"] = f"{sum(entry['seconds'].values()):.1f}"
+    return row
+
+
+def _width_of(rows: Sequence[dict[str, str]], headings: Sequence[str]) -> int:
+    """Characters of a line, with two between columns."""
+    columns = ([heading, *(row.get(heading, "") for row in rows)] for heading in headings)
+    return sum(max(map(len, column)) + 2 for column in columns) - 2
 
 
 def summary_lines(result: dict[str, Any], folder: Path, rpc_url: str = "") -> list[str]:

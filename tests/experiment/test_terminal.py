@@ -74,6 +74,15 @@ def test_on_a_narrow_terminal_a_row_is_folded_and_not_cut() -> None:
     assert all(str(member) in printed(screen) for member in range(20))
 
 
+def test_a_narrow_terminal_goes_without_what_matters_least() -> None:
+    screen = Console(file=io.StringIO(), width=60, highlight=False)
+    many = CONSENSUS | {"winners": list(range(5)), "gas": {"open": 429_070}}
+    screen.print(round_table([many], screen.width))
+    header, row = printed(screen).splitlines()
+    assert header.split() == ["round", "accuracy", "committed", "rejected", "winners", "gas"]
+    assert row.split() == ["1", "0.500", "3/4", "1", "0", "1", "2", "3", "4", "429,070"]
+
+
 def test_a_void_round_is_called_so() -> None:
     screen = console()
     void = {key: value for key, value in CONSENSUS.items() if key not in ("accuracy", "loss")}
