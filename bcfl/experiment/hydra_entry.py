@@ -105,7 +105,7 @@ def run_with_hydra(arguments: Sequence[str], play: Play = _play_anew) -> int:
 
 def _count(arguments: Sequence[str]) -> int:
     """How many jobs Hydra makes of these arguments; 0 where that is not for Hydra to say."""
-    words = [word for word in arguments if not word.startswith("-")]
+    words = [word for word in arguments if "=" in word and not word.startswith("-")]
     if any(word.startswith("hydra/sweeper") for word in words):
         return 0
     overrides = OverridesParser.create().parse_overrides(words)

@@ -42,7 +42,7 @@ def test_folders_may_be_named_as_hydra_names_them(
         ("-m seed=1,2 attack=none,sign_flip gamma=range(1,4)", 12),
         ("-m attack=choice(none,gaussian) +x=[1,2]", 2),
         ("-m gamma=interval(0,1) hydra/sweeper=optuna", 0),
-        ("gamma=0.1", 1),
+        ("--cfg job gamma=0.1", 1),
     ],
 )
 def test_how_many_jobs_a_sweep_has(words: str, count: int) -> None:
