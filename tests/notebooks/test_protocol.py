@@ -116,7 +116,7 @@ def test_clipping_and_aggregation(combine: Any, chosen: list[dict[int, int]]) ->
         j: Delta(5, np.array(sorted(each)), np.array([each[at] for at in sorted(each)], float))
         for j, each in enumerate(chosen)
     }
-    median = statistics.median(math.hypot(*each.values()) for each in chosen)
+    median = statistics.median_low(math.hypot(*each.values()) for each in chosen)
     scaled = page.clipped(dict(enumerate(chosen)), median)
     clipped = clip(deltas, "median_norm")
     for j, delta in clipped.items():

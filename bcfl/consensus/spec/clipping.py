@@ -34,6 +34,9 @@ def norm(delta: Delta) -> float:
 def clip(deltas: Mapping[int, Delta], rule: Clip) -> dict[int, Delta]:
     """Scale every delta whose norm exceeds the median norm of ``deltas`` down to it.
 
+    Of an even number it is the lower of the two in the middle: halfway between them, whoever has
+    half of the round could set it.
+
     Parameters
     ----------
     deltas : mapping of member index to Delta
@@ -56,7 +59,7 @@ def clip(deltas: Mapping[int, Delta], rule: Clip) -> dict[int, Delta]:
     if rule == "none" or not deltas:
         return dict(deltas)
     norms = {member: norm(delta) for member, delta in deltas.items()}
-    median = statistics.median(norms.values())
+    median = statistics.median_low(norms.values())
     return {
         member: _shortened(delta, median) if norms[member] > median else delta
         for member, delta in deltas.items()
