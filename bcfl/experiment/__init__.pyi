@@ -28,6 +28,7 @@ from .datasets.downloaded import load_cifar10, load_mnist
 from .datasets.images import Images
 from .datasets.mnist_test import load_mnist_test
 from .kept_run import KeptRun
+from .laboratory.strategies import CenteredClipping, GeometricMedian, NnmTrimmedMean
 from .market.market_simulation import MarketScenario
 from .scenario import CentralScenario, ConsensusScenario, Scenario
 
@@ -36,12 +37,14 @@ __all__ = [
     "Attack",
     "Backdoor",
     "Bandit",
+    "CenteredClipping",
     "CentralScenario",
     "ConsensusScenario",
     "FangKrum",
     "FangTrimmedMean",
     "FreeRider",
     "Gaussian",
+    "GeometricMedian",
     "Images",
     "Ipm",
     "KeptRun",
@@ -51,6 +54,7 @@ __all__ = [
     "MinMax",
     "MinSum",
     "ModelReplacement",
+    "NnmTrimmedMean",
     "NoAttack",
     "Plagiarist",
     "PoisonedFl",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bcfl.experiment.laboratory import robust
+from tests.experiment.test_run import play
 
 F = 2
 ROOT = np.ones(5)
@@ -56,3 +58,11 @@ def test_byzfl_computes_the_same() -> None:
     assert np.allclose(robust.geometric_median(found, F), median, atol=1e-3)
     clipped = byzfl.CenteredClipping(L=3, tau=0.5)(found)
     assert np.allclose(robust.centered_clipping(found, np.zeros(5), 0.5), clipped)
+
+
+@pytest.mark.parametrize("name", ["nnm_trimmed_mean", "geometric_median", "centered_clipping"])
+def test_a_run_with_it_holds_where_fedavg_does_not(name: str, tmp_path: Path) -> None:
+    attack = "attack=sign_flip attack.fraction=0.25 rounds=3"
+    robust_run = play(tmp_path / name, f"strategy={name} {attack}")
+    assert robust_run["malicious"] == [3]
+    assert robust_run["final"]["accuracy"] > robust_run["initial"]["accuracy"] + 0.3
