@@ -7,7 +7,7 @@ method and device based on blockchain*, claims 1 to 5. PROTOCOL's steps stand in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -20,6 +20,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
+from numpy.typing import NDArray
 
 from bcfl.chain.chain import Chain
 from bcfl.chain.embedded.chain import EmbeddedChain
@@ -44,7 +45,9 @@ from bcfl.consensus.server.metrics import agreeing_replies
 from bcfl.consensus.server.round import Configs, Round
 from bcfl.consensus.server.round_log import in_closing
 from bcfl.consensus.server.session import Session, begin
+from bcfl.consensus.spec.codec import digest_of
 from bcfl.consensus.spec.record import RoundRecord
+from bcfl.consensus.spec.reference import encode_reference
 from bcfl.consensus.spec.rules import RuleOptions, Rules
 from bcfl.consensus.task_folder import TaskFolder
 from bcfl.core.errors import ConfigurationError, expect
@@ -69,6 +72,9 @@ class PeerConsensus(MessageApiOnly, FedAvg):
         The rules of the task; single ones can be given by their names, ``gamma=0.05``.
     chain : Chain, optional
         Where the contract lives. It is started by ``start`` and stopped after.
+    reference : mapping of str to ndarray, optional
+        The reference set of ``rule="referee"``: samples by name, such as images and labels, which
+        every member gets. Its digest is part of the rules. A task that is gone on with has it.
     store : BlobStore, optional
         Where the deltas are kept.
     encrypt : bool
@@ -110,6 +116,7 @@ class PeerConsensus(MessageApiOnly, FedAvg):
         self,
         *,
         rules: Rules | None = None,
+        reference: Mapping[str, NDArray[Any]] | None = None,
         chain: Chain | None = None,
         store: BlobStore | None = None,
         encrypt: bool = False,
@@ -131,7 +138,11 @@ class PeerConsensus(MessageApiOnly, FedAvg):
         expect_fitting(inner, sampling)
         super().__init__(**sampling)
         name = type(inner).__name__ if inner else ""
-        self.rules = replace(rules or Rules(), **chosen, inner=name)
+        self._reference = b"" if reference is None else encode_reference(reference)
+        given: dict[str, Any] = {**chosen, "inner": name}
+        if self._reference:
+            given["reference"] = digest_of(self._reference).hex()
+        self.rules = Rules(**given) if rules is None else replace(rules, **given)
         self._stated = chosen if rules is None else self.rules.to_json()
         ways = ("relayed", "direct")
         expect(transactions in ways, "transactions", f"one of {ways}", repr(transactions))
@@ -211,6 +222,7 @@ class PeerConsensus(MessageApiOnly, FedAvg):
                 encrypt=self._encrypt,
                 resume=self._resume,
                 on_round=self._on_round,
+                reference=self._reference,
             )
             self.rules, self.coordinator = self._session.task.rules, self._session.coordinator
             self._running = True

@@ -134,7 +134,9 @@ def audit_evidence(evidence: Evidence, measure: Measure | None = None) -> Audit:
     findings += check_coordinator(evidence)
     for round_ in history.rounds:
         # what nobody signed is nobody's fault, and what an ill-formed ballot is worth nobody knows
-        faults = list(check_signatures(round_, evidence)) or list(check_ballots(round_))
+        faults = list(check_signatures(round_, evidence)) or list(
+            check_ballots(round_, evidence.terms.rule)
+        )
         findings += faults or check_outcome(round_, evidence)
         for number in indirect(round_, evidence):
             note(
@@ -180,8 +182,12 @@ def _say_what_was_checked(
     closed = sum(round_.closed is not None for round_ in history.rounds)
     audit.checked += [
         "who was a member, in every round, and that everything came in its phase and in time",
-        "every member's signature under its commitments and ballots",
-        "the points of every ballot, their sums and the winners",
+        "every member's signature under its commitments"
+        + (", proposals" if evidence.terms.proposes else "")
+        + " and ballots",
+        "the points of every ballot, their sums and the winners"
+        if not evidence.terms.proposes
+        else "what every ballot makes of every proposal, and which proposals won",
         f"{len(models.recomputed)} of {closed} global models, from the deltas, bit for bit",
         "what the run's folder says of rounds, transactions, gas and models",
     ]

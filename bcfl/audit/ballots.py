@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bcfl.audit.decisions import check_decision
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import CHAIN, Finding, reviewer
 from bcfl.audit.history import Round
 from bcfl.consensus.contract.events import Selected, Voided
 from bcfl.consensus.spec.domain import Ballot, bits, members_in
+from bcfl.consensus.spec.rules import Rule
 from bcfl.consensus.spec.scoring import (
     Borda,
     abstains,
@@ -25,26 +27,26 @@ from bcfl.core.errors import ProtocolError
 _HASHES_KNOWN = 256  # of how many blocks before its own a contract can ask for the hash
 
 
-def ballot_fault(member: int, entries: bytes, round_: Round) -> str | None:
+def ballot_fault(member: int, entries: bytes, round_: Round, rule: Rule) -> str | None:
     """Why these entries are no ballot of this member in this round; None if they are one."""
     try:
         ballot = Ballot.decode(round_.chain_round, entries)
-        if ballot.rated >> member & 1:
+        if ballot.rated >> member & 1 and rule != "referee":
             return "a member rates itself"
-        expect_ballot(ballot, round_.commitments.keys() - {member}, round_.size)
+        expect_ballot(ballot, round_.rated_by(member, rule), round_.size + (rule == "referee"))
     except ProtocolError as error:
         return str(error)
     return None
 
 
-def check_ballots(round_: Round) -> Iterator[Finding]:
+def check_ballots(round_: Round, rule: Rule) -> Iterator[Finding]:
     """Every ballot claims an order that its values have, and speaks only of whom it may.
 
     Whoever missed more than a quarter of the others gives no points.
     """
     for member, event in round_.ballots.items():
-        number, others = round_.chain_round, round_.commitments.keys() - {member}
-        if (fault := ballot_fault(member, event.entries, round_)) is not None:
+        number, others = round_.chain_round, round_.rated_by(member, rule)
+        if (fault := ballot_fault(member, event.entries, round_, rule)) is not None:
             expected = "a ballot in descending order, over others who committed"
             yield Finding("ballot", reviewer(member), number, expected, fault)
         elif abstains(ballot := Ballot.decode(number, event.entries), others):
@@ -59,6 +61,13 @@ def check_outcome(round_: Round, evidence: Evidence) -> Iterator[Finding]:
     if outcome is None:
         return
     number = round_.chain_round
+    if isinstance(outcome, Voided):
+        yield from _check_void(round_, outcome)
+    if terms.proposes:
+        if isinstance(outcome, Selected) and terms.rule == "coalition":
+            yield from _check_seed(round_, outcome, evidence)
+        yield from check_decision(round_, outcome, evidence)
+        return
     candidates = [m for m in sorted(round_.commitments) if not round_.barred >> m & 1]
     committed = len(round_.commitments)
     enough = takes_part(len(candidates), len(round_.ballots), committed, terms.quorum)
@@ -69,17 +78,21 @@ def check_outcome(round_: Round, evidence: Evidence) -> Iterator[Finding]:
         if enough and seen:
             expected = f"winners, as there are {counts} for a quorum of {terms.quorum}"
             yield Finding("outcome", CHAIN, number, expected, "a void round")
-        told = (bits(round_.commitments), bits(round_.ballots), bits(round_.abstained))
-        said = (outcome.committed, outcome.voted, outcome.abstained)
-        if said != told:
-            expected = f"void with committed, voted, abstained = {tuple(map(members_in, told))}"
-            yield Finding("outcome", CHAIN, number, expected, str(tuple(map(members_in, said))))
         return
     if not (enough and seen):
         yield Finding("outcome", CHAIN, number, f"a quorum of {terms.quorum}, or void", "winners")
         return
     yield from _check_seed(round_, outcome, evidence)
     yield from _check_selection(round_, outcome, candidates, evidence)
+
+
+def _check_void(round_: Round, outcome: Voided) -> Iterator[Finding]:
+    told = (bits(round_.commitments), bits(round_.ballots), bits(round_.abstained))
+    said = (outcome.committed, outcome.voted, outcome.abstained)
+    if said != told:
+        expected = f"void with committed, voted, abstained = {tuple(map(members_in, told))}"
+        found = str(tuple(map(members_in, said)))
+        yield Finding("outcome", CHAIN, round_.chain_round, expected, found)
 
 
 def seed_block(committed: int, selected: int) -> int:

@@ -41,8 +41,9 @@ def check_deployment(history: History, evidence: Evidence) -> Iterator[Finding]:
     if rules is not None and rules.digest() == terms.rules:
         agreed = (rules.kappa_ppm, rules.quorum, rules.commit_window_s, rules.ballot_window_s)
         deployed = (terms.kappa_ppm, terms.quorum, terms.commit_window_s, terms.ballot_window_s)
-        if (*agreed, rules.ballots == "sealed") != (*deployed, terms.sealed):
-            yield Finding("deployment", SERVER, None, f"the rules, {agreed}", f"{deployed}")
+        said = (*agreed, rules.ballots == "sealed", rules.rule)
+        if said != (*deployed, terms.sealed, terms.rule):
+            yield Finding("deployment", SERVER, None, f"the rules, {said}", f"{deployed}")
     if terms.stake or not evidence.events:
         return
     call = evidence.calls.get(evidence.events[0].transaction)
@@ -63,6 +64,7 @@ def check_deployment(history: History, evidence: Evidence) -> Iterator[Finding]:
         terms.ballot_window_s,
         terms.sealed,
         terms.stake,
+        terms.rule,
     )
     if found != expected_terms:
         yield Finding("deployment", CHAIN, None, str(expected_terms), str(found))

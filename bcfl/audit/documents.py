@@ -17,8 +17,10 @@ from bcfl.consensus.spec.domain import (
     MAX_MEMBERS,
     Ballot,
     Commitment,
+    Proposal,
     SignedBallot,
     SignedCommitment,
+    SignedProposal,
     SignedSeal,
 )
 from bcfl.consensus.spec.rules import Rules
@@ -105,6 +107,7 @@ def read_shown(paths: Iterable[Path]) -> Iterator[Receipt | Signed]:
     ``digest``                  a receipt for a commitment
     ``ballot``                  a receipt for a ballot, or its seal: the SHA-256 of what was signed
     ``base, digest, timestamp``  a signed commitment
+    ``members``                 a signed proposal
     ``entries``                 a signed ballot
     ``seal``                    a signed seal
     ==========================  ===================================================
@@ -183,6 +186,14 @@ class _Commitment(_Entry):
         return SignedCommitment(self.member, commitment, self.signature)
 
 
+class _Proposal(_Entry):
+    members: Annotated[_Bytes, Field(min_length=16, max_length=16)]
+
+    def signed(self) -> SignedProposal:
+        proposal = Proposal(self.round, int.from_bytes(self.members, "big"))
+        return SignedProposal(self.member, proposal, self.signature)
+
+
 class _Seal(_Entry):
     seal: _Digest
 
@@ -199,14 +210,16 @@ class _Ballot(_Entry):
         return SignedBallot(self.member, ballot, self.signature, self.salt)
 
 
-_KINDS: Final[Mapping[str, type[_Commitment | _Seal | _Ballot]]] = {
+_KINDS: Final[Mapping[str, type[_Commitment | _Proposal | _Seal | _Ballot]]] = {
     "commitment": _Commitment,
+    "proposal": _Proposal,
     "seal": _Seal,
     "ballot": _Ballot,
 }
 #: By a field that nothing before it has.
-_SHOWN: Final[Mapping[str, type[_Receipt | _Commitment | _Seal | _Ballot]]] = {
+_SHOWN: Final[Mapping[str, type[_Receipt | _Commitment | _Proposal | _Seal | _Ballot]]] = {
     "timestamp": _Commitment,
+    "members": _Proposal,
     "entries": _Ballot,
     "seal": _Seal,
     "ballot": _BallotReceipt,

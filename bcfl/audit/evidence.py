@@ -16,14 +16,15 @@ from bcfl.consensus.spec.domain import (
     RoundState,
     SignedBallot,
     SignedCommitment,
+    SignedProposal,
     SignedSeal,
     TypedDataDomain,
 )
-from bcfl.consensus.spec.rules import Rules
+from bcfl.consensus.spec.rules import Rule, Rules
 from bcfl.store.blob_store import BlobStore
 
 #: What a member signs in a round.
-Signed: TypeAlias = SignedCommitment | SignedSeal | SignedBallot
+Signed: TypeAlias = SignedCommitment | SignedProposal | SignedSeal | SignedBallot
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,12 @@ class Terms:
     ballot_window_s: int
     sealed: bool
     stake: int  #: wei
+    rule: Rule = "borda"  #: whose contract it is
+
+    @property
+    def proposes(self) -> bool:
+        """Whether members propose sets, and rate these."""
+        return self.rule != "borda"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,8 @@ def round_of(signed: Signed) -> int:
     match signed:
         case SignedCommitment():
             return signed.commitment.round
+        case SignedProposal():
+            return signed.proposal.round
         case SignedSeal():
             return signed.round
         case SignedBallot():

@@ -196,12 +196,12 @@ def _contracts(connection: Connection) -> list[str]:
         for transaction in block["transactions"]:
             with suppress(ArtifactError, TransactionUnknown):
                 if (address := connection.receipt(transaction["hash"]).contract) is not None:
-                    found.append(connection.attach(address, artifact("PeerConsensus")).address)
+                    found.append(Ledger.attach(connection, address).address)
     return found
 
 
 def _terms(ledger: Ledger, connection: Connection) -> Terms:
-    contract = connection.contract(ledger.domain.contract, artifact("PeerConsensus").abi)
+    contract = connection.contract(ledger.domain.contract, artifact(ledger.name).abi)
 
     def constant(name: str) -> Any:
         return connection.call(contract, name)
@@ -216,6 +216,7 @@ def _terms(ledger: Ledger, connection: Connection) -> Terms:
         ballot_window_s=int(constant("ballot_window_s")),
         sealed=bool(constant("sealed_ballots")),
         stake=int(constant("stake")),
+        rule=ledger.rule,
     )
     if not (0 < terms.kappa_ppm < 10**6 and 0 < terms.quorum <= MAX_MEMBERS):
         raise AuditError(f"no contract of bcfl's has such terms: {terms}")
@@ -241,7 +242,9 @@ def _views(ledger: Ledger) -> tuple[RoundState, tuple[str, ...], int]:
 def _expect_plausible(events: Sequence[Event]) -> None:
     """A node may say any 256-bit number; sets of members are bit fields, rounds are signed."""
     limits = {"member": MAX_MEMBERS, "round": 2**64, "signed_at": 2**64}
-    limits |= dict.fromkeys(("expected", "missing", "winners", "abstained"), _SETS)
+    limits |= dict.fromkeys(
+        ("expected", "missing", "winners", "abstained", "members", "chosen"), _SETS
+    )
     for event in events:
         for name, limit in limits.items():
             if (type(event), name) == (Refused, "member"):

@@ -19,23 +19,29 @@ from bcfl.consensus.contract.events import (
     MemberJoined,
     MemberLeft,
     Opened,
+    Proposed,
     Refused,
     RoundEvent,
     Sealed,
     Selected,
     Voided,
 )
-from bcfl.consensus.spec.domain import MAX_MEMBERS, Phase, members_in
+from bcfl.consensus.spec.candidates import struck
+from bcfl.consensus.spec.coalition import standings_after
+from bcfl.consensus.spec.domain import MAX_MEMBERS, Phase, bits, members_in
+from bcfl.consensus.spec.rules import Rule
+from bcfl.consensus.spec.scoring import rated_by
 
 _PHASES: Final[Mapping[type[Event], tuple[Phase, ...]]] = {
     MemberJoined: (Phase.IDLE,),
     MemberLeft: (Phase.IDLE, Phase.SELECTED),
     Opened: (Phase.IDLE,),
     Committed: (Phase.COMMIT,),
+    Proposed: (Phase.PROPOSE,),
     Sealed: (Phase.SEAL,),
     BallotCast: (Phase.BALLOT,),
     Abstained: (Phase.BALLOT,),
-    Refused: (Phase.COMMIT, Phase.SEAL, Phase.BALLOT),
+    Refused: (Phase.COMMIT, Phase.PROPOSE, Phase.SEAL, Phase.BALLOT),
     Selected: (Phase.SELECT,),
     Voided: (Phase.SELECT,),
     Closed: (Phase.SELECTED,),
@@ -52,7 +58,10 @@ class Round:
     size: int  #: m, the number of members when it was opened
     members: tuple[str, ...] = ()  #: whose each index was then: a seat may be another's later
     active: int = 0  #: bit field: who was a member then
+    #: By member: what its ballot weighs, where members propose coalitions.
+    standings: Mapping[int, int] = field(default_factory=dict)
     commitments: dict[int, Committed] = field(default_factory=dict)  #: by member
+    proposals: dict[int, Proposed] = field(default_factory=dict)
     seals: dict[int, Sealed] = field(default_factory=dict)
     ballots: dict[int, BallotCast] = field(default_factory=dict)
     abstained: dict[int, Abstained] = field(default_factory=dict)
@@ -66,6 +75,19 @@ class Round:
     def chain_round(self) -> int:
         """The contract's number."""
         return self.opened.round
+
+    def rated_by(self, member: int, rule: Rule) -> frozenset[int]:
+        """Whom that member's ballot may rate."""
+        return rated_by(rule, member, bits(self.commitments), bits(self.proposals))
+
+    def standings_after(self) -> Mapping[int, int]:
+        """What ballots weigh in the next round."""
+        if not (isinstance(self.outcome, Selected) and self.outcome.chosen):
+            return self.standings
+        sets = {member: event.members for member, event in self.proposals.items()}
+        chosen = {*members_in(self.outcome.chosen)} & sets.keys()
+        left = struck(sets, self.barred)
+        return standings_after(self.standings, left, chosen, self.commitments.keys())
 
     @property
     def spoken(self) -> dict[int, BallotCast | Abstained]:
@@ -158,6 +180,9 @@ class _Reader:
                 progress.committed |= self._once(event, event.member, progress.committed)
                 round_.commitments.setdefault(event.member, event)
                 progress.everybody |= not self._history.active & ~progress.committed
+            case Proposed():
+                progress.proposed |= self._once(event, event.member, progress.proposed)
+                round_.proposals.setdefault(event.member, event)
             case Sealed():
                 progress.sealed |= self._once(event, event.member, progress.sealed)
                 round_.seals.setdefault(event.member, event)
@@ -201,7 +226,9 @@ class _Reader:
         done = sum(round_.closed is not None for round_ in history.rounds)
         self._progress = Progress(event.timestamp, event.expected)
         size, seats = history.active.bit_count(), tuple(history.members)
-        history.rounds.append(Round(event, done + 1, size, seats, history.active))
+        standings = history.rounds[-1].standings_after() if history.rounds else {}
+        round_ = Round(event, done + 1, size, seats, history.active, standings)
+        history.rounds.append(round_)
         history.rounds[-1].events.append(event)
         if event.round != number:
             self._complain(event, f"round {number} to be opened", f"round {event.round}")
@@ -246,6 +273,7 @@ class _Reader:
         }
         if last is not None:
             told["committed"] = (tuple(sorted(last.commitments)), members_in(state.committed))
+            told["proposed"] = (tuple(sorted(last.proposals)), members_in(state.proposed))
             told["sealed"] = (tuple(sorted(last.seals)), members_in(state.sealed))
             told["voted"] = (tuple(sorted(last.ballots)), members_in(state.voted))
             told["abstained"] = (tuple(sorted(last.abstained)), members_in(state.abstained))

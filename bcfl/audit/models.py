@@ -18,9 +18,11 @@ from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import SERVER, Finding
 from bcfl.audit.history import History, Round
 from bcfl.audit.plain_files import MOST_MODEL_BYTES, read_file
-from bcfl.consensus.spec.aggregation import aggregate
+from bcfl.consensus.contract.events import Selected, winning_sets
+from bcfl.consensus.spec.aggregation import aggregate_sets
 from bcfl.consensus.spec.clipping import clip
 from bcfl.consensus.spec.delta import Delta
+from bcfl.consensus.spec.domain import members_in
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import AuditError, BcflError, CodecError, ModelError, NobodyLeft
 from bcfl.core.model import Arrays, ModelSpec, decode_model, model_digest
@@ -120,7 +122,8 @@ def _recompute(
     assert round_.closed is not None
     said = round_.closed.model
     attempt = _Attempt(base, read.deltas, rules, models.spec)
-    new = attempt.model(round_.winners)
+    sets = [members_in(one) for one in _winning(round_)]
+    new = attempt.model(*sets)
     if new is not None and model_digest(new) == said:
         models.recomputed[round_.chain_round] = said
         return new
@@ -130,9 +133,18 @@ def _recompute(
     if new is not None:
         models.recomputed[round_.chain_round] = model_digest(new)
         expected = f"model {model_digest(new).hex()}, made of the winners {round_.winners}"
-    found = f"{said.hex()}{attempt.explain(said, round_.winners)}"
+    found = said.hex()
+    if len(sets) == 1:
+        found += attempt.explain(said, round_.winners)
     models.findings.append(Finding("model", SERVER, round_.chain_round, expected, found))
     return None
+
+
+def _winning(round_: Round) -> list[int]:
+    """The sets whose steps make the next model; none in a round without winners."""
+    if not isinstance(round_.outcome, Selected):
+        return [0]
+    return winning_sets(round_.outcome, round_.proposals.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +156,14 @@ class _Attempt:
     rules: Rules
     spec: ModelSpec
 
-    def model(self, winners: tuple[int, ...], *, clipped: bool = True) -> Arrays | None:
-        """θ_g + η·combine(winners); None if there is nothing to combine."""
+    def model(self, *sets: tuple[int, ...], clipped: bool = True) -> Arrays | None:
+        """θ_g + η·(the mean of combine(set)); None if there is nothing to combine."""
         deltas = clip(self.deltas, self.rules.clip if clipped else "none")
-        chosen = {member: deltas[member] for member in winners if member in deltas}
+        chosen = [{j: deltas[j] for j in members if j in deltas} for members in sets]
         flat: NDArray[Any] = self.spec.flatten(self.base)
         try:
-            new = aggregate(flat, chosen, self.rules.combine, self.rules.server_learning_rate)
+            rate = self.rules.server_learning_rate
+            new = aggregate_sets(flat, chosen, self.rules.combination, rate)
         except (ModelError, NobodyLeft):
             return None
         return self.spec.unflatten(new, self.base)

@@ -19,22 +19,33 @@ from bcfl.audit.reported_rounds import Note
 from bcfl.audit.signatures import all_sent, entries_of
 from bcfl.audit.signed import has_signed, opens
 from bcfl.chain.event import Event
-from bcfl.consensus.contract.calldata import SentBallot, SentCommitment, SentSeal
+from bcfl.consensus.contract.calldata import SentBallot, SentCommitment, SentProposal, SentSeal
 from bcfl.consensus.contract.events import (
     Abstained,
     BallotCast,
     Committed,
+    Proposed,
     Refusal,
     Sealed,
     Voided,
 )
-from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment, SignedSeal
+from bcfl.consensus.spec.domain import (
+    SignedBallot,
+    SignedCommitment,
+    SignedProposal,
+    SignedSeal,
+    bits,
+)
+from bcfl.consensus.spec.rules import Rule
 
-_Kind: TypeAlias = type[SignedCommitment] | type[SignedSeal] | type[SignedBallot]
+_Kind: TypeAlias = (
+    type[SignedCommitment] | type[SignedProposal] | type[SignedSeal] | type[SignedBallot]
+)
 
 #: By what was signed: its name, where the round keeps what came on chain, how it is relayed.
 _KINDS: Final[Mapping[_Kind, tuple[str, Callable[[Round], Mapping[int, Any]], str]]] = {
     SignedCommitment: ("commitment", lambda round_: round_.commitments, "commit"),
+    SignedProposal: ("proposal", lambda round_: round_.proposals, "propose"),
     SignedSeal: ("seal", lambda round_: round_.seals, "seal"),
     SignedBallot: ("ballot", lambda round_: round_.spoken, "cast_ballots"),
 }
@@ -79,7 +90,7 @@ def _left_out(
             continue
         if entry.signed.member in _KINDS[key[0]][1](round_):
             last[key] = entry
-        elif _acceptable(entry, round_):
+        elif _acceptable(entry, round_, evidence.terms.rule):
             first.setdefault(key, entry)
     for (kind, number, member), entry in first.items():
         name, on_chain, _ = _KINDS[kind]
@@ -110,7 +121,7 @@ def _relayed_without(entry: Journaled, event: Any, evidence: Evidence) -> bool:
     return len(call.ballots) < _BALLOTS_A_TRANSACTION
 
 
-def _acceptable(entry: Journaled, round_: Round) -> bool:
+def _acceptable(entry: Journaled, round_: Round, rule: Rule) -> bool:
     """Whether the contract would have taken it; if not, there was no point in sending it."""
     signed = entry.signed
     if isinstance(signed, SignedCommitment):
@@ -121,8 +132,10 @@ def _acceptable(entry: Journaled, round_: Round) -> bool:
         return commitment.base == round_.opened.base and commitment.timestamp >= at_least
     if signed.member not in round_.commitments or isinstance(round_.outcome, Voided):
         return False
+    if isinstance(signed, SignedProposal):
+        return not signed.proposal.members & ~bits(round_.commitments)
     if isinstance(signed, SignedBallot):
-        if ballot_fault(signed.member, signed.ballot.encode(), round_) is not None:
+        if ballot_fault(signed.member, signed.ballot.encode(), round_, rule) is not None:
             return False
         return not signed.salt or opens(signed, round_.seals.get(signed.member))
     return True
@@ -179,6 +192,10 @@ def _content(signed: Any) -> bytes:
             return signed.commitment.digest
         case Committed() | SentCommitment():
             return signed.digest
+        case SignedProposal():
+            return signed.proposal.encode()
+        case Proposed() | SentProposal():
+            return signed.members.to_bytes(32, "big")[-16:]
         case SignedSeal() | Sealed() | SentSeal():
             return signed.seal
         case SignedBallot():

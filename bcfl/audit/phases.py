@@ -1,7 +1,7 @@
 """In which phase a round was at a time: the contract's rule, once more.
 
-PROTOCOL, System A; ``contracts/PeerConsensus.vy``, ``_phase``. The clock and the sets decide;
-no transaction is needed to change the phase.
+PROTOCOL, System A; ``_phase`` in ``contracts/peer_round.vy`` and ``proposal_round.vy``. The clock
+and the sets decide; no transaction is needed to change the phase.
 """
 
 from __future__ import annotations
@@ -25,12 +25,18 @@ class Progress:
     everybody: bool = False  #: all members have committed, not only those who were expected
     selected: bool = False
     ended: bool = False  #: closed, or void
+    proposed: int = 0
 
     def deadlines(self, terms: Terms) -> tuple[int, int, int]:
         """The last seconds for commitments, seals and ballots."""
         commit = self.opened_at + terms.commit_window_s
-        seal = commit + terms.ballot_window_s if terms.sealed else commit
+        before = commit + terms.ballot_window_s if terms.proposes else commit
+        seal = before + terms.ballot_window_s if terms.sealed else before
         return commit, seal, seal + terms.ballot_window_s
+
+    def proposal_deadline(self, terms: Terms) -> int:
+        """The last second for proposals."""
+        return self.opened_at + terms.commit_window_s + terms.ballot_window_s
 
 
 def phase_at(progress: Progress | None, timestamp: int, terms: Terms) -> Phase:
@@ -51,6 +57,15 @@ def phase_at(progress: Progress | None, timestamp: int, terms: Terms) -> Phase:
     if not progress.everybody and timestamp <= for_commitments:
         return Phase.COMMIT
     voters = progress.committed
+    if terms.proposes:
+        if voters.bit_count() < terms.quorum:
+            return Phase.SELECT
+        everybody = progress.proposed == voters
+        if not everybody and timestamp <= progress.proposal_deadline(terms):
+            return Phase.PROPOSE
+        proposals = progress.proposed.bit_count()
+        if proposals < terms.quorum or 2 * proposals <= voters.bit_count():
+            return Phase.SELECT
     if terms.sealed:
         everybody = progress.sealed == voters
         if not everybody and timestamp <= for_seals and voters.bit_count() >= terms.quorum:

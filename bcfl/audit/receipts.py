@@ -16,13 +16,25 @@ from bcfl.audit.history import History, Round
 from bcfl.audit.reported_rounds import Note
 from bcfl.audit.signatures import all_sent, entries_of
 from bcfl.audit.signed import has_signed, opens
-from bcfl.consensus.contract.calldata import Call, SentBallot, SentCommitment, SentSeal
+from bcfl.consensus.contract.calldata import (
+    Call,
+    SentBallot,
+    SentCommitment,
+    SentProposal,
+    SentSeal,
+)
 from bcfl.consensus.contract.events import Refusal
-from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment, SignedSeal
+from bcfl.consensus.spec.domain import (
+    Proposal,
+    SignedBallot,
+    SignedCommitment,
+    SignedProposal,
+    SignedSeal,
+)
 from bcfl.consensus.spec.messages import ballot_receipt_message, receipt_message
 from bcfl.keys.accounts import signed_by
 
-_KINDS = {SignedCommitment: "commitment", SignedSeal: "seal"}
+_KINDS = {SignedCommitment: "commitment", SignedProposal: "proposal", SignedSeal: "seal"}
 
 
 def check_receipts(history: History, evidence: Evidence, note: Note) -> Iterator[Finding]:
@@ -51,9 +63,11 @@ def _genuine(receipt: Receipt, evidence: Evidence) -> bool:
 
 
 def _left_out(receipt: Receipt, round_: Round, evidence: Evidence, note: Note) -> Iterator[Finding]:
-    kind = "ballot" if receipt.ballot else "commitment"
+    of = _kind_of(receipt, round_, evidence)
+    kind = "ballot" if of is None else _KINDS.get(of, "ballot")
+    kind = kind if receipt.ballot else "commitment"
     words = f"member {receipt.member}'s {kind} {receipt.digest.hex()[:16]}… on chain"
-    found = _on_chain(receipt.member, round_, evidence, ballot=receipt.ballot)
+    found = _on_chain(receipt.member, round_, evidence, ballot=receipt.ballot, of=of)
     if receipt.digest in found:
         return
     if found and not _of_what_is_sealed(receipt, round_, evidence):
@@ -67,15 +81,40 @@ def _left_out(receipt: Receipt, round_: Round, evidence: Evidence, note: Note) -
         yield Finding("left out", SERVER, receipt.round, expected, "none")
 
 
-def _on_chain(member: int, round_: Round, evidence: Evidence, *, ballot: bool) -> list[bytes]:
-    """What receipts would name of what the chain has of this member: its seal, its ballot."""
+def _kind_of(receipt: Receipt, round_: Round, evidence: Evidence) -> type[Signed] | None:
+    """What the receipt is for, where members propose and somebody has what was signed."""
+    if not (receipt.ballot and evidence.terms.proposes):
+        return None
+    for one in [*evidence.shown, *(entry.signed for entry in evidence.journal)]:
+        about = one.member, round_of(one), _digest(one)
+        if about == (receipt.member, receipt.round, receipt.digest) and has_signed(
+            one, round_.members, evidence
+        ):
+            return type(one)
+    return None
+
+
+def _on_chain(
+    member: int,
+    round_: Round,
+    evidence: Evidence,
+    *,
+    ballot: bool,
+    of: type[Signed] | None = None,
+) -> list[bytes]:
+    """What receipts would name of what the chain has of this member.
+
+    Of a receipt for no commitment: its proposal, its seal, its ballot; ``of`` names one of them.
+    """
     if not ballot:
         committed = round_.commitments.get(member)
         return [] if committed is None else [committed.digest]
     said = []
-    if (sealed := round_.seals.get(member)) is not None:
+    if of in (None, SignedProposal) and (proposed := round_.proposals.get(member)) is not None:
+        said.append(Proposal(round_.chain_round, proposed.members).encode())
+    if of in (None, SignedSeal) and (sealed := round_.seals.get(member)) is not None:
         said.append(sealed.seal)
-    if (spoken := round_.spoken.get(member)) is not None:
+    if of in (None, SignedBallot) and (spoken := round_.spoken.get(member)) is not None:
         said.append(entries_of(spoken, round_, evidence) or b"")
     return [hashlib.sha256(one).digest() for one in said]
 
@@ -117,6 +156,8 @@ def _named(call: Call, receipt: Receipt) -> Iterator[bytes]:
         match sent:
             case SentCommitment():
                 yield sent.digest
+            case SentProposal():
+                yield hashlib.sha256(sent.members.to_bytes(32, "big")[-16:]).digest()
             case SentSeal():
                 yield hashlib.sha256(sent.seal).digest()
             case SentBallot():
@@ -137,7 +178,8 @@ def _note_shown(shown: Signed, round_: Round | None, evidence: Evidence, note: N
     if sealed is not None and not opens(sealed, round_.seals.get(member)):
         note(f"{words}: it opens no seal on chain; it proves nothing")
         return
-    found = _on_chain(member, round_, evidence, ballot=kind != "commitment")
+    of = type(shown) if evidence.terms.proposes else None
+    found = _on_chain(member, round_, evidence, ballot=kind != "commitment", of=of)
     if _digest(shown) in found:
         return
     if found and sealed is None:
@@ -150,5 +192,8 @@ def _digest(shown: Signed) -> bytes:
     """What a receipt names of what was signed."""
     if isinstance(shown, SignedCommitment):
         return shown.commitment.digest
-    said = shown.seal if isinstance(shown, SignedSeal) else shown.ballot.encode()
+    if isinstance(shown, SignedProposal):
+        said = shown.proposal.encode()
+    else:
+        said = shown.seal if isinstance(shown, SignedSeal) else shown.ballot.encode()
     return hashlib.sha256(said).digest()

@@ -49,7 +49,15 @@ def told_by_the_chain(
             if event.transaction not in numbers:
                 numbers.append(event.transaction)
     _add_fruitless(transactions, round_, claim)
+    proposed = {
+        "proposals": {
+            str(member): list(members_in(event.members))
+            for member, event in sorted(round_.proposals.items())
+        },
+        "chosen": list(members_in(selected.chosen)) if selected else [],
+    }
     return {
+        **(proposed if round_.proposals else {}),
         "round": round_.number,
         "chain_round": round_.chain_round,
         "void": round_.closed is None,

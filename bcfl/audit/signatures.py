@@ -15,24 +15,44 @@ from bcfl.audit.ballots import ballot_fault
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import CHAIN, Finding
 from bcfl.audit.history import Round
-from bcfl.audit.signed import signed_ballot, signed_commitment, signed_seal
+from bcfl.audit.signed import (
+    signed_ballot,
+    signed_commitment,
+    signed_proposal,
+    signed_seal,
+)
 from bcfl.chain.event import Event
-from bcfl.consensus.contract.calldata import Call, SentBallot, SentCommitment, SentSeal
-from bcfl.consensus.contract.events import Abstained, BallotCast, Committed, Equivocated, Sealed
+from bcfl.consensus.contract.calldata import (
+    Call,
+    SentBallot,
+    SentCommitment,
+    SentProposal,
+    SentSeal,
+)
+from bcfl.consensus.contract.events import (
+    Abstained,
+    BallotCast,
+    Committed,
+    Equivocated,
+    Proposed,
+    Sealed,
+)
 from bcfl.consensus.spec.domain import (
     Ballot,
     Commitment,
+    Proposal,
     members_in,
 )
 from bcfl.consensus.spec.scoring import abstains
 
-Sent: TypeAlias = SentCommitment | SentSeal | SentBallot
+Sent: TypeAlias = SentCommitment | SentProposal | SentSeal | SentBallot
 #: What was expected, and what was found; None where all is well.
 _Fault: TypeAlias = tuple[str, str] | None
 
 #: What comes of each, where it counts.
 _EVENTS: Final[Mapping[type[Sent], tuple[type[Event], ...]]] = {
     SentCommitment: (Committed,),
+    SentProposal: (Proposed,),
     SentSeal: (Sealed,),
     SentBallot: (BallotCast, Abstained),
 }
@@ -40,7 +60,7 @@ _EVENTS: Final[Mapping[type[Sent], tuple[type[Event], ...]]] = {
 
 def all_sent(call: Call) -> list[Sent]:
     """Everything that a call brought in somebody's name."""
-    return [*call.commitments, *call.seals, *call.ballots]
+    return [*call.commitments, *call.proposals, *call.seals, *call.ballots]
 
 
 def check_signatures(round_: Round, evidence: Evidence) -> Iterator[Finding]:
@@ -50,7 +70,8 @@ def check_signatures(round_: Round, evidence: Evidence) -> Iterator[Finding]:
     """
     checks = _Signatures(round_, evidence)
     spoken = round_.spoken.values()
-    for event in (*round_.commitments.values(), *round_.seals.values(), *spoken):
+    before = (*round_.commitments.values(), *round_.proposals.values(), *round_.seals.values())
+    for event in (*before, *spoken):
         if (reason := checks.fault(event)) is not None:
             name = type(event).__name__
             yield Finding("signature", CHAIN, round_.chain_round, f"{name} {reason[0]}", reason[1])
@@ -80,7 +101,7 @@ class _Signatures:
 
     def fault(self, event: Event) -> _Fault:
         """What was expected of the event's transaction, and what it holds; None if all is well."""
-        assert isinstance(event, (Committed, Sealed, BallotCast, Abstained))
+        assert isinstance(event, (Committed, Proposed, Sealed, BallotCast, Abstained))
         call = self._evidence.calls.get(event.transaction)
         if call is None:
             return "in a transaction", f"no transaction {event.transaction}"
@@ -141,11 +162,14 @@ class _Signatures:
             return self._fault_of(event, sent) is None
         if member not in round_.commitments:
             return False
+        if isinstance(sent, SentProposal):
+            return self._is_proposal(sent) and self._signed_proposal(member, sent) is None
         if isinstance(sent, SentSeal):
             address = self._members[member]
             return signed_seal(self._domain, round_.chain_round, sent.seal, sent.signature, address)
         authentic = self._authentic(member, sent) is None
-        return authentic and ballot_fault(member, sent.entries, round_) is None
+        rule = self._evidence.terms.rule
+        return authentic and ballot_fault(member, sent.entries, round_, rule) is None
 
     def entries(self, event: Abstained) -> bytes | None:
         """What an abstaining member sent, where its transaction says."""
@@ -161,7 +185,9 @@ class _Signatures:
             if call is not None and call.function != "prove_equivocation":
                 yield number, call
 
-    def _sent(self, call: Call, event: Committed | Sealed | BallotCast | Abstained) -> list[Sent]:
+    def _sent(
+        self, call: Call, event: Committed | Proposed | Sealed | BallotCast | Abstained
+    ) -> list[Sent]:
         own = (sent for sent in all_sent(call) if type(event) in _EVENTS[type(sent)])
         return [sent for sent in own if self._author(sent, call) == event.member]
 
@@ -169,6 +195,8 @@ class _Signatures:
         match event, sent:
             case Committed(), SentCommitment():
                 return self._commitment(event, sent)
+            case Proposed(), SentProposal():
+                return self._proposal(event, sent)
             case Sealed(), SentSeal():
                 return self._seal(event, sent)
             case BallotCast(), SentBallot():
@@ -192,6 +220,26 @@ class _Signatures:
             return None
         return f"signed by {address}", "a signature that is not"
 
+    def _proposal(self, event: Proposed, sent: SentProposal) -> _Fault:
+        if event.members != sent.members:
+            return "as it was sent", f"a proposal of {members_in(sent.members)} sent"
+        if not self._is_proposal(sent):
+            expected = "of members who had committed"
+            return expected, f"of {members_in(event.members)}"
+        return self._signed_proposal(event.member, sent)
+
+    def _is_proposal(self, sent: SentProposal) -> bool:
+        return bool(sent.members) and self._round.commitments.keys() >= {*members_in(sent.members)}
+
+    def _signed_proposal(self, member: int, sent: SentProposal) -> _Fault:
+        if sent.member is None:
+            return None
+        address, number = self._members[member], self._round.chain_round
+        proposal = Proposal(number, sent.members)
+        if signed_proposal(self._domain, proposal, sent.signature, address):
+            return None
+        return f"signed by {address}", "a signature that is not"
+
     def _seal(self, event: Sealed, sent: SentSeal) -> _Fault:
         if event.seal != sent.seal:
             return "as it was sent", f"seal {sent.seal.hex()[:16]}… sent"
@@ -208,13 +256,14 @@ class _Signatures:
         return self._authentic(event.member, sent)
 
     def _abstention(self, event: Abstained, sent: SentBallot) -> _Fault:
-        if (fault := ballot_fault(event.member, sent.entries, self._round)) is not None:
+        rule = self._evidence.terms.rule
+        if (fault := ballot_fault(event.member, sent.entries, self._round, rule)) is not None:
             return "of a ballot", fault
         ballot = Ballot.decode(event.round, sent.entries)
         if ballot.missing != event.missing:
             said = members_in(ballot.missing)
             return f"of one who misses {members_in(event.missing)}", f"{said} in what was sent"
-        if not abstains(ballot, self._round.commitments.keys() - {event.member}):
+        if not abstains(ballot, self._round.rated_by(event.member, rule)):
             return "of one who misses more than a quarter", f"{members_in(ballot.missing)}"
         return self._authentic(event.member, sent)
 
@@ -250,6 +299,8 @@ def _brought(call: Call, round_: Round) -> Iterator[tuple[Sent, Mapping[int, Eve
         match sent:
             case SentCommitment():
                 yield sent, round_.commitments
+            case SentProposal():
+                yield sent, round_.proposals
             case SentSeal():
                 yield sent, round_.seals
             case SentBallot():

@@ -12,12 +12,19 @@ from bcfl.consensus.contract.events import Sealed
 from bcfl.consensus.spec.domain import (
     Ballot,
     Commitment,
+    Proposal,
     SignedBallot,
     SignedCommitment,
+    SignedProposal,
     SignedSeal,
     TypedDataDomain,
 )
-from bcfl.consensus.spec.messages import ballot_message, commitment_message, seal_message
+from bcfl.consensus.spec.messages import (
+    ballot_message,
+    commitment_message,
+    proposal_message,
+    seal_message,
+)
 from bcfl.keys.accounts import signed_by
 
 _MEMORY = 2**14  # the journal repeats the chain: each signature is looked at once
@@ -29,6 +36,14 @@ def signed_commitment(
 ) -> bool:
     """Whether it is the address's own signature of this commitment."""
     return signed_by(commitment_message(domain, commitment), signature, address)
+
+
+@lru_cache(_MEMORY)
+def signed_proposal(
+    domain: TypedDataDomain, proposal: Proposal, signature: bytes, address: str
+) -> bool:
+    """Whether it is the address's own signature of this proposal."""
+    return signed_by(proposal_message(domain, proposal), signature, address)
 
 
 @lru_cache(_MEMORY)
@@ -61,6 +76,8 @@ def has_signed(signed: Signed, members: Sequence[str], evidence: Evidence) -> bo
     match signed:
         case SignedCommitment():
             return signed_commitment(domain, signed.commitment, signed.signature, address)
+        case SignedProposal():
+            return signed_proposal(domain, signed.proposal, signed.signature, address)
         case SignedSeal():
             return signed_seal(domain, number, signed.seal, signed.signature, address)
         case SignedBallot():

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
@@ -62,6 +63,8 @@ def check_config(evidence: Evidence) -> Iterator[Finding]:
         return
     if not knobs:
         yield Finding("config.yaml", KEEPER, None, "the knobs of a strategy", "none")
+    if knobs.get("combine", "") is None:  # what the rule's own is
+        knobs["combine"] = replace(rules, combine=None).combination
     for name, value in knobs.items():
         if value != agreed[name]:
             yield Finding("config.yaml", KEEPER, None, f"{name} {agreed[name]!r}", f"{value!r:.80}")

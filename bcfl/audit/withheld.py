@@ -33,7 +33,7 @@ def check_withheld(
         for reviewer, view in views.items():
             if words := view.words(round_):
                 note(f"chain round {round_.chain_round}: {round_.name(reviewer)} {words}")
-        if round_.outcome is not None:
+        if round_.outcome is not None and not evidence.terms.proposes:
             yield from _kept_from_most(round_, views, models, evidence, note)
 
 
@@ -66,7 +66,7 @@ class _View:
 
 def _views(round_: Round, evidence: Evidence) -> Iterator[tuple[int, _View]]:
     for member, event in sorted(round_.spoken.items()):
-        others = bits(round_.commitments.keys() - {member})
+        others = bits(round_.rated_by(member, evidence.terms.rule))
         told = event.missing if isinstance(event, Abstained) else 0
         view = _View(told, 0, 0, isinstance(event, Abstained))
         entries = entries_of(event, round_, evidence)

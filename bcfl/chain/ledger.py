@@ -9,7 +9,7 @@ from bcfl.chain.connection import Connection
 from bcfl.chain.contract import Contract, Log
 from bcfl.chain.event import Transaction
 from bcfl.contracts import artifact
-from bcfl.core.errors import LedgerError
+from bcfl.core.errors import ArtifactError, LedgerError
 
 
 class ContractLedger:
@@ -21,7 +21,7 @@ class ContractLedger:
     the contract's reason, where the contract refuses.
     """
 
-    contract: ClassVar[str]  #: its name in ``contracts/``
+    contracts: ClassVar[tuple[str, ...]]  #: the names in ``contracts/`` of those it can be
 
     def __init__(
         self,
@@ -29,19 +29,26 @@ class ContractLedger:
         contract: Contract,
         wait_until: Callable[[int], None] | None,
         deployed_at: int,
+        name: str,
     ) -> None:
         self._connection = connection
         self._contract = contract
         self._wait_until = wait_until
         self.deployed_at = deployed_at  #: the block; 0 where it is not known
+        self.name = name  #: the contract's, one of ``contracts``
 
     @classmethod
     def _deploy(
-        cls, connection: Connection, wait_until: Callable[[int], None] | None, *arguments: Any
+        cls,
+        connection: Connection,
+        wait_until: Callable[[int], None] | None,
+        name: str,
+        *arguments: Any,
     ) -> Self:
-        compiled = artifact(cls.contract)
+        compiled = artifact(name)
         address, sent = connection.deploy(compiled, *arguments)
-        return cls(connection, connection.contract(address, compiled.abi), wait_until, sent.block)
+        contract = connection.contract(address, compiled.abi)
+        return cls(connection, contract, wait_until, sent.block, name)
 
     @classmethod
     def attach(
@@ -70,8 +77,16 @@ class ContractLedger:
         ArtifactError
             What is there is not the contract that bcfl ships.
         """
-        contract = connection.attach(address, artifact(cls.contract))
-        return cls(connection, contract, wait_until, deployed_at)
+        refused: ArtifactError | None = None
+        for name in cls.contracts:
+            try:
+                contract = connection.attach(address, artifact(name))
+            except ArtifactError as error:
+                refused = refused or error
+            else:
+                return cls(connection, contract, wait_until, deployed_at, name)
+        assert refused is not None
+        raise refused
 
     @property
     def address(self) -> str:

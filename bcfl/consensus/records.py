@@ -42,6 +42,7 @@ _Blob = Annotated[bytes, Field(strict=True, max_length=MOST_BLOB_BYTES)]
 _Entries = Annotated[bytes, Field(strict=True, max_length=_MOST_ENTRIES_BYTES)]
 _Key = Annotated[bytes, Field(strict=True, min_length=33, max_length=65)]
 _Word = Annotated[bytes, Field(strict=True), _sized(0, DIGEST_BYTES)]
+_Set = Annotated[bytes, Field(strict=True), _sized(MAX_MEMBERS // 8)]
 _Signed = Annotated[bytes, Field(strict=True), _sized(SIGNATURE_BYTES)]
 _Signature = Annotated[bytes, Field(strict=True), _sized(0, SIGNATURE_BYTES)]
 _Each = Field(strict=True, max_length=MAX_MEMBERS)
@@ -132,11 +133,23 @@ class ReviewOrder(_Record):
     #: empty where they are to be fetched; sealed where ``sealed``
     receipt: _Signature = b""  #: the coordinator has this member's commitment; or empty
     seal_receipt: _Signature = b""  #: it has the seal of this member's ballot; or empty
+    proposal_receipt: _Signature = b""  #: it has this member's proposal; or empty
+    reference: _Blob = b""  #: the reference set of the rules, where they have one
     locators: _Texts = field(default_factory=list)  #: lead to blobs that are to be fetched
     sealed: _Flag = False  #: the blobs are sealed to the members: open them with your key
     opening_block: Count = 0  #: where the round's events begin; the member checks that
     block: Count = 0  #: read the chain at or after this block,
     block_hash: Text = ""  #: which has this hash, 0x…; empty: as it is
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalReply(_Record):
+    """A signed proposal: the reply to a review that comes before ballots are taken."""
+
+    kind: ClassVar[str] = "proposed"
+    members: _Set  #: ``Proposal.encode``
+    signature: _Signed
+    transaction: _Transaction = ""
 
 
 @dataclass(frozen=True, slots=True)

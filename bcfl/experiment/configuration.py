@@ -106,9 +106,12 @@ def check_run(config: DictConfig) -> None:
         As :func:`read_settings`; or a value that is no rule.
     """
     read_settings(RunSettings, config, "")
-    names = [field.name for field in fields(Rules) if field.name in config]
+    names = {field.name for field in fields(Rules) if field.name in config} - {"reference"}
     try:
-        Rules(**{name: config[name] for name in names})
+        rules = {name: config[name] for name in names}
+        if rules.get("rule") == "referee":
+            rules["reference"] = "0" * 64  # of the samples that are drawn once data are loaded
+        Rules(**rules)
     except OmegaConfBaseException as error:
         raise ConfigurationError(_first_line(error)) from error
 

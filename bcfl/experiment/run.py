@@ -159,8 +159,8 @@ def load(plan: Plan, reference_size: int = 0) -> Material:
     config, seed = plan.config, plan.run.seed
     images: Images = build(config, "dataset")
     reference = None
-    if reference_size:
-        images, x, y = take_reference(images, reference_size, derive_seed(seed, "reference"))
+    if size := reference_size or plan.scenario.reference_size(plan):
+        images, x, y = take_reference(images, size, derive_seed(seed, "reference"))
         reference = ClientData(x, y, x, y)
     partition = read_group(config, "partition")
     partitioner = build(partition, "partitioner")

@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+import numpy as np
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 from flwr.serverapp.strategy import Strategy
 from omegaconf import DictConfig
+from pydantic import Field
 
 from bcfl.consensus import MemoryChain
 from bcfl.consensus.spec.rules import Rules
@@ -92,7 +94,7 @@ class Scenario:
 
     def check(self, plan: Plan) -> None:
         """Refuse, before anything slow, what the strategy would refuse."""
-        plan.make_strategy()
+        plan.make_strategy(**self.stand_ins(plan))
         colludes = Coalition(plan.attack, 0, 0).crafts and not plan.attack.alone
         expect(
             plan.engine.kind != "ray" or not colludes,
@@ -100,6 +102,14 @@ class Scenario:
             "in_process or stacked, where accomplices can share what they know",
             plan.engine.kind,
         )
+
+    def reference_size(self, plan: Plan) -> int:
+        """How many images of the train part everybody is to hold."""
+        return 0
+
+    def stand_ins(self, plan: Plan) -> dict[str, Any]:
+        """What the strategy is checked with before there are data, for :meth:`arguments`."""
+        return {}
 
     def rounds(self, plan: Plan) -> int:
         """How many rounds there will be."""
@@ -144,6 +154,13 @@ class Scenario:
         return plan.make_strategy(**given)
 
 
+@dataclass(frozen=True, slots=True)
+class ReferenceSettings:
+    """See ``conf/config.yaml``."""
+
+    size: Annotated[int, Field(ge=1)]
+
+
 class ConsensusScenario(Scenario):
     """Peer consensus: members commit, and lie in their ballots where the attack says so."""
 
@@ -163,10 +180,32 @@ class ConsensusScenario(Scenario):
             plan.engine.kind,
         )
 
+    def reference_size(self, plan: Plan) -> int:
+        """As ``reference.size`` says, where the rule has a reference set."""
+        if not self._refers(plan):
+            return 0
+        return read_settings(ReferenceSettings, plan.config.reference, "reference").size
+
+    def stand_ins(self, plan: Plan) -> dict[str, Any]:
+        """A reference set, where the rule has one."""
+        return {"reference": {"labels": np.zeros(1, np.int64)}} if self._refers(plan) else {}
+
+    def arguments(self, plan: Plan, material: Material) -> dict[str, Any]:
+        """The reference set, where the rule has one."""
+        if (held := material.reference) is None or not self._refers(plan):
+            return {}
+        return {"reference": {"images": held.train_images, "labels": held.train_labels}}
+
     def mods(self, plan: Plan, client: Client) -> list[Mod]:
         """The member's own mod outermost: what an attack made of an update is committed."""
-        member = AttackingMember(plan.attack, plan.malicious, plan.run.rounds)
+        member = AttackingMember(
+            plan.attack, plan.malicious, plan.run.rounds, client.reference_loss
+        )
         return [member, *super().mods(plan, client)]
+
+    @staticmethod
+    def _refers(plan: Plan) -> bool:
+        return plan.strategy.keywords.get("rule") == "referee"
 
 
 class CentralScenario(Scenario):

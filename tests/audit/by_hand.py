@@ -30,7 +30,7 @@ from bcfl.core.model import encode_model, model_digest
 from bcfl.store.local import LocalStore
 from tests.audit.tampering import member_key
 
-RULES = Rules(gamma=0.5, kappa=0.5)
+RULES = Rules(gamma=0.5, kappa=0.5, warmup_rounds=0)
 MODEL = {"w": np.zeros(4, np.float32)}
 
 
@@ -129,7 +129,7 @@ class Task:
             clipped = clip(deltas, RULES.clip)
             chosen = {member: clipped[member] for member in members_in(state.winners)}
             rate = RULES.server_learning_rate
-            new = aggregate(self.model["w"], chosen, RULES.combine, rate)
+            new = aggregate(self.model["w"], chosen, RULES.combination, rate)
             self.model = {"w": new}
             self.store.put(encode_model(self.model))
             ledger.close_round(state.round, model_digest(self.model))

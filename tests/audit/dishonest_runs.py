@@ -58,7 +58,7 @@ class LeavesOut(Coordinator):
                 "round": self.signed.round,
                 "member": 0,
                 "digest": signed[0].commitment.digest.hex(),
-                "signature": self.receipts(0)[0].hex(),
+                "signature": self.receipts(0)["receipt"].hex(),
             }
             (self._folder.path / "receipt.json").write_text(json.dumps(left))
         return self.ledger.commit([signed[member] for member in sorted(signed) if member])

@@ -49,7 +49,7 @@ def test_members_come_and_go_and_an_equivocator_wins_nothing(
     winners = members_in(ledger.state().winners)
     assert winners == (0, 1)
     clipped = clip(deltas, RULES.clip)
-    new = aggregate(MODEL["w"], {m: clipped[m] for m in winners}, RULES.combine)
+    new = aggregate(MODEL["w"], {m: clipped[m] for m in winners}, RULES.combination)
     ledger.close_round(1, model_digest({"w": new}))
     chain.stop()
 

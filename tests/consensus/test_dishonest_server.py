@@ -162,7 +162,7 @@ class Server:
         world, held = self.world, self.coordinator.signed
         world.folder = TaskFolder(world.folder.path)
         world.parcels = Parcels(LocalStore(world.folder.blobs))
-        world.task = resume_task(world.chain, world.folder)
+        world.task = resume_task(world.chain, world.parcels, world.folder)
         self.coordinator = self.begun()
         found, phase = self.coordinator.signed, self.ledger.state().phase
         # what a phase has not brought on chain is of no use after it
@@ -250,8 +250,8 @@ class Server:
         order = self.world.review_order("", {e.member: self.trained[e.member].blob for e in events})
         order = replace(order, transactions=numbers)
         if reviewer in self.history.receipted:
-            receipt, seal_receipt = self.receipts[reviewer]
-            order = replace(order, receipt=receipt, seal_receipt=seal_receipt)
+            given: dict[str, Any] = {**self.receipts[reviewer]}
+            order = replace(order, **given)
         lies = (self.history.deliveries or {}) if lying else {}
         for at in reversed(range(len(events))):
             match lies.get((reviewer, order.members[at])):

@@ -16,6 +16,7 @@ from bcfl.consensus.records import (
     JoinReply,
     Noted,
     Order,
+    ProposalReply,
     ReceiptOrder,
     ReviewOrder,
     ReviewReply,
@@ -33,6 +34,7 @@ KINDS: list[type[Any]] = [
     RoundOrder,
     TrainReply,
     ReviewOrder,
+    ProposalReply,
     ReviewReply,
     ReceiptOrder,
     Noted,
@@ -48,6 +50,7 @@ EXAMPLES: dict[str, Any] = {
     "signature": SIGNATURE,
     "receipt": SIGNATURE,
     "seal_receipt": SIGNATURE,
+    "proposal_receipt": SIGNATURE,
     "address": ADDRESS,
     "transaction": NUMBER,
     "transactions": [NUMBER],
@@ -63,6 +66,7 @@ PLAIN: dict[str, Any] = {
     "Int64": -1,
     "_Partition": -1,
     "_Flag": True,
+    "_Set": b"s" * 16,
     "_Blob": b"b",
     "_Blobs": [b"b"],
     "_Texts": ["a"],
@@ -73,7 +77,10 @@ OTHERS: dict[type, Any] = {int: "1", str: b"text", bytes: "bytes", bool: 1, list
 
 
 def example(kind: type[Any]) -> Any:
-    values = {f.name: EXAMPLES.get(f.name, PLAIN.get(str(f.type))) for f in fields(kind)}
+    values = {
+        f.name: PLAIN["_Set"] if f.type == "_Set" else EXAMPLES.get(f.name, PLAIN.get(str(f.type)))
+        for f in fields(kind)
+    }
     return kind(**values)
 
 

@@ -30,7 +30,7 @@ ETHER = 10**18
 class GasTask:
     """A task of the given size on a chain of its own; calls give the gas of their receipts."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, contract: str = "PeerConsensus") -> None:
         self.size = size
         # From a time to come, each block is a second later than the one before, whatever the
         # clock says: a timestamp's bytes cost gas, too.
@@ -39,7 +39,7 @@ class GasTask:
         backend = PyEVMBackend(genesis_parameters=parameters)
         self.web3 = Web3(EthereumTesterProvider(EthereumTester(backend)))
         self.coordinator = self.web3.eth.accounts[0]
-        compiled = artifact("PeerConsensus")
+        compiled = artifact(contract)
         factory = self.web3.eth.contract(abi=compiled.abi, bytecode=compiled.bytecode)
         addresses = [account(i).address for i in range(size)]
         receipt = self.send(

@@ -13,6 +13,7 @@ import pytest
 
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.consensus.contract.events import BallotCast, Committed, Equivocated
+from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.server.task import resume_task
 from bcfl.consensus.task_folder import TaskFolder
 from tests.recovery.player import MEMBERS, ROUNDS, play
@@ -38,7 +39,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(
     assert in_a_process_of_its_own(play, tmp_path, None, wait_s=120) == 0
     assert outcome(tmp_path)["models"] == undisturbed["models"]
     with EmbeddedChain(tmp_path / "chain.jsonl") as chain:
-        task = resume_task(chain, TaskFolder(tmp_path))
+        task = resume_task(chain, Parcels(None), TaskFolder(tmp_path))
         assert task is not None
         events = task.ledger.events()
     for kind in (Committed, BallotCast):

@@ -50,7 +50,7 @@ def test_a_misspelt_argument_is_told_the_name_that_was_meant(written: str, meant
 
 
 def test_an_argument_like_no_other_is_told_the_rules_that_there_are() -> None:
-    with pytest.raises(ConfigurationError, match="'xyz'; its rules are gamma, kappa, metric, "):
+    with pytest.raises(ConfigurationError, match="'xyz'; its rules are gamma, warmup_rounds, "):
         PeerConsensus(xyz=1)  # type: ignore[call-arg]
 
 
@@ -66,6 +66,8 @@ def test_the_configuration_states_every_rule_with_its_default() -> None:
     assert DEFAULTS.items() - stated.items() == {
         ("inner", ""),
         ("integer_arrays", "keep"),  # no model of `bcfl run` has any
+        ("reference", ""),  # drawn from the train part, where the rule has one
+        ("shared", ("*",)),  # no client of `bcfl run` has arrays of its own
     }
     assert stated.items() <= DEFAULTS.items()
 

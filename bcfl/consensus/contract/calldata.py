@@ -1,4 +1,4 @@
-"""What was sent to ``PeerConsensus.vy``: signatures and seals stand there, not in its events.
+"""What was sent to the contract: signatures and seals stand there, not in its events.
 
 An event says that the contract accepted something; the transaction that it came from says who
 signed what. Whoever does not want to take the contract's word decodes the one beside the other.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
@@ -17,13 +17,14 @@ from eth_abi.exceptions import DecodingError
 from eth_utils.abi import collapse_if_tuple, function_abi_to_4byte_selector
 
 from bcfl.chain.connection import Connection
+from bcfl.consensus.contract.words import CONTRACTS
+from bcfl.consensus.spec.rules import Rule
 from bcfl.contracts import artifact
 from bcfl.core.errors import ReplyMalformed, TransactionUnknown
 from bcfl.keys.accounts import checksummed
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 _DATA: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
-_CONTRACT: Final = "PeerConsensus"
 _LOW_255_BITS: Final = 2**255 - 1
 
 
@@ -36,6 +37,15 @@ class SentCommitment:
     timestamp: int
     signature: bytes  #: r ‖ s ‖ v; empty where it was sent directly
     base: bytes = b""  #: only in a proof of equivocation; else the round's
+
+
+@dataclass(frozen=True, slots=True)
+class SentProposal:
+    """A proposal as it was sent. A direct one has no signature."""
+
+    member: int | None
+    members: int  #: bit field
+    signature: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,7 @@ class Deployment:
     ballot_window_s: int
     sealed: bool
     stake: int
+    rule: Rule = "borda"  #: whose contract it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +94,7 @@ class Call:
     function: str = ""
     round: int = 0
     commitments: tuple[SentCommitment, ...] = ()
+    proposals: tuple[SentProposal, ...] = ()
     seals: tuple[SentSeal, ...] = ()
     ballots: tuple[SentBallot, ...] = ()
     deployment: Deployment | None = None
@@ -160,17 +172,20 @@ def decode_call(sender: str, data: bytes) -> Call:
 
 def decode_deployment(sender: str, data: bytes) -> Call:
     """Decode a deployment of the contract; of other code than the shipped one it says nothing."""
-    compiled = artifact(_CONTRACT)
-    if not data.startswith(compiled.bytecode):
-        return Call(sender)
-    (constructor,) = (entry for entry in compiled.abi if entry["type"] == "constructor")
-    types = [collapse_if_tuple(argument) for argument in constructor["inputs"]]
-    try:
-        members, *terms = decode(types, data[len(compiled.bytecode) :])
-    except (DecodingError, ValueError, OverflowError):
-        return Call(sender)
-    deployment = Deployment(tuple(checksummed(member) for member in members), *terms)
-    return Call(sender, "__init__", deployment=deployment)
+    for rule, name in CONTRACTS.items():
+        compiled = artifact(name)
+        if not data.startswith(compiled.bytecode):
+            continue
+        (constructor,) = (entry for entry in compiled.abi if entry["type"] == "constructor")
+        types = [collapse_if_tuple(argument) for argument in constructor["inputs"]]
+        try:
+            members, *terms = decode(types, data[len(compiled.bytecode) :])
+        except (DecodingError, ValueError, OverflowError):
+            break
+        accounts = tuple(checksummed(member) for member in members)
+        deployment = replace(Deployment(accounts, *terms), rule=rule)
+        return Call(sender, "__init__", deployment=deployment)
+    return Call(sender)
 
 
 def _commit(sender: str, name: str, round_: int, batch: Sequence[Any]) -> Call:
@@ -183,6 +198,17 @@ def _commit(sender: str, name: str, round_: int, batch: Sequence[Any]) -> Call:
 
 def _commit_direct(sender: str, name: str, round_: int, digest: bytes, timestamp: int) -> Call:
     return Call(sender, name, round_, commitments=(SentCommitment(None, digest, timestamp, b""),))
+
+
+def _propose(sender: str, name: str, round_: int, batch: Sequence[Any]) -> Call:
+    sent = tuple(
+        SentProposal(member, members, _signature(r, vs)) for member, members, r, vs in batch
+    )
+    return Call(sender, name, round_, proposals=sent)
+
+
+def _propose_direct(sender: str, name: str, round_: int, members: int) -> Call:
+    return Call(sender, name, round_, proposals=(SentProposal(None, members, b""),))
 
 
 def _seal(sender: str, name: str, round_: int, batch: Sequence[Any]) -> Call:
@@ -217,6 +243,8 @@ def _prove(sender: str, name: str, member: int, round_: int, *claims: Sequence[A
 _READERS: Final[Mapping[str, Callable[..., Call]]] = {
     "commit": _commit,
     "commit_direct": _commit_direct,
+    "propose": _propose,
+    "propose_direct": _propose_direct,
     "seal": _seal,
     "seal_direct": _seal_direct,
     "cast_ballots": _cast,
@@ -233,7 +261,8 @@ def _selectors() -> Mapping[bytes, tuple[str, list[str]]]:
             entry["name"],
             [collapse_if_tuple(argument) for argument in entry["inputs"]],
         )
-        for entry in artifact(_CONTRACT).abi
+        for name in CONTRACTS.values()
+        for entry in artifact(name).abi
         if entry["type"] == "function"
     }
 

@@ -1,13 +1,14 @@
-"""What ``contracts/PeerConsensus.vy`` logs."""
+"""What the contracts of peer consensus log."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from bcfl.chain.event import Event
+from bcfl.consensus.spec.domain import members_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Refusal(IntEnum):
     TWICE = 12  #: somebody is rated twice
     STRANGER = 13  #: somebody is rated who has not committed, or the author
     UNRATED = 14  #: the sets of the missing and of the invalid are not what they may be
-    SET = 15  #: a proposal is empty, or of others than the committed who are no cheats
+    SET = 15  #: a proposal is empty, or of others than the committed
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,25 @@ class Equivocated(RoundEvent):
     member: int
     digest: bytes
     other_digest: bytes
+
+
+def winning_sets(selected: Selected, proposals: Iterable[Proposed]) -> list[int]:
+    """The sets (bit fields) whose steps make the next model: U^O; or the proposals that won.
+
+    Parameters
+    ----------
+    proposals : iterable of Proposed
+        The round's; of ``PeerConsensus.vy`` none.
+
+    Returns
+    -------
+    list of int
+        In the order of their proposers; who was shown to be a cheat is struck out of them.
+    """
+    if not selected.chosen:
+        return [selected.winners]
+    sets = {event.member: event.members & selected.winners for event in proposals}
+    return [sets[member] for member in members_in(selected.chosen) if member in sets]
 
 
 #: In which phase of a round a transaction that logs this belongs. A refusal is of none: anybody

@@ -1,4 +1,4 @@
-"""One task's contract, ``contracts/PeerConsensus.vy``, to write to and to read.
+"""One task's contract, the one of its rule in ``contracts``, to write to and to read.
 
 What each call may do, when and for whom is the contract's to say.
 """
@@ -7,22 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from bcfl.chain.connection import Connection
 from bcfl.chain.contract import Log
 from bcfl.chain.event import Event, Transaction
 from bcfl.chain.ledger import ContractLedger
-from bcfl.consensus.contract.events import Committed
-from bcfl.consensus.contract.words import EVENTS, event_of, evidence, one_round, proof, relayed
+from bcfl.consensus.contract.events import BallotCast, Committed, Proposed, RoundEvent
+from bcfl.consensus.contract.words import (
+    CONTRACTS,
+    EVENTS,
+    event_of,
+    evidence,
+    one_round,
+    proof,
+    relayed,
+)
 from bcfl.consensus.spec.domain import (
+    Ballot,
     Phase,
     RoundState,
     SignedBallot,
     SignedCommitment,
+    SignedProposal,
     SignedSeal,
     TypedDataDomain,
 )
+from bcfl.consensus.spec.referee import medians
+from bcfl.consensus.spec.rules import Rule
 from bcfl.core.errors import LedgerError, ReplyMalformed
 from bcfl.keys.accounts import checksummed
 
@@ -34,7 +46,7 @@ _NO_SALT: Final = bytes(32)
 class Ledger(ContractLedger):
     """One task's contract, seen from one account. Made by :meth:`deploy` or :meth:`attach`."""
 
-    contract = "PeerConsensus"
+    contracts = tuple(CONTRACTS.values())
     _asked: str = ""  # of which transaction ``_answer`` has the events
     _answer: tuple[Event, ...] = ()
 
@@ -53,6 +65,7 @@ class Ledger(ContractLedger):
         ballot_window_s: int,
         sealed: bool,
         stake: int,
+        rule: Rule = "borda",
     ) -> Self:
         """Begin a task: deploy its contract, whose coordinator is the connection's account.
 
@@ -78,10 +91,13 @@ class Ledger(ContractLedger):
             Whether ballots are sealed before they are shown.
         stake : int
             Wei that a member deposits; 0 where the coordinator says who is a member.
+        rule : {"borda", "coalition", "referee"}
+            Which contract.
         """
         return cls._deploy(
             connection,
             wait_until,
+            CONTRACTS[rule],
             [checksummed(member) for member in members],
             genesis,
             rules,
@@ -92,6 +108,11 @@ class Ledger(ContractLedger):
             sealed,
             stake,
         )
+
+    @property
+    def rule(self) -> Rule:
+        """The contract's."""
+        return next(rule for rule, name in CONTRACTS.items() if name == self.name)
 
     @cached_property
     def domain(self) -> TypedDataDomain:
@@ -169,6 +190,19 @@ class Ledger(ContractLedger):
         said = commitment.commitment
         return self._write("commit_direct", said.round, said.digest, said.timestamp)
 
+    def propose(self, proposals: Sequence[SignedProposal]) -> Transaction:
+        """Relay: one transaction for all; who has proposed already is passed over.
+
+        So is what is wrong, with the event ``Refused``.
+        """
+        rows = [(one.member, one.proposal.members, *relayed(one.signature)) for one in proposals]
+        return self._write("propose", one_round(x.proposal.round for x in proposals), rows)
+
+    def propose_direct(self, proposal: SignedProposal) -> Transaction:
+        """From this ledger's own account, which pays."""
+        said = proposal.proposal
+        return self._write("propose_direct", said.round, said.members)
+
     def seal(self, seals: Sequence[SignedSeal]) -> Transaction:
         """Relay: one transaction for all; who has sealed already is passed over.
 
@@ -201,9 +235,20 @@ class Ledger(ContractLedger):
         """Let the contract choose the winners, or void the round. Anyone may call it.
 
         The contract asks for the round's digests only where equal points are on both sides of
-        the line, and checks that these are the ones that were committed, in their order.
+        the line, and checks that these are the ones that were committed, in their order. Where
+        members propose it asks for all proposals and ballots, and a referee for the medians.
         """
-        return self._write("select", self._digests() if self._read("tied") else [])
+        if self.rule == "borda":
+            return self._write("select", self._digests() if self._read("tied") else [])
+        events = self._of_round()
+        proposals = {e.member: e.members for e in events if isinstance(e, Proposed)}
+        cast = {e.member: e.entries for e in events if isinstance(e, BallotCast)}
+        shown: list[Any] = [list(proposals.items()), list(cast.items())]
+        if self.rule == "referee":
+            ballots = {i: Ballot.decode(1, entries) for i, entries in cast.items()}
+            found = medians(ballots, proposals.keys())
+            shown.append([found[member] for member in proposals])
+        return self._write("select", *shown)
 
     def close_round(self, round: int, model: bytes) -> Transaction:
         """Coordinator: the digest of the new θ_g."""
@@ -260,9 +305,9 @@ class Ledger(ContractLedger):
 
     def _digests(self) -> list[tuple[int, bytes]]:
         """(member, digest) of every commitment of this round, in the order of their events."""
+        committed = (event for event in self._of_round() if isinstance(event, Committed))
+        return [(event.member, event.digest) for event in committed]
+
+    def _of_round(self) -> list[RoundEvent]:
         round_ = self.state().round
-        return [
-            (event.member, event.digest)
-            for event in self.events()
-            if isinstance(event, Committed) and event.round == round_
-        ]
+        return [e for e in self.events() if isinstance(e, RoundEvent) and e.round == round_]

@@ -1,4 +1,4 @@
-"""The words of ``PeerConsensus.vy``: what its calls take, and its events as the ledger's values."""
+"""The words of the contracts: what its calls take, and its events as the ledger's values."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ from bcfl.chain.event import Event
 from bcfl.consensus.contract import events as contract_events
 from bcfl.consensus.contract.events import MemberJoined, RoundEvent
 from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment
+from bcfl.consensus.spec.rules import Rule
 from bcfl.core.errors import LedgerError
 
 LANES: Final = 16
 LANE_BITS: Final = 16
+
+#: The contract of each rule.
+CONTRACTS: Final[Mapping[Rule, str]] = {
+    "borda": "PeerConsensus",
+    "coalition": "PeerCoalition",
+    "referee": "PeerReferee",
+}
 
 #: How the ledger names what the contract names otherwise; all other fields agree.
 _FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -40,7 +48,9 @@ def event_of(log: Log, members: int) -> Event:
     names = _FIELDS.get(log.name, {})
     fields = {names.get(name, name): value for name, value in log.arguments.items()}
     if log.name == "Selected":
-        fields["scores"] = _unpacked(fields["scores"])[:members]
+        lanes = "chosen" not in fields
+        scores = _unpacked(fields["scores"]) if lanes else tuple(fields["scores"])
+        fields["scores"] = (*scores, *[0] * members)[:members]
     return _KINDS[log.name](log.transaction, log.block, log.log_index, log.timestamp, **fields)
 
 

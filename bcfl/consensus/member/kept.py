@@ -23,6 +23,8 @@ from bcfl.flower.identity import FOLDER
 from bcfl.keys.accounts import signed_by
 
 _KEPT = "bcfl-kept"
+#: What a ballot receipt may be for, by kind: where its entry has what was signed.
+_SAID = {"ballot": "entries", "seal": "seal", "proposal": "members"}
 
 
 class Kept:
@@ -82,11 +84,11 @@ class Kept:
     def expect_ballot_receipt(
         self, receipt: bytes, domain: TypedDataDomain, coordinator: str
     ) -> None:
-        """Keep the receipt for this round's ballot, or its seal. Raises ProtocolError."""
-        if not (entries := self._of("ballot") + self._of("seal")):
+        """Keep the receipt for this round's ballot, seal or proposal. Raises ProtocolError."""
+        if not (entries := [entry for kind in _SAID for entry in self._of(kind)]):
             return
         for entry in entries:
-            signed = bytes.fromhex(entry["seal" if entry["kind"] == "seal" else "entries"])
+            signed = bytes.fromhex(entry[_SAID[entry["kind"]]])
             message = ballot_receipt_message(domain, self._round, entry["member"], signed)
             if signed_by(message, receipt, coordinator):
                 digest = hashlib.sha256(signed).hexdigest()

@@ -20,6 +20,7 @@ from bcfl.consensus.member.sign_once import signing_once
 from bcfl.consensus.member.task import attach
 from bcfl.consensus.records import (
     LONGEST_REASON,
+    ProposalReply,
     ReviewOrder,
     ReviewReply,
     RoundOrder,
@@ -31,14 +32,17 @@ from bcfl.consensus.spec.domain import (
     Ballot,
     Commitment,
     Phase,
+    Proposal,
     RoundState,
     SignedBallot,
     SignedCommitment,
+    SignedProposal,
     SignedSeal,
 )
 from bcfl.consensus.spec.messages import (
     ballot_message,
     commitment_message,
+    proposal_message,
     seal_message,
 )
 from bcfl.consensus.spec.rules import Rules
@@ -95,6 +99,11 @@ class Membership:
     def expected(self) -> bool:
         """Whether the round waits for this member; else it may end before it has been heard."""
         return bool(self.state.expected >> self.index & 1)
+
+    @property
+    def honest(self) -> int:
+        """Bit field: who committed, and was not shown to have cheated."""
+        return self.state.committed & ~self.state.equivocators
 
     def expect_base(self, arrays: Arrays) -> None:
         """The arrays received are θ_g, the model that the chain names.
@@ -178,7 +187,7 @@ class Membership:
             They have not, or ballots have ended; or this member has not committed, or has voted
             already, which this process does not remember.
         """
-        if self.state.phase not in (Phase.SEAL, Phase.BALLOT):
+        if self.state.phase not in (Phase.PROPOSE, Phase.SEAL, Phase.BALLOT):
             raise ProtocolError(
                 f"the contract takes no ballots of round {self.state.round} now: its phase is "
                 f"{self.state.phase.name}"
@@ -191,12 +200,20 @@ class Membership:
 
     @property
     def asked_for(self) -> str:
-        """What the phase takes of a reviewer: its seal, or its ballot."""
-        return "seal" if self.state.phase == Phase.SEAL else "ballot"
+        """What the phase takes of a reviewer: its proposal, its seal, or its ballot."""
+        asked = {Phase.PROPOSE: "proposal", Phase.SEAL: "seal"}
+        return asked.get(self.state.phase, "ballot")
 
     def expect_unsaid(self) -> None:
-        """The chain has no ballot of this member yet, nor a seal. Raises ProtocolError."""
+        """The chain has not what it is asked for, nor a seal of it. Raises ProtocolError."""
         state = self.state
+        if state.phase == Phase.PROPOSE:
+            if state.proposed >> self.index & 1:
+                raise ProtocolError(
+                    f"member {self.index} has proposed in round {state.round}, before this process "
+                    "began; it proposes nothing else"
+                )
+            return
         done = state.voted | state.abstained
         if state.phase == Phase.SEAL:  # later, whoever forgot its ballot may find it again
             done |= state.sealed
@@ -205,6 +222,21 @@ class Membership:
                 f"member {self.index} has voted in round {self.state.round}, before this process "
                 "began; it says nothing else"
             )
+
+    def sign_proposal(self, proposal: Proposal) -> ProposalReply:
+        """Sign what is proposed. It is open: who copies it adds nothing to it."""
+        members = proposal.encode()
+        signature = self.signer.sign(proposal_message(self.ledger.domain, proposal))
+        self.kept.signed("proposal", self.index, signature, members=members.hex())
+        return ProposalReply(members, signature)
+
+    def propose_direct(self, reply: ProposalReply) -> ProposalReply:
+        """Send the proposal from the member's own account; once."""
+        if self.state.proposed >> self.index & 1:
+            return reply
+        proposal = Proposal(self.state.round, int.from_bytes(reply.members, "big"))
+        signed = SignedProposal(self.index, proposal, reply.signature)
+        return replace(reply, transaction=self.ledger.propose_direct(signed).hash)
 
     def sign_ballot(self, ballot: Ballot, rejected: dict[int, str]) -> ReviewReply:
         """Sign the ballot; where ballots are sealed, its seal, and show it once seals are in.

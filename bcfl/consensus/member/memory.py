@@ -15,7 +15,7 @@ from flwr.app import ConfigRecord, Context, RecordDict
 
 from bcfl.consensus.member.membership import Membership
 from bcfl.consensus.records import TrainReply
-from bcfl.consensus.spec.domain import Ballot, TypedDataDomain
+from bcfl.consensus.spec.domain import Ballot, Proposal, TypedDataDomain
 
 _ROUND = "bcfl-round"
 _REPLY = "bcfl-reply/"
@@ -84,6 +84,17 @@ class Memory:
             del self._state[key]
         for key, record in content.items():
             self._state[_REPLY + key] = record
+
+    def proposal(self) -> Proposal | None:
+        """What was proposed in this round."""
+        if "proposed" not in self._record:
+            return None
+        members = int.from_bytes(self._record["proposed"], "big")  # type: ignore[arg-type]
+        return Proposal(int(str(self._record["round"])), members)
+
+    def keep_proposal(self, proposal: Proposal) -> None:
+        """Remember the proposal, before it is signed."""
+        self._record["proposed"] = proposal.encode()
 
     def ballot(self) -> tuple[Ballot, dict[int, str]] | None:
         """The ballot of this round, and why it does not rate whom it does not rate."""

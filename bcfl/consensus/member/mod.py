@@ -9,35 +9,46 @@ Order of mods: ours first. What stands after it (clipping, local differential pr
 on the update before it is committed; what stands before it sees a reply without arrays.
 
 While the app evaluates others' updates for a review, its config holds ``bcfl-review=True``: what
-counts evaluations, or shows them, can tell. A review calls it once for every other member.
+counts evaluations, or shows them, can tell. A review calls it once for every other member; where
+members propose sets (``bcfl-rule=coalition``), about three times as often.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from functools import lru_cache
 from logging import INFO
+from typing import Any
 
-from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.logger import log
+from numpy.typing import NDArray
 
 from bcfl.consensus.member.enrolment import enrol
 from bcfl.consensus.member.kept import Kept
 from bcfl.consensus.member.membership import Membership
 from bcfl.consensus.member.memory import Memory
-from bcfl.consensus.member.review import verify
+from bcfl.consensus.member.rating import (
+    Measure,
+    ReferenceLoss,
+    app_measure,
+    expect_reference_loss,
+    losses_of,
+    rate_all,
+    reference_measure,
+)
+from bcfl.consensus.member.review import Reviewed, proposable, rateable, verify
 from bcfl.consensus.member.task import parcels_of, store_from
 from bcfl.consensus.records import (
-    LONGEST_REASON,
     RECORD_KEY,
     EnrolOrder,
     EnrolReply,
     JoinOrder,
     JoinReply,
     Noted,
+    ProposalReply,
     ReceiptOrder,
     ReviewOrder,
     ReviewReply,
@@ -45,12 +56,11 @@ from bcfl.consensus.records import (
     TrainReply,
     order_in,
 )
-from bcfl.consensus.spec.clipping import clip
-from bcfl.consensus.spec.delta import apply_delta, difference, top_gamma
-from bcfl.consensus.spec.domain import Ballot
+from bcfl.consensus.spec import coalition, referee
+from bcfl.consensus.spec.delta import difference, top_gamma
+from bcfl.consensus.spec.domain import Ballot, Phase, Proposal, bits
 from bcfl.consensus.spec.fixed_point import to_value
 from bcfl.consensus.spec.messages import join_message
-from bcfl.consensus.spec.metric import choose_quality
 from bcfl.core.errors import ConfigurationError, ProtocolError
 from bcfl.core.model import Arrays, ModelSpec
 from bcfl.flower import handlers
@@ -61,8 +71,6 @@ from bcfl.flower.identity import (
     signer_from,
 )
 from bcfl.keys.signer import Wallet
-
-REVIEW = "bcfl-review"  #: in the config of an evaluation that rates another member's update
 
 
 class PeerConsensusMod:
@@ -76,6 +84,10 @@ class PeerConsensusMod:
     evaluate : callable, optional
         What to rate others' updates with, written as a function under ``@app.evaluate()`` is.
         By default the app's own; an app that has none must name one here.
+    reference : callable, optional
+        For ``rule=referee``: given a model (an ``ArrayRecord``) and the samples of the reference
+        set (name to array, as the task's founder gave them), the model's mean loss on them.
+        ``bcfl.losses.bounded_loss`` is a good one.
     """
 
     def __init__(
@@ -83,9 +95,11 @@ class PeerConsensusMod:
         signer_of: Callable[[Context], Wallet] | None = None,
         *,
         evaluate: ClientAppCallable | None = None,
+        reference: ReferenceLoss | None = None,
     ) -> None:
         self._signer_of = signer_of
         self._evaluate = evaluate
+        self._reference = reference
 
     def __call__(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         """Handle one message; see the module."""
@@ -113,6 +127,10 @@ class PeerConsensusMod:
         """
         return qualities
 
+    def choose(self, members: frozenset[int], context: Context) -> Set[int]:
+        """The members that go into the proposal. An honest client proposes what it found."""
+        return members
+
     def _join(self, order: JoinOrder, message: Message, context: Context) -> Message:
         if message.metadata.message_type == MessageType.TRAIN and self._evaluate is None:
             raise ConfigurationError(
@@ -130,6 +148,7 @@ class PeerConsensusMod:
         self, order: RoundOrder, message: Message, context: Context, call_next: ClientAppCallable
     ) -> Message:
         membership = self._membership(order, context)
+        expect_reference_loss(membership.rules, self._reference)
         if order.receipt:
             domain, coordinator = membership.ledger.domain, membership.ledger.coordinator
             kept = Kept(context, domain.contract, order.receipt_round)
@@ -169,11 +188,14 @@ class PeerConsensusMod:
         domain, coordinator = membership.ledger.domain, membership.ledger.coordinator
         if order.receipt and commitment is not None:
             membership.kept.expect_receipt(order.receipt, domain, coordinator)
-        if order.seal_receipt:
-            membership.kept.expect_ballot_receipt(order.seal_receipt, domain, coordinator)
+        for receipt in (order.seal_receipt, order.proposal_receipt):
+            if receipt:
+                membership.kept.expect_ballot_receipt(receipt, domain, coordinator)
         if commitment is not None and _falls_back(context):
             membership.commit_direct(commitment)
         membership.expect_review()
+        if membership.state.phase == Phase.PROPOSE:
+            return self._propose(order, membership, memory, message, context, call_next)
         asked_again = membership.kept.has(membership.asked_for)
         if (kept := memory.ballot()) is None:
             membership.expect_unsaid()
@@ -182,6 +204,32 @@ class PeerConsensusMod:
         reply = membership.sign_ballot(*kept)
         if order.direct or (asked_again and _falls_back(context)):
             reply = membership.cast_direct(reply)
+        return _reply(reply, message)
+
+    def _propose(
+        self,
+        order: ReviewOrder,
+        membership: Membership,
+        memory: Memory,
+        message: Message,
+        context: Context,
+        call_next: ClientAppCallable,
+    ) -> Message:
+        asked_again = membership.kept.has(membership.asked_for)
+        if (proposal := memory.proposal()) is None:
+            membership.expect_unsaid()
+            reviewed, base, measure = self._look(
+                order, membership, memory.commitment(), message, context, call_next
+            )
+            candidates = proposable(membership, reviewed, base)
+            propose = referee.propose if membership.rules.rule == "referee" else coalition.propose
+            least = membership.rules.least(membership.honest.bit_count())
+            chosen = self.choose(propose(candidates, losses_of(measure), least), context)
+            proposal = Proposal(order.round, bits(chosen))
+            memory.keep_proposal(proposal)
+        reply = membership.sign_proposal(proposal)
+        if order.direct or (asked_again and _falls_back(context)):
+            reply = membership.propose_direct(reply)
         return _reply(reply, message)
 
     def _fill_in_ballot(
@@ -193,43 +241,41 @@ class PeerConsensusMod:
         context: Context,
         call_next: ClientAppCallable,
     ) -> tuple[Ballot, dict[int, str]]:
-        key, record = handlers.model_in(message.content)
-        base_arrays = handlers.to_arrays(record)
-        membership.expect_base(base_arrays)
-        spec = membership.rules.spec_of(base_arrays)
-        base = spec.flatten(base_arrays)
-        parcels = parcels_of(context, membership.signer, sealed=order.sealed)
-        reviewed = verify(membership, order, spec, parcels, commitment)
-        if membership.index in reviewed.missing:
-            raise ProtocolError(
-                "this node has forgotten its own delta, and nobody delivered it: without it the "
-                "others cannot be clipped as everybody clips them, so it does not vote"
-            )
-        asked = _review_content(message.content)
-        evaluate = self._evaluate or call_next
-        qualities: dict[int, float] = {}
-        failed: dict[int, str] = {}
-        for member, delta in clip(reviewed.deltas, membership.rules.clip).items():
-            if member == membership.index:
-                continue
-            candidate = spec.unflatten(apply_delta(base, delta), base_arrays)
-            message.content = copy.deepcopy(asked)
-            message.content[key] = handlers.to_array_record(candidate)
-            try:
-                metrics = handlers.call_evaluate(message, context, evaluate)
-                _, qualities[member] = choose_quality(metrics, membership.rules.metric)
-            except Exception as error:  # noqa: BLE001 - whatever a stranger's delta does to the app
-                failed[member] = f"evaluate failed on it: {error}"[:LONGEST_REASON]
-        if failed and not qualities:
-            raise ProtocolError(
-                f"evaluate failed on every delta of the round; first: {next(iter(failed.values()))}"
-            )
+        reviewed, base, measure = self._look(
+            order, membership, commitment, message, context, call_next
+        )
+        asked = rateable(membership, order, reviewed, base)
+        qualities, failed = rate_all(measure, asked)
         ratings = self.rate(qualities, context)
         values = {member: to_value(quality) for member, quality in ratings.items()}
-        invalid = reviewed.invalid | failed
-        missing = reviewed.missing
-        invalid.pop(membership.index, None)
-        return Ballot.from_values(order.round, values, missing, invalid), missing | invalid
+        invalid = asked.invalid | failed
+        ballot = Ballot.from_values(order.round, values, asked.missing, invalid)
+        return ballot, asked.missing | invalid
+
+    def _look(
+        self,
+        order: ReviewOrder,
+        membership: Membership,
+        commitment: TrainReply | None,
+        message: Message,
+        context: Context,
+        call_next: ClientAppCallable,
+    ) -> tuple[Reviewed, NDArray[Any], Measure]:
+        """What was committed, checked; θ_g; and how this member measures."""
+        rules = membership.rules
+        base_arrays = handlers.to_arrays(handlers.model_in(message.content)[1])
+        membership.expect_base(base_arrays)
+        spec = rules.spec_of(base_arrays)
+        parcels = parcels_of(context, membership.signer, sealed=order.sealed)
+        reviewed = verify(membership, order, spec, parcels, commitment)
+        if rules.rule == "referee":
+            assert self._reference is not None  # or it has not trained
+            loss, samples = self._reference, order.reference
+            measure = reference_measure(base_arrays, loss, samples, rules, spec)
+        else:
+            evaluate = self._evaluate or call_next
+            measure = app_measure(message, context, evaluate, rules, spec)
+        return reviewed, spec.flatten(base_arrays), measure
 
     def _note(self, order: ReceiptOrder, message: Message, context: Context) -> Message:
         if (task := Memory.task(context)) is not None:
@@ -264,7 +310,7 @@ def _falls_back(context: Context) -> bool:
 
 
 def _reply(
-    reply: JoinReply | EnrolReply | TrainReply | ReviewReply | Noted,
+    reply: JoinReply | EnrolReply | TrainReply | ProposalReply | ReviewReply | Noted,
     message: Message,
     content: RecordDict | None = None,
 ) -> Message:
@@ -292,18 +338,6 @@ def _say_once(text: str) -> None:
 def _apps_own(content: RecordDict) -> RecordDict:
     """A message's records but for ours."""
     return RecordDict({k: v for k, v in content.items() if not k.startswith(RECORD_KEY)})
-
-
-def _review_content(content: RecordDict) -> RecordDict:
-    """What the app is asked to evaluate with, but for the arrays: its config, and the flag."""
-    asked = _apps_own(content)
-    for key in list(asked.array_records):
-        del asked[key]
-    if not asked.config_records:
-        asked["config"] = ConfigRecord()
-    for record in asked.config_records.values():
-        record[REVIEW] = True
-    return asked
 
 
 #: The mod for every app whose node is configured with a key file, and for simulations.

@@ -1,5 +1,7 @@
 """S3, claim 4: a round's commitments as the member's own node shows them, and what was delivered.
 
+And what follows for a ballot: whom, or which proposals, it is to rate.
+
 The chain says who has committed; the server's order only delivers. What it does not deliver is
 looked for in the member's own store, and is missing where it is not there either.
 """
@@ -7,19 +9,27 @@ looked for in the member's own store, and is missing where it is not there eithe
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
 
 from bcfl.chain.event import Event
-from bcfl.consensus.contract.events import Committed, Opened, RoundEvent
+from bcfl.consensus.contract.events import Committed, Opened, Proposed, RoundEvent
 from bcfl.consensus.member.membership import Membership
+from bcfl.consensus.member.rating import Rateable
 from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import ReviewOrder, TrainReply
+from bcfl.consensus.spec.candidates import Candidates
+from bcfl.consensus.spec.clipping import clip
 from bcfl.consensus.spec.codec import blob_size, digest_of
-from bcfl.consensus.spec.delta import Delta
-from bcfl.consensus.spec.domain import bits
+from bcfl.consensus.spec.delta import Delta, apply_delta
+from bcfl.consensus.spec.domain import bits, members_in
 from bcfl.consensus.spec.verification import Expectation, OnChain, verify_delta
 from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, NodeBehind, ProtocolError
 from bcfl.core.model import ModelSpec
+
+_E = TypeVar("_E", Committed, Proposed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +78,8 @@ def verify(
     deliveries = _deliveries(order)
     reviewed = Reviewed({}, {}, {})
     size = blob_size(spec.n, membership.kept_of(spec.n), spec.dtype)
-    for event in _commitments(membership, order.opening_block):
+    committed = membership.state.committed
+    for event in _of_round(membership, order.opening_block, Committed, committed):
         member = event.member
         delivery = deliveries.get(member, _NOTHING)
         try:
@@ -89,8 +100,69 @@ def verify(
     return reviewed
 
 
-def _commitments(membership: Membership, from_block: int) -> list[Committed]:
-    """The round's, by the member's own node; ``from_block`` is the server's word, checked.
+def rateable(
+    membership: Membership, order: ReviewOrder, reviewed: Reviewed, base: NDArray[Any]
+) -> Rateable:
+    """What this member's ballot is to rate: the others' deltas, or what was proposed.
+
+    A proposal is missing where it holds a delta that is; it is invalid where it holds one that
+    is, or holds fewer members than the rules allow. Cheats are struck out of it before.
+
+    Parameters
+    ----------
+    reviewed : Reviewed
+    base : ndarray, shape (n,)
+        θ_g.
+    """
+    rules, state = membership.rules, membership.state
+    candidates = candidates_of(membership, reviewed, base)
+    if not rules.proposes:
+        missing, invalid = dict(reviewed.missing), dict(reviewed.invalid)
+        invalid.pop(membership.index, None)
+        keys = {member: member for member in candidates.deltas if member != membership.index}
+        return Rateable(keys, lambda j: apply_delta(base, candidates.deltas[j]), missing, invalid)
+    found = Rateable({}, lambda members: candidates.step(members_in(members)), {}, {})
+    least = rules.least(membership.honest.bit_count())
+    keys = {}
+    for event in _of_round(membership, order.opening_block, Proposed, state.proposed):
+        proposer, left = event.member, event.members & membership.honest
+        if proposer == membership.index and rules.rule != "referee":
+            continue
+        if lacking := reviewed.missing.keys() & members_in(left):
+            found.missing[proposer] = f"it holds the delta of {sorted(lacking)}, which is missing"
+        elif bad := {*members_in(left)} - reviewed.deltas.keys():
+            found.invalid[proposer] = f"it holds the delta of {sorted(bad)}, which is none"
+        elif event.members.bit_count() < least or not left:
+            size = event.members.bit_count()
+            found.invalid[proposer] = f"it holds {size} members; expected {least} at least"
+        else:
+            keys[proposer] = left
+    return replace(found, keys=keys)
+
+
+def proposable(membership: Membership, reviewed: Reviewed, base: NDArray[Any]) -> Candidates:
+    """Of what this member may propose: the deltas at hand of those who are no cheats."""
+    candidates = candidates_of(membership, reviewed, base)
+    cheats = membership.state.equivocators
+    honest = {j: delta for j, delta in candidates.deltas.items() if not cheats >> j & 1}
+    return replace(candidates, deltas=honest)
+
+
+def candidates_of(membership: Membership, reviewed: Reviewed, base: NDArray[Any]) -> Candidates:
+    """The round's deltas as everybody clips them."""
+    if membership.index in reviewed.missing:
+        raise ProtocolError(
+            "this node has forgotten its own delta, and nobody delivered it: without it the "
+            "others cannot be clipped as everybody clips them, so it does not vote"
+        )
+    rules = membership.rules
+    return Candidates(base, clip(reviewed.deltas, rules.clip), rules.server_learning_rate)
+
+
+def _of_round(membership: Membership, from_block: int, kind: type[_E], members: int) -> list[_E]:
+    """The round's events of a kind, of all that the member's own node says have said so.
+
+    ``from_block`` is the server's word, checked.
 
     Raises
     ------
@@ -102,20 +174,20 @@ def _commitments(membership: Membership, from_block: int) -> list[Committed]:
     def ours(events: Iterable[Event]) -> list[RoundEvent]:
         return [e for e in events if isinstance(e, RoundEvent) and e.round == state.round]
 
-    def committed(events: Iterable[Event]) -> list[Committed]:
-        return [event for event in ours(events) if isinstance(event, Committed)]
+    def of_kind(events: Iterable[Event]) -> list[_E]:
+        return [event for event in ours(events) if isinstance(event, kind)]
 
     def complete(events: Iterable[Event]) -> bool:
         opened = any(isinstance(event, Opened) for event in ours(events))
-        return opened and bits(event.member for event in committed(events)) == state.committed
+        return opened and bits(event.member for event in of_kind(events)) == members
 
     if not any(isinstance(event, Opened) for event in ours(ledger.events(from_block))):
         from_block = 0
     if complete(events := ledger.await_events(from_block, complete)):
-        return committed(events)
+        return of_kind(events)
     raise NodeBehind(
-        f"the node shows not the opening of round {state.round} and all its commitments, and "
-        "says that they were made: it lags; ask again"
+        f"the node shows not the opening of round {state.round} and all that is {kind.__name__} in "
+        "it, and says that they were made: it lags; ask again"
     )
 
 

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from logging import WARNING
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 from flwr.common.logger import log
@@ -23,6 +23,7 @@ from bcfl.consensus.records import (
     JoinOrder,
     JoinReply,
     Order,
+    ProposalReply,
     ReceiptOrder,
     ReviewOrder,
     ReviewReply,
@@ -38,7 +39,7 @@ from bcfl.keys.public_keys import PublicKeys
 _NO_EVALUATE = "No evaluate function registered"  # Flower's words
 _RECEIPTS_S = 30.0  # at the end of a run, for whoever is still there
 
-_Reply = TypeVar("_Reply", JoinReply, EnrolReply, ReviewReply)
+_Reply = TypeVar("_Reply", JoinReply, EnrolReply, ProposalReply, ReviewReply)
 _Found = TypeVar("_Found")
 
 
@@ -196,20 +197,26 @@ class Conversation:
         nodes: Mapping[int, int],
         arrays: ArrayRecord,
         config: ConfigRecord,
-        receipts_of: Callable[[int], tuple[bytes, bytes]],
-    ) -> tuple[dict[int, ReviewReply], dict[int, str]]:
+        receipts_of: Callable[[int], Mapping[str, bytes]],
+        kind: type[ProposalReply] | type[ReviewReply],
+    ) -> tuple[dict[int, ProposalReply | ReviewReply], dict[int, str]]:
         """Ask these members to review what ``order`` lists; locators go to who fetches.
 
-        ``receipts_of`` gives a member's receipts, for its commitment and for its seal.
+        ``receipts_of`` gives a member's receipts, by the order's fields; ``kind`` is what the
+        contract's phase takes.
         """
         without = replace(order, blobs=[]), replace(order, locators=[])
         contents = {}
         for member, node in nodes.items():
             fitting = without[0] if order.locators and self.fetches(node) else without[1]
-            receipt, seal_receipt = receipts_of(member)
-            fitting = replace(fitting, receipt=receipt, seal_receipt=seal_receipt)
+            given: dict[str, Any] = {**receipts_of(member)}
+            fitting = replace(fitting, **given)
             contents[node] = self._content(fitting, arrays, config)
-        read, failures = self._ask(contents, ReviewReply)
+        read: dict[int, ProposalReply] | dict[int, ReviewReply]
+        if kind is ProposalReply:
+            read, failures = self._ask(contents, ProposalReply)
+        else:
+            read, failures = self._ask(contents, ReviewReply)
         return _by_member(read, nodes), _by_member(failures, nodes)
 
     def send(self, messages: list[Message]) -> list[Message]:

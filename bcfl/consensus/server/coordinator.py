@@ -14,16 +14,19 @@ from bcfl.chain.event import Transaction
 from bcfl.consensus.contract.events import (
     Committed,
     Opened,
+    Proposed,
     Refused,
     RoundEvent,
     Sealed,
+    Selected,
+    winning_sets,
 )
 from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import ReceiptOrder
 from bcfl.consensus.server.signed_checks import SignedChecks
 from bcfl.consensus.server.signed_round import SignedRound
 from bcfl.consensus.server.task import ConsensusTask
-from bcfl.consensus.spec.aggregation import aggregate
+from bcfl.consensus.spec.aggregation import aggregate_sets
 from bcfl.consensus.spec.clipping import clip
 from bcfl.consensus.spec.codec import Heading, blob_size, decode_delta, digest_of
 from bcfl.consensus.spec.delta import Delta, apply_delta
@@ -31,6 +34,7 @@ from bcfl.consensus.spec.domain import (
     RoundState,
     SignedBallot,
     SignedCommitment,
+    SignedProposal,
     SignedSeal,
     members_in,
 )
@@ -68,6 +72,7 @@ class Coordinator:
         self, task: ConsensusTask, parcels: Parcels, folder: TaskFolder, signer: Signer
     ) -> None:
         self.ledger, self.rules, self.spec = task.ledger, task.rules, task.spec
+        self.reference = task.reference  #: the rules' reference set, if they have one
         self.parcels = parcels
         self._folder = folder
         self._signer = signer
@@ -114,20 +119,25 @@ class Coordinator:
         done = state.committed | state.equivocators
         return self._relay(self.signed.commitments, done, self.ledger.commit)
 
-    def receipts(self, member: int) -> tuple[bytes, bytes]:
-        """The coordinator's signed word that it has the member's commitment, and its seal.
+    def receipts(self, member: int) -> dict[str, bytes]:
+        """The coordinator's signed word that it has what the member signed before its ballot.
 
-        Empty bytes where it has none.
+        By the field of a ``ReviewOrder``: of the commitment, the proposal and the seal.
         """
         domain, round_ = self.ledger.domain, self.signed.round
-        receipt = seal_receipt = b""
+        found = {}
         if (signed := self.signed.commitments.get(member)) is not None:
             message = receipt_message(domain, round_, member, signed.commitment.digest)
-            receipt = self._signer.sign(message)
+            found["receipt"] = self._signer.sign(message)
+        said = {}
+        if (proposal := self.signed.proposals.get(member)) is not None:
+            said["proposal_receipt"] = proposal.proposal.encode()
         if (seal := self.signed.seals.get(member)) is not None:
-            message = ballot_receipt_message(domain, round_, member, seal.seal)
-            seal_receipt = self._signer.sign(message)
-        return receipt, seal_receipt
+            said["seal_receipt"] = seal.seal
+        for name, words in said.items():
+            message = ballot_receipt_message(domain, round_, member, words)
+            found[name] = self._signer.sign(message)
+        return found
 
     def ballot_receipts(self) -> dict[int, ReceiptOrder]:
         """By member: the coordinator's word that it has its ballot of this round."""
@@ -142,6 +152,17 @@ class Coordinator:
             )
             for member, signed in self.signed.ballots.items()
         }
+
+    def accept_proposal(self, signed: SignedProposal) -> None:
+        """Remember a proposal. Raises ProtocolError if the contract refused it."""
+        self._checks.expect_proposal(signed, self.ledger.state())
+        if signed.member not in self.signed.proposals:
+            self.signed.keep_proposal(signed)
+
+    def propose(self) -> Transaction | None:
+        """Where members propose: all proposals go on chain, in one transaction."""
+        done = self.ledger.state().proposed
+        return self._relay(self.signed.proposals, done, self.ledger.propose)
 
     def accept_seal(self, seal: SignedSeal) -> None:
         """Remember the promise of a ballot. Raises ProtocolError if the contract refused it."""
@@ -197,10 +218,20 @@ class Coordinator:
         clipped = clip(deltas, self.rules.clip)
         return {m: clipped[m] for m in members_in(self.ledger.state().winners) if m in clipped}
 
+    def _winning_sets(self) -> list[dict[int, Delta]]:
+        """The deltas of each winning set: U^O; or the proposals that won, by proposer."""
+        winners = self.winners()
+        if not self.rules.proposes:
+            return [winners]
+        (selected,) = self.events(Selected)
+        sets = winning_sets(selected, self.events(Proposed))
+        return [{m: winners[m] for m in members_in(one) if m in winners} for one in sets]
+
     def aggregate(self, arrays: Arrays) -> Arrays:
-        """S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O})."""
+        """S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O}); of several sets, their mean."""
         base, rules = self.spec.flatten(arrays), self.rules
-        new = aggregate(base, self.winners(), rules.combine, rules.server_learning_rate)
+        sets, rate = self._winning_sets(), rules.server_learning_rate
+        new = aggregate_sets(base, sets, rules.combination, rate)
         return self.spec.unflatten(new, arrays)
 
     def updated(self, arrays: Arrays) -> dict[int, Arrays]:
@@ -294,7 +325,8 @@ class Coordinator:
         self.members = self.ledger.members()
         self._base = state.model
         domain = self.ledger.domain
-        self._checks = SignedChecks(domain, self.members, state, self.rules.ballots == "sealed")
+        sealed = self.rules.ballots == "sealed"
+        self._checks = SignedChecks(domain, self.members, state, sealed, self.rules.rule)
         self.signed = SignedRound(self._folder.journal, domain.contract, state.round)
         self.unusable: dict[int, str] = {}  #: committed deltas that nobody can decode, and why
         self._passed_over: set[tuple[type, int]] = set()
@@ -307,6 +339,7 @@ class Coordinator:
         now, seals = self.ledger.now(), self._seals()
         self.signed.forget_unless(
             lambda one: self._checks.expect_commitment(one, state, now),
+            lambda one: self._checks.expect_proposal(one, state),
             lambda one: self._checks.expect_seal(one, state),
             lambda one: self._checks.expect_ballot(one, state, seals),
         )

@@ -7,7 +7,7 @@ died is finished as any other.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from logging import INFO, WARNING
 from typing import Any
@@ -16,7 +16,7 @@ from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common.logger import log
 from flwr.serverapp.strategy import Strategy
 
-from bcfl.consensus.records import ReviewOrder, ReviewReply, RoundOrder
+from bcfl.consensus.records import ProposalReply, ReviewOrder, ReviewReply, RoundOrder
 from bcfl.consensus.server.conversation import Conversation
 from bcfl.consensus.server.coordinator import Coordinator
 from bcfl.consensus.server.inner_strategy import Training, aggregate_with, train_metrics
@@ -27,9 +27,11 @@ from bcfl.consensus.spec.domain import (
     Ballot,
     Commitment,
     Phase,
+    Proposal,
     RoundState,
     SignedBallot,
     SignedCommitment,
+    SignedProposal,
     SignedSeal,
     bits,
     members_in,
@@ -45,7 +47,7 @@ from bcfl.core.errors import (
 from bcfl.core.model import Arrays
 from bcfl.flower.handlers import to_array_record
 
-_VOTING = (Phase.COMMIT, Phase.SEAL, Phase.BALLOT)
+_VOTING = (Phase.COMMIT, Phase.PROPOSE, Phase.SEAL, Phase.BALLOT)
 #: How often in one phase the chain may take back what it was given.
 _MOST_REORGANISATIONS = 8
 
@@ -201,22 +203,28 @@ class Round:
         self._log.left_out.update(failures)
 
     def review(self) -> None:
-        """S3: whoever committed rates the others; the ballots, first their seals, go on chain."""
+        """S3: whoever committed rates the others; the ballots, first their seals, go on chain.
+
+        Where members propose, their proposals come before, and are what is rated.
+        """
         taken_back = 0
         while (state := self._ledger.state()).phase in _VOTING:
             if state.phase == Phase.COMMIT:  # once more, after a reorganisation
                 self.commit([])
                 continue
-            sealing = state.phase == Phase.SEAL
-            self._log.enter("review")
+            proposing, sealing = state.phase == Phase.PROPOSE, state.phase == Phase.SEAL
+            self._log.enter("consider" if proposing else "review")
             done = state.sealed if sealing else state.voted | state.abstained
-            failures = self._ask_for_reviews(state, done)
+            failures = self._ask_for_reviews(state, state.proposed if proposing else done)
             if self._taken_back() and (taken_back := taken_back + 1) < _MOST_REORGANISATIONS:
                 continue
             for member, reason in failures.items():
-                self._log.left_out[member] = f"no ballot: {reason}"
-            self._log.enter("ballot")
-            if sealing:
+                self._log.left_out[member] = f"no {'proposal' if proposing else 'ballot'}: {reason}"
+            self._log.enter("propose" if proposing else "ballot")
+            if proposing:
+                self._unless_begun_anew(self._coordinator.propose)
+                self._await_the_end_of(Phase.PROPOSE)
+            elif sealing:
                 self._unless_begun_anew(self._coordinator.seal)
                 self._await_the_end_of(Phase.SEAL)
             else:
@@ -310,6 +318,7 @@ class Round:
         state = self._ledger.state()
         deadlines = {
             Phase.COMMIT: state.commit_deadline,
+            Phase.PROPOSE: state.proposal_deadline,
             Phase.SEAL: state.seal_deadline,
             Phase.BALLOT: state.ballot_deadline,
         }
@@ -319,7 +328,11 @@ class Round:
     def _ask_for_reviews(self, state: RoundState, done: int) -> dict[int, str]:
         """Ask for what is missing; why it does not come, by member."""
         signed = self._coordinator.signed
-        have = signed.seals if state.phase == Phase.SEAL else signed.ballots
+        said: dict[Phase, Mapping[int, Any]] = {
+            Phase.PROPOSE: signed.proposals,
+            Phase.SEAL: signed.seals,
+        }
+        have = said.get(state.phase, signed.ballots)
         nodes = self._present(set(members_in(state.committed & ~done)) - have.keys())
         deltas, locators = self._coordinator.deltas_to_send(), self._coordinator.locators()
         order = ReviewOrder(
@@ -330,23 +343,33 @@ class Round:
             locators=[locators[member] for member in deltas if member in locators],
             sealed=bool(self._coordinator.parcels.readers()),
             opening_block=self._coordinator.opening_block,
+            reference=self._coordinator.reference,
             **self._anchor(),
         )
         handed = [n for n in nodes.values() if not (locators and self._conversation.fetches(n))]
         self._log.bytes_down += self._size * len(nodes)
         self._log.bytes_down += sum(map(len, order.blobs)) * len(handed)
+        self._log.bytes_down += len(order.reference) * len(nodes)
+        kind = ProposalReply if state.phase == Phase.PROPOSE else ReviewReply
+        receipts = self._coordinator.receipts
         read, failures = self._conversation.review(
-            order, nodes, self._record, self._configs.evaluate, self._coordinator.receipts
+            order, nodes, self._record, self._configs.evaluate, receipts, kind
         )
         for member, reply in read.items():
-            self._log.bytes_up += len(reply.entries) + len(reply.signature) + len(reply.seal)
             try:
                 self._accept(state.round, member, reply)
             except BcflError as error:
                 failures[member] = str(error)
         return failures
 
-    def _accept(self, round_: int, member: int, reply: ReviewReply) -> None:
+    def _accept(self, round_: int, member: int, reply: ProposalReply | ReviewReply) -> None:
+        if isinstance(reply, ProposalReply):
+            self._log.bytes_up += len(reply.members) + len(reply.signature)
+            proposal = Proposal(round_, int.from_bytes(reply.members, "big"))
+            signed = SignedProposal(member, proposal, reply.signature)
+            self._coordinator.accept_proposal(signed)
+            return
+        self._log.bytes_up += len(reply.entries) + len(reply.signature) + len(reply.seal)
         if reply.seal:
             seal = SignedSeal(member, round_, reply.seal, reply.signature)
             self._coordinator.accept_seal(seal)
@@ -357,9 +380,9 @@ class Round:
                 f"{len(reply.reasons)}"
             )
         ballot = Ballot.decode(round_, reply.entries)
-        signed = SignedBallot(member, ballot, reply.signature, reply.salt)
+        cast = SignedBallot(member, ballot, reply.signature, reply.salt)
         rejected = dict(zip(reply.rejected, reply.reasons, strict=True))
-        self._coordinator.accept_ballot(signed, rejected)
+        self._coordinator.accept_ballot(cast, rejected)
 
     def _present(self, members: set[int]) -> dict[int, int]:
         """Member to node, of those of ``members`` that are connected, in their order."""

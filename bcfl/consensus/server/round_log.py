@@ -17,6 +17,7 @@ from bcfl.consensus.contract.events import (
     Closed,
     Committed,
     Opened,
+    Proposed,
     Refusal,
     Refused,
     RoundEvent,
@@ -32,6 +33,7 @@ from bcfl.consensus.spec.domain import (
     Ballot,
     SignedBallot,
     SignedCommitment,
+    SignedProposal,
     SignedSeal,
     members_in,
 )
@@ -39,7 +41,7 @@ from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import BlobError
 from bcfl.files import Journal
 
-_Signed: TypeAlias = SignedCommitment | SignedSeal | SignedBallot
+_Signed: TypeAlias = SignedCommitment | SignedProposal | SignedSeal | SignedBallot
 _LARGEST = 2**32  # bytes: what is in the server's own store was bounded when it came
 
 
@@ -72,7 +74,11 @@ class RoundLog:
         """Count what came before this process began: what the journal has, and its deltas."""
         blobs = sum(_size(parcels, c.commitment.digest) for c in signed.commitments.values())
         committed: list[_Signed] = [*signed.commitments.values()]
-        said: list[_Signed] = [*signed.seals.values(), *signed.ballots.values()]
+        said: list[_Signed] = [
+            *signed.proposals.values(),
+            *signed.seals.values(),
+            *signed.ballots.values(),
+        ]
         self.bytes_up += blobs + sum(map(_signed_bytes, committed + said))
         self.bytes_up_dense += model_bytes * len(signed.commitments)
         self.bytes_down += model_bytes * len(signed.commitments)
@@ -171,6 +177,12 @@ def read_record(
         voted=tuple(sorted(ballots)),
         winners=members_in(selected.winners) if selected else (),
         scores=dict(enumerate(selected.scores)) if selected else {},
+        proposals={
+            event.member: members_in(event.members)
+            for event in sorted(events, key=lambda event: getattr(event, "member", 0))
+            if isinstance(event, Proposed)
+        },
+        chosen=members_in(selected.chosen) if selected else (),
         ballots={
             member: {
                 rating.member: rating.value
@@ -181,7 +193,7 @@ def read_record(
         abstained=dict(sorted(abstained.items())),
         left_out=_refused(events, opened.expected)
         | {
-            member: f"its ballot does not count: it misses the deltas of {list(missing)}"
+            member: f"its ballot does not count: it misses what is of {list(missing)}"
             for member, missing in sorted(abstained.items())
         },
         rejected={i: dict(reasons) for i, reasons in sorted(rejected.items()) if reasons},
@@ -205,6 +217,8 @@ def _signed_bytes(signed: _Signed) -> int:
     match signed:
         case SignedCommitment():
             return len(signed.signature) + len(signed.commitment.digest)
+        case SignedProposal():
+            return len(signed.signature) + len(signed.proposal.encode())
         case SignedSeal():
             return len(signed.signature) + len(signed.seal)
         case SignedBallot():
@@ -217,7 +231,7 @@ def _refused(events: Sequence[Event], expected: int) -> dict[int, str]:
     for event in events:
         if isinstance(event, Refused) and event.member in members_in(expected):
             refused[event.member] = f"refused by the contract: {Refusal(event.reason).name}"
-        elif isinstance(event, (Committed, Sealed, BallotCast, Abstained)):
+        elif isinstance(event, (Committed, Proposed, Sealed, BallotCast, Abstained)):
             refused.pop(event.member, None)
     return refused
 

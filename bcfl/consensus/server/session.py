@@ -75,6 +75,7 @@ def begin(
     encrypt: bool,
     resume: bool,
     on_round: Callable[[RoundRecord], None],
+    reference: bytes,
 ) -> Session:
     """Meet the nodes; deploy the contract with members, rules and θ_g, or find it.
 
@@ -92,10 +93,12 @@ def begin(
     conversation = Conversation(grid, chain_id, seed, wait_s, *records, keys)
     members = Members(conversation, chain, admission, fedavg, seed, store, folder, keys)
     parcels, addresses = members.parcels, members.gather(grid)
-    task = resume_task(chain, folder) if resume else None
+    task = resume_task(chain, parcels, folder) if resume else None
     if task is None:
         first, stake_wei = to_arrays(arrays), admission.stake_wei
-        task = begin_task(chain, parcels, folder, rules, seed, addresses, first, stake_wei)
+        task = begin_task(
+            chain, parcels, folder, rules, seed, addresses, first, stake_wei, reference
+        )
         members.give_allowance(addresses)
     for record in past_records(task.ledger, folder.journal, parcels, task.spec.size_bytes):
         on_round(record)

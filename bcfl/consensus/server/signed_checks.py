@@ -17,12 +17,19 @@ from bcfl.consensus.spec.domain import (
     RoundState,
     SignedBallot,
     SignedCommitment,
+    SignedProposal,
     SignedSeal,
     TypedDataDomain,
     members_in,
 )
-from bcfl.consensus.spec.messages import ballot_message, commitment_message, seal_message
-from bcfl.consensus.spec.scoring import expect_ballot
+from bcfl.consensus.spec.messages import (
+    ballot_message,
+    commitment_message,
+    proposal_message,
+    seal_message,
+)
+from bcfl.consensus.spec.rules import Rule
+from bcfl.consensus.spec.scoring import expect_ballot, rated_by
 from bcfl.core.errors import CommitmentRejected, LedgerError, ProtocolError
 from bcfl.keys.accounts import signed_by
 
@@ -35,6 +42,7 @@ class SignedChecks:
     members: tuple[str, ...]
     opened: RoundState  #: as the round began, or was found
     sealed: bool  #: whether ballots are
+    rule: Rule = "borda"
 
     def expect_commitment(self, signed: SignedCommitment, state: RoundState, now: int) -> None:
         """It is for this round and model, signed by a member that may commit, and not later."""
@@ -55,6 +63,19 @@ class SignedChecks:
                 f"member {signed.member} was shown to have signed two deltas for one round"
             )
 
+    def expect_proposal(self, signed: SignedProposal, state: RoundState) -> None:
+        """It is for this round, of members who committed, by one of them."""
+        proposal, member = signed.proposal, signed.member
+        self._expect_committed(proposal.round, member, state)
+        if state.phase != Phase.PROPOSE and not state.proposed >> member & 1:
+            raise ProtocolError("it came when proposals had ended")
+        if others := proposal.members & ~state.committed:
+            raise ProtocolError(
+                f"a proposal is of members who committed; found {members_in(others)}"
+            )
+        message = proposal_message(self.domain, proposal)
+        self._expect_signature(message, signed.signature, member)
+
     def expect_seal(self, signed: SignedSeal, state: RoundState) -> None:
         """It is for this round, of a member that has committed."""
         if not self.sealed:
@@ -73,8 +94,8 @@ class SignedChecks:
         self._expect_committed(ballot.round, member, state)
         if state.phase != Phase.BALLOT and not (state.voted | state.abstained) >> member & 1:
             raise ProtocolError(f"no ballots are taken now: the phase is {state.phase.name}")
-        others = set(members_in(state.committed)) - {member}
-        expect_ballot(ballot, others, MAX_MEMBERS)
+        candidates = rated_by(self.rule, member, state.committed, state.proposed)
+        expect_ballot(ballot, candidates, MAX_MEMBERS + 1)
         if not self.sealed:
             if signed.salt:
                 raise ProtocolError("an open ballot has no salt; found one")

@@ -8,18 +8,20 @@ from typing import Any, TypeVar
 from bcfl.consensus.spec.domain import (
     Ballot,
     Commitment,
+    Proposal,
     SignedBallot,
     SignedCommitment,
+    SignedProposal,
     SignedSeal,
 )
 from bcfl.core.errors import ProtocolError
 from bcfl.files import Journal
 
-_Signed = TypeVar("_Signed", SignedCommitment, SignedSeal, SignedBallot)
+_Signed = TypeVar("_Signed", SignedCommitment, SignedProposal, SignedSeal, SignedBallot)
 
 
 class SignedRound:
-    """The signed commitments, seals and ballots of one round, by member index.
+    """The signed commitments, proposals, seals and ballots of one round, by member index.
 
     Parameters
     ----------
@@ -33,6 +35,7 @@ class SignedRound:
     def __init__(self, journal: Journal, contract: str, number: int) -> None:
         self.round = number
         self.commitments: dict[int, SignedCommitment] = {}
+        self.proposals: dict[int, SignedProposal] = {}
         self.seals: dict[int, SignedSeal] = {}
         self.ballots: dict[int, SignedBallot] = {}
         self.metrics: dict[int, dict[str, Any]] = {}  #: of the training, as the app reported them
@@ -46,7 +49,7 @@ class SignedRound:
     @property
     def empty(self) -> bool:
         """Whether nothing was signed yet, as far as is known."""
-        return not (self.commitments or self.seals or self.ballots)
+        return not (self.commitments or self.proposals or self.seals or self.ballots)
 
     def keep_commitment(self, signed: SignedCommitment, metrics: Mapping[str, Any]) -> None:
         """Remember a commitment, and the metrics that came with it."""
@@ -62,6 +65,12 @@ class SignedRound:
         )
         self.metrics[signed.member] = dict(metrics)
         self.commitments[signed.member] = signed
+
+    def keep_proposal(self, signed: SignedProposal) -> None:
+        """Remember a proposal."""
+        members = signed.proposal.encode().hex()
+        self._append("proposal", signed.member, signed.signature, members=members)
+        self.proposals[signed.member] = signed
 
     def keep_seal(self, seal: SignedSeal) -> None:
         """Remember the promise of a ballot."""
@@ -84,11 +93,13 @@ class SignedRound:
     def forget_unless(
         self,
         commitment: Callable[[SignedCommitment], None],
+        proposal: Callable[[SignedProposal], None],
         seal: Callable[[SignedSeal], None],
         ballot: Callable[[SignedBallot], None],
     ) -> None:
         """Forget what was recalled and yet fails its check; each raises ProtocolError."""
         self.commitments = _those_that(commitment, self.commitments)
+        self.proposals = _those_that(proposal, self.proposals)
         self.seals = _those_that(seal, self.seals)
         self.ballots = _those_that(ballot, self.ballots)
 
@@ -104,6 +115,9 @@ class SignedRound:
                 commitment = Commitment(self.round, base, digest, entry["timestamp"])
                 self.metrics[member] = entry["metrics"]
                 self.commitments[member] = SignedCommitment(member, commitment, signature)
+            case "proposal":
+                proposal = Proposal(self.round, int(entry["members"], 16))
+                self.proposals[member] = SignedProposal(member, proposal, signature)
             case "seal":
                 seal = bytes.fromhex(entry["seal"])
                 self.seals[member] = SignedSeal(member, self.round, seal, signature)

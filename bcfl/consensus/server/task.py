@@ -16,7 +16,8 @@ from bcfl.consensus.contract.events import Closed
 from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import MOST_BLOB_BYTES
-from bcfl.consensus.spec.codec import blob_size
+from bcfl.consensus.spec.codec import blob_size, digest_of
+from bcfl.consensus.spec.reference import MOST_BYTES
 from bcfl.consensus.spec.rules import Rules
 from bcfl.consensus.task_folder import TaskDescription, TaskFolder
 from bcfl.core.errors import ConfigurationError, expect
@@ -33,6 +34,7 @@ class ConsensusTask:
     spec: ModelSpec
     arrays: Arrays  #: θ_g
     rounds_done: int  #: rounds closed; void ones do not count
+    reference: bytes = b""  #: the reference set, where the rules name one
 
 
 def begin_task(
@@ -44,6 +46,7 @@ def begin_task(
     members: list[str],
     arrays: Arrays,
     stake_wei: int = 0,
+    reference: bytes = b"",
 ) -> ConsensusTask:
     """Deploy the contract for ``members`` (addresses, in the order of their indices).
 
@@ -74,6 +77,13 @@ def begin_task(
     left = [f"{each.key} ({each.dtype})" for each in spec.arrays if each.key not in spec.carried]
     if left:
         log(INFO, "not trained, and kept as they are for the whole task: %s", ", ".join(left))
+    if (found := digest_of(reference).hex() if reference else "") != rules.reference:
+        raise ConfigurationError(
+            f"reference: expected the samples {rules.reference[:16] or 'none'}…, as the rules say; "
+            f"found {found[:16] or 'none'}: PeerConsensus(reference=…) takes them"
+        )
+    if reference:
+        parcels.put(reference)
     genesis = parcels.put(encode_model(arrays))
     folder.save_checkpoint(arrays)
     ledger = Ledger.deploy(
@@ -88,6 +98,7 @@ def begin_task(
         ballot_window_s=rules.ballot_window_s,
         sealed=rules.ballots == "sealed",
         stake=stake_wei,
+        rule=rules.rule,
     )
     domain = ledger.domain
     folder.describe(
@@ -101,10 +112,10 @@ def begin_task(
             ledger.deployed_at,
         )
     )
-    return ConsensusTask(ledger, rules, spec, arrays, 0)
+    return ConsensusTask(ledger, rules, spec, arrays, 0, reference)
 
 
-def resume_task(chain: Chain, folder: TaskFolder) -> ConsensusTask | None:
+def resume_task(chain: Chain, parcels: Parcels, folder: TaskFolder) -> ConsensusTask | None:
     """The task of ``folder``, as the chain has it; None where none was begun.
 
     Raises
@@ -113,6 +124,8 @@ def resume_task(chain: Chain, folder: TaskFolder) -> ConsensusTask | None:
         The contract is not on this chain.
     AuditError
         The folder lacks the model that the chain names.
+    BlobError
+        The store lacks the reference set.
     """
     description = folder.description()
     if description is None:
@@ -125,5 +138,9 @@ def resume_task(chain: Chain, folder: TaskFolder) -> ConsensusTask | None:
     )
     arrays = folder.load_checkpoint(ledger.state().model)
     done = sum(isinstance(event, Closed) for event in ledger.events())
-    spec = description.rules.spec_of(arrays)
-    return ConsensusTask(ledger, description.rules, spec, arrays, done)
+    rules = description.rules
+    spec = rules.spec_of(arrays)
+    reference = b""
+    if rules.reference:
+        reference = parcels.get(bytes.fromhex(rules.reference), MOST_BYTES)
+    return ConsensusTask(ledger, rules, spec, arrays, done, reference)

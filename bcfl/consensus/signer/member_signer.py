@@ -13,8 +13,13 @@ from bcfl.consensus.signer.allowance import Allowance
 from bcfl.consensus.signer.messages import MemberMessage, read_message
 from bcfl.consensus.signer.record import Payment, SigningRecord
 from bcfl.consensus.signer.task import SignerTask
-from bcfl.consensus.spec.domain import Ballot, Commitment, TypedDataDomain
-from bcfl.consensus.spec.messages import ballot_message, commitment_message, seal_message
+from bcfl.consensus.spec.domain import Ballot, Commitment, Proposal, TypedDataDomain
+from bcfl.consensus.spec.messages import (
+    ballot_message,
+    commitment_message,
+    proposal_message,
+    seal_message,
+)
 from bcfl.core.errors import (
     BeyondAllowance,
     ConfigurationError,
@@ -197,14 +202,16 @@ class MemberSigner:
             (commitment,) = call.commitments
             said = commitment.digest, commitment.timestamp
             return task.encode(call.function, call.round, *said)
+        if call.function == "propose_direct":
+            return task.encode(call.function, call.round, call.proposals[0].members)
         if call.function == "seal_direct":
             return task.encode(call.function, call.round, call.seals[0].seal)
         if call.function == "cast_ballot_direct":
             (ballot,) = call.ballots
             return task.encode(call.function, call.round, ballot.entries, ballot.salt)
         raise BeyondAllowance(
-            "a signer pays for join, commit_direct, seal_direct and cast_ballot_direct; found "
-            f"{call.function or 'no function of the contract'}"
+            "a signer pays for join, commit_direct, propose_direct, seal_direct and "
+            f"cast_ballot_direct; found {call.function or 'no function of the contract'}"
         )
 
     def _expect_paid_for(self, function: str, request: Pay, task: SignerTask) -> None:
@@ -234,6 +241,9 @@ class MemberSigner:
                 base = task.state().model
                 said = Commitment(call.round, base, sent.digest, sent.timestamp)
                 message = MemberMessage("Commitment", commitment_message(domain, said))
+            elif call.function == "propose_direct":
+                proposal = Proposal(call.round, call.proposals[0].members)
+                message = MemberMessage("Proposal", proposal_message(domain, proposal))
             elif call.function == "seal_direct":
                 seal = seal_message(domain, call.round, call.seals[0].seal)
                 message = MemberMessage("Seal", seal)

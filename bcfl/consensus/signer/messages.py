@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bcfl.consensus.spec.domain import Ballot, Commitment, TypedDataDomain
+from bcfl.consensus.spec.domain import Ballot, Commitment, Proposal, TypedDataDomain
 from bcfl.consensus.spec.messages import (
     ballot_message,
     commitment_message,
     join_message,
+    proposal_message,
     seal_message,
 )
 from bcfl.core.errors import ProtocolError, SignerRefused
@@ -70,6 +71,10 @@ def _commitment(domain: TypedDataDomain, values: dict[str, Any]) -> dict[str, An
     return commitment_message(domain, Commitment(**values))
 
 
+def _proposal(domain: TypedDataDomain, values: dict[str, Any]) -> dict[str, Any]:
+    return proposal_message(domain, Proposal(**values))
+
+
 def _ballot(domain: TypedDataDomain, values: dict[str, Any]) -> dict[str, Any]:
     return ballot_message(domain, Ballot.decode(values["round"], values["entries"]))
 
@@ -85,6 +90,7 @@ def _join(domain: TypedDataDomain, values: dict[str, Any]) -> dict[str, Any]:
 #: Receipts are the coordinator's to sign, and not among them.
 KINDS: Final[dict[str, Callable[[TypedDataDomain, dict[str, Any]], dict[str, Any]]]] = {
     "Commitment": _commitment,
+    "Proposal": _proposal,
     "Ballot": _ballot,
     "Seal": _seal,
     "Join": _join,

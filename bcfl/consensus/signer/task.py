@@ -12,7 +12,12 @@ from bcfl.contracts import artifact
 from bcfl.core.errors import AccountError, RoundNotOpen, SignerRefused, TransactionUnknown
 
 #: When the contract takes each.
-_PHASES: Final = {"Commitment": Phase.COMMIT, "Seal": Phase.SEAL, "Ballot": Phase.BALLOT}
+_PHASES: Final = {
+    "Commitment": Phase.COMMIT,
+    "Proposal": Phase.PROPOSE,
+    "Seal": Phase.SEAL,
+    "Ballot": Phase.BALLOT,
+}
 #: A salt can be needed from the ballot's first to its last sight.
 _SALT_PHASES: Final = (Phase.SEAL, Phase.BALLOT)
 
@@ -57,7 +62,7 @@ class SignerTask:
         self.domain = TypedDataDomain(connection.chain_id, contract)
         self._connection = connection
         self._ledger = Ledger.attach(connection, contract)
-        self._contract = connection.contract(contract, artifact("PeerConsensus").abi)
+        self._contract = connection.contract(contract, artifact(self._ledger.name).abi)
 
     def expect_member(self, address: str) -> None:
         """Raise SignerRefused unless the account is one of the task's members."""

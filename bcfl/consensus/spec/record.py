@@ -20,7 +20,9 @@ class RoundRecord:
     committed: tuple[int, ...]
     voted: tuple[int, ...]
     winners: tuple[int, ...]
-    scores: dict[int, int] = field(default_factory=dict)  #: doubled Borda totals
+    scores: dict[int, int] = field(default_factory=dict)  #: doubled Borda totals, or the rule's
+    proposals: dict[int, tuple[int, ...]] = field(default_factory=dict)  #: by proposer: whom
+    chosen: tuple[int, ...] = ()  #: whose proposals won
     ballots: dict[int, dict[int, int]] = field(default_factory=dict)  #: i → j → M[i, j]
     rejected: dict[int, dict[int, str]] = field(default_factory=dict)  #: by i: j → why
     left_out: dict[int, str] = field(default_factory=dict)  #: who did not commit or vote, and why

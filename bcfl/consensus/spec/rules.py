@@ -9,25 +9,34 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 from bcfl.consensus.spec.aggregation import Combine
+from bcfl.consensus.spec.candidates import half
 from bcfl.consensus.spec.clipping import Clip
 from bcfl.consensus.spec.domain import MAX_MEMBERS
 from bcfl.consensus.spec.metric import how_to_say, says_direction
 from bcfl.core.errors import ConfigurationError, expect
 from bcfl.core.model import Arrays, IntegerArrays, ModelSpec
 
+Rule: TypeAlias = Literal["borda", "coalition", "referee"]
+CoalitionSize: TypeAlias = Literal["any", "half"]
 Ballots: TypeAlias = Literal["open", "sealed"]
 _PARTS_PER_MILLION = 1_000_000
 _CHOICES = {
+    "rule": get_args(Rule),
+    "coalition_size": get_args(CoalitionSize),
     "clip": get_args(Clip),
-    "combine": get_args(Combine),
+    "combine": (None, *get_args(Combine)),
     "integer_arrays": get_args(IntegerArrays),
     "ballots": get_args(Ballots),
 }
+#: Rules that only those have whose members propose.
+_OF_PROPOSALS = ("rule", "coalition_size", "reference")
+_DIGEST = re.compile("[0-9a-f]{64}")
 #: The contract's: for how long commitments, and ballots, are taken at least, and at most.
 LEAST_WINDOW_S, LONGEST_WINDOW_S = 30, 2**32
 _RANGES = {
@@ -50,6 +59,15 @@ class Rules:
         So many rounds long the share is larger: 1 in the first, then less by equal steps down to
         γ. While a model is far from good every coordinate counts (Lin et al., Deep Gradient
         Compression, ICLR 2018, section 3.3). 0: γ from the first round on.
+    rule : {"borda", "coalition", "referee"}
+        What is rated, and how it decides: single deltas, as published; sets of members, by
+        everybody's own data; sets of members, by a reference set. See
+        ``bcfl.consensus.spec.coalition`` and ``bcfl.consensus.spec.referee``.
+    coalition_size : {"any", "half"}
+        How many members a proposal of ``referee`` holds at least: one, or half of the committed.
+        Those of ``coalition`` always hold half.
+    reference : str
+        Hex SHA-256 of the reference set of ``referee``; empty with every other rule.
     kappa : float
         κ in (0, 1), share of the committed deltas that win, in steps of 1e-6.
     metric : str or None
@@ -58,6 +76,8 @@ class Rules:
         whether smaller is better, a sign does: ``"-mape"``. See ``choose_quality``.
     clip, combine, server_learning_rate
         See ``bcfl.consensus.spec.clipping`` and ``bcfl.consensus.spec.aggregation``; η > 0.
+        ``combine=None`` is ``"pair"`` where members propose, which nothing else is then, and
+        else ``"carriers_mean"``.
     integer_arrays, shared
         See ``ModelSpec.of``; a single pattern may be a string.
     ballots : {"open", "sealed"}
@@ -79,9 +99,12 @@ class Rules:
     gamma: float = 0.1
     warmup_rounds: int = 3
     kappa: float = 0.5
+    rule: Rule = "borda"
+    coalition_size: CoalitionSize = "any"
+    reference: str = ""
     metric: str | None = None
     clip: Clip = "median_norm"
-    combine: Combine = "carriers_mean"
+    combine: Combine | None = None
     server_learning_rate: float = 1.0
     integer_arrays: IntegerArrays = "keep"
     shared: tuple[str, ...] = ("*",)
@@ -119,6 +142,28 @@ class Rules:
             expect(inside, name, f"a whole number, {least} to {most}", repr(found))
         inner = self.inner
         expect(isinstance(inner, str), "inner", "the name of a strategy, or empty", repr(inner))
+        self._expect_fitting()
+
+    def _expect_fitting(self) -> None:
+        """What the rule needs is there, and nothing that it has no use for."""
+        if self.proposes:
+            words = f'None, or "pair", which rule={self.rule} rates'
+            expect(self.combine in (None, "pair"), "combine", words, repr(self.combine))
+        if self.rule == "coalition" and self.inner:
+            raise ConfigurationError(
+                f"rule=coalition makes a step of several sets, which {self.inner} cannot "
+                "aggregate: leave the inner strategy out, or choose another rule"
+            )
+        known = isinstance(self.reference, str) and _DIGEST.fullmatch(self.reference)
+        if self.rule == "referee" and not known:
+            raise ConfigurationError(
+                f"reference: expected the digest of a reference set, which rule=referee rates on; "
+                f"found {self.reference!r}. PeerConsensus(reference=…) takes the samples: name to "
+                "array; without any that all members may hold, choose rule=coalition"
+            )
+        if self.rule != "referee":
+            words = f"none with rule={self.rule}, which rates on no reference set"
+            expect(self.reference == "", "reference", words, repr(self.reference))
 
     @property
     def kappa_ppm(self) -> int:
@@ -140,9 +185,28 @@ class Rules:
         warm = Fraction(left, self.warmup_rounds) if left else Fraction(0)
         return math.ceil((gamma + (1 - gamma) * warm) * n)
 
+    @property
+    def proposes(self) -> bool:
+        """Whether members propose sets, which are rated instead of single deltas."""
+        return self.rule != "borda"
+
+    @property
+    def combination(self) -> Combine:
+        """``combine``, or what it is where nothing is said."""
+        return self.combine or ("pair" if self.proposes else "carriers_mean")
+
+    def least(self, committed: int) -> int:
+        """The fewest members of a proposal, where so many have committed and are no cheats."""
+        whole = self.rule == "coalition" or self.coalition_size == "half"
+        return half(committed) if whole else 1
+
     def to_json(self) -> dict[str, Any]:
-        """The rules as plain JSON values."""
-        return asdict(self)
+        """The rules as plain JSON values; as ever, where members rate single deltas."""
+        values = {**asdict(self), "combine": self.combination}
+        if not self.proposes:
+            for name in _OF_PROPOSALS:
+                del values[name]
+        return values
 
     def digest(self) -> bytes:
         """SHA-256 of the canonical JSON: sorted keys, no spaces, UTF-8."""
@@ -156,9 +220,11 @@ class RuleOptions(TypedDict, total=False):
     gamma: float
     warmup_rounds: int
     kappa: float
+    rule: Rule
+    coalition_size: CoalitionSize
     metric: str | None
     clip: Clip
-    combine: Combine
+    combine: Combine | None
     server_learning_rate: float
     integer_arrays: IntegerArrays
     shared: tuple[str, ...]

@@ -74,6 +74,21 @@ class Borda(ScoringRule):
         return points | dict.fromkeys(others - points.keys(), 2 * size - last_places)
 
 
+def rated_by(rule: str, author: int, committed: int, proposed: int) -> frozenset[int]:
+    """Whom the ballot of a member may rate.
+
+    Under ``borda`` the others who committed; under ``coalition`` the others who proposed; under
+    ``referee`` all who did, itself included.
+
+    Parameters
+    ----------
+    committed, proposed : int
+        Bit fields.
+    """
+    candidates = frozenset(members_in(committed if rule == "borda" else proposed))
+    return candidates if rule == "referee" else candidates - {author}
+
+
 def expect_ballot(ballot: Ballot, others: Set[int], size: int) -> None:
     """Raise ProtocolError unless the ballot speaks only of ``others``, of whom m − 1 at most."""
     count = len(ballot.ratings)

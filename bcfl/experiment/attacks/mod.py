@@ -10,6 +10,7 @@ from flwr.clientapp.typing import ClientAppCallable
 
 from bcfl.consensus.member.memory import Memory
 from bcfl.consensus.member.mod import PeerConsensusMod
+from bcfl.consensus.member.rating import ReferenceLoss
 from bcfl.consensus.spec.delta import difference, top_gamma
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.model import Arrays, ModelSpec
@@ -121,10 +122,18 @@ class AttackingMember(PeerConsensusMod):
         The partitions that attack.
     rounds : int
         How many there will be.
+    reference : callable, optional
+        See ``PeerConsensusMod``.
     """
 
-    def __init__(self, attack: Attack, malicious: frozenset[int], rounds: int) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        attack: Attack,
+        malicious: frozenset[int],
+        rounds: int,
+        reference: ReferenceLoss | None = None,
+    ) -> None:
+        super().__init__(reference=reference)
         self._attack = attack
         self._malicious = malicious
         self._rounds = rounds

@@ -9,17 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 from torch import nn
 
+from bcfl.consensus.member.rating import RULE
 from bcfl.core.errors import ModelError
+from bcfl.core.model import Arrays
 from bcfl.experiment.clients.client_data import read_client
 from bcfl.experiment.clients.models import blank_model
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
-from bcfl.experiment.clients.training import evaluate_model, train_model
+from bcfl.experiment.clients.training import bounded_losses, evaluate_model, train_model
 from bcfl.experiment.seeds import derive_seed
+from bcfl.losses import class_balanced
 
 #: The reply's ConfigRecord in which a simulated client says which partition it is.
 SENDER_KEY = "sender"
@@ -59,16 +63,18 @@ class Client:
         return Message(content, reply_to=message)
 
     def evaluate(self, message: Message, context: Context) -> Message:
-        """Measure the received arrays on the client's own validation images."""
+        """Measure the received arrays on the client's own validation images.
+
+        Where sets of members are rated, on all its images.
+        """
         partition = int(context.node_config["partition-id"])
-        loss, accuracy = self.measured(message.content.array_records["arrays"], partition)
-        metrics = MetricRecord(
-            {
-                "eval_loss": loss,
-                "eval_acc": accuracy,
-                "num-examples": len(read_client(self.folder, partition).validation_labels),
-            }
-        )
+        record = message.content.array_records["arrays"]
+        if RULE in message.content.config_records["config"]:
+            metrics = MetricRecord({"eval_loss": self.considered(record, partition)})
+        else:
+            loss, accuracy = self.measured(record, partition)
+            count = len(read_client(self.folder, partition).validation_labels)
+            metrics = MetricRecord({"eval_loss": loss, "eval_acc": accuracy, "num-examples": count})
         sender = ConfigRecord({"partition-id": partition})
         content = RecordDict({"metrics": metrics, SENDER_KEY: sender})
         return Message(content, reply_to=message)
@@ -86,6 +92,21 @@ class Client:
         """Loss and accuracy of the record's model on the client's own validation images."""
         data = read_client(self.folder, partition)
         return evaluate_model(self._model(record), data.validation_images, data.validation_labels)
+
+    def considered(self, record: ArrayRecord, partition: int) -> float:
+        """The record's model, where sets of members are rated: PROTOCOL, *Rules*.
+
+        Bounded, over all of the client's own images, each class weighing the same.
+        """
+        data = read_client(self.folder, partition)
+        images = np.concatenate([data.train_images, data.validation_images])
+        labels = np.concatenate([data.train_labels, data.validation_labels])
+        return class_balanced(bounded_losses(self._model(record), images, labels), labels)
+
+    def reference_loss(self, record: ArrayRecord, samples: Arrays) -> float:
+        """The record's model on the reference set, bounded."""
+        losses = bounded_losses(self._model(record), samples["images"], samples["labels"])
+        return float(losses.mean(dtype=np.float64))
 
     def _model(self, record: ArrayRecord) -> nn.Module:
         model = blank_model(self.model)

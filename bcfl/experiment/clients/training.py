@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from bcfl.experiment.clients.settings import TrainingSettings
+from bcfl.losses import bounded_loss
 
 #: Images evaluated at once: bounds the memory that activations take.
 EVALUATION_BATCH = 512
@@ -72,6 +73,20 @@ def train_model(
             optimizer.step()
             total += loss.item() * len(batch)
     return total / len(targets)
+
+
+def bounded_losses(
+    model: nn.Module, images: NDArray[np.float32], labels: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """``bcfl.losses.bounded_loss`` of each image, shape (count,)."""
+    use_one_thread()
+    inputs, targets = torch.from_numpy(images), torch.from_numpy(labels)
+    model.eval()
+    with torch.inference_mode():
+        parts = (torch.split(each, EVALUATION_BATCH) for each in (inputs, targets))
+        found = [bounded_loss(model(x), y) for x, y in zip(*parts, strict=True)]
+    losses: NDArray[np.float32] = torch.cat(found).numpy()
+    return losses
 
 
 def evaluate_model(

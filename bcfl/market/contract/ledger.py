@@ -48,7 +48,7 @@ class AboveCap(LedgerError):
 class MarketLedger(ContractLedger):
     """One marketplace, seen from one account. Made by :meth:`deploy` or :meth:`attach`."""
 
-    contract = "ModelMarketplace"
+    contracts = ("ModelMarketplace",)
 
     @classmethod
     def deploy(
@@ -73,7 +73,7 @@ class MarketLedger(ContractLedger):
             Blocks, 2 to 128, from a submission to the block that draws its panel. 2 is enough
             where nobody who takes part makes blocks, as on a development chain.
         """
-        return cls._deploy(connection, wait_until, bond, draw_delay)
+        return cls._deploy(connection, wait_until, cls.contracts[0], bond, draw_delay)
 
     @property
     def account(self) -> str:

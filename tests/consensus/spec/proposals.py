@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
@@ -11,6 +12,10 @@ from bcfl.consensus.spec.domain import MAX_MEMBERS, Ballot
 
 #: Few different values make ties; the ends are where comparing slips.
 VALUES = st.one_of(st.integers(0, 3), st.sampled_from([0, 1, 2**31, 2**32 - 1]))
+
+
+#: How many members there are at most: all that there can be, where there is time.
+MOST = MAX_MEMBERS if os.environ.get("BCFL_FUZZ") else 40
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Proposed:
 
 
 @st.composite
-def proposed_rounds(draw: st.DrawFn, *, of_oneself: bool, most: int = MAX_MEMBERS) -> Proposed:
+def proposed_rounds(draw: st.DrawFn, *, of_oneself: bool, most: int = MOST) -> Proposed:
     """A round of up to ``most`` members.
 
     Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -35,6 +35,14 @@ OTHERS: dict[str, Any] = {
     "commit_window_s": 601,
     "ballot_window_s": 601,
     "inner": "FedAdam",
+}
+
+
+#: Of those that only tasks have whose members propose.
+OF_PROPOSALS: dict[str, Any] = {
+    "rule": "coalition",
+    "coalition_size": "half",
+    "reference": "cd" * 32,
 }
 
 
@@ -154,7 +162,7 @@ def test_kappa_in_parts_per_million_is_exact(ppm: int) -> None:
 
 
 def test_every_rule_changes_the_digest() -> None:
-    assert OTHERS.keys() == {field.name for field in fields(Rules)}
+    assert OTHERS.keys() == {field.name for field in fields(Rules)} - OF_PROPOSALS.keys()
     digests = [Rules(**{name: value}).digest() for name, value in OTHERS.items()]
     assert len({Rules().digest(), *digests}) == 1 + len(OTHERS)
 
@@ -168,14 +176,60 @@ def test_the_same_rules_have_one_digest_however_they_are_written() -> None:
 def test_rules_survive_json(gamma: float, ppm: int, inner: str) -> None:
     rules = Rules(gamma=gamma, kappa=ppm / 1_000_000, inner=inner, metric="f1")
     again = Rules(**json.loads(json.dumps(rules.to_json())))
-    assert again == rules
+    assert again == replace(rules, combine="carriers_mean")
     assert again.digest() == rules.digest()
 
 
 def test_the_options_are_the_rules_that_a_user_chooses() -> None:
     rules = get_type_hints(Rules)
     del rules["inner"]  # a strategy names it by the object that it is given
+    del rules["reference"]  # and this by the samples
     assert get_type_hints(RuleOptions) == rules
+
+
+def test_what_members_rate_changes_the_digest_and_leaves_that_of_borda_alone() -> None:
+    first = Rules(rule="referee", reference="ab" * 32)
+    digests = {Rules().digest(), first.digest()}
+    for name, value in OF_PROPOSALS.items():
+        fitting = {"reference": ""} if name == "rule" else {}
+        digests.add(replace(first, **{name: value}, **fitting).digest())
+    assert len(digests) == 2 + len(OF_PROPOSALS)
+    assert not OF_PROPOSALS.keys() & Rules().to_json().keys()
+    assert Rules(**first.to_json()).digest() == first.digest()
+
+
+def test_what_is_combined_how_follows_from_the_rule_unless_it_is_said() -> None:
+    assert Rules().combination == Rules(combine="carriers_mean").combination == "carriers_mean"
+    assert Rules(combine="pair").combination == "pair"
+    assert Rules(rule="coalition").combination == "pair"
+    assert replace(Rules(), rule="coalition").combination == "pair"
+    assert Rules().digest() == Rules(combine="carriers_mean").digest()
+
+
+def test_a_proposal_holds_half_under_coalition_and_where_that_is_said() -> None:
+    referee = Rules(rule="referee", reference="ab" * 32)
+    assert [Rules(rule="coalition").least(c) for c in (1, 4, 5)] == [1, 2, 3]
+    assert [referee.least(c) for c in (1, 4, 5)] == [1, 1, 1]
+    assert replace(referee, coalition_size="half").least(5) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rule": "referee"}, r"reference: .*PeerConsensus\(reference=…\).*rule=coalition"),
+        ({"rule": "referee", "reference": "AB" * 32}, "reference: expected the digest"),
+        ({"reference": "ab" * 32}, "rates on no reference set"),
+        ({"rule": "coalition", "combine": "mean"}, 'combine: expected None, or "pair"'),
+        ({"rule": "coalition", "inner": "FedAdam"}, "which FedAdam cannot aggregate"),
+        ({"rule": "majority"}, "rule: expected one of"),
+        ({"coalition_size": "most"}, "coalition_size: expected one of"),
+    ],
+)
+def test_what_a_rule_needs_is_there_and_nothing_that_it_has_no_use_for(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Rules(**options)
 
 
 def test_the_golden_digests() -> None:

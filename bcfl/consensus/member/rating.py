@@ -1,0 +1,153 @@
+"""S3: what a member makes of models that others' deltas would make, by its own measure.
+
+A measure takes parameters, one candidate after the other: the app's evaluate, or, where a
+reference set decides, the app's function for that.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp.typing import ClientAppCallable
+from numpy.typing import NDArray
+
+from bcfl.consensus.records import LONGEST_REASON, RECORD_KEY
+from bcfl.consensus.spec.metric import choose_quality
+from bcfl.consensus.spec.reference import decode_reference
+from bcfl.consensus.spec.rules import Rules
+from bcfl.core.errors import ConfigurationError, ProtocolError
+from bcfl.core.model import Arrays, ModelSpec
+from bcfl.flower import handlers
+
+REVIEW = "bcfl-review"  #: in the config of an evaluation that rates another member's update
+RULE = "bcfl-rule"  #: beside it, where members propose: which rule decides
+
+#: A model and the samples of the reference set to its mean loss; smaller is better.
+ReferenceLoss: TypeAlias = Callable[[ArrayRecord, Arrays], float]
+#: Parameters, shape (n,), to how good they are; larger is better. It may raise anything.
+Measure: TypeAlias = Callable[[NDArray[Any]], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Rateable:
+    """What a member is to rate."""
+
+    keys: Mapping[int, int]  #: by candidate; those with equal keys are the same
+    make: Callable[[int], NDArray[Any]]  #: key to parameters
+    missing: dict[int, str]  #: by candidate: why it cannot be rated
+    invalid: dict[int, str]
+
+
+def app_measure(
+    message: Message, context: Context, evaluate: ClientAppCallable, rules: Rules, spec: ModelSpec
+) -> Measure:
+    """What the app's evaluate reports, asked with the records of ``message`` that are its own."""
+    key, record = handlers.model_in(message.content)
+    base = handlers.to_arrays(record)
+    asked = _review_content(message.content, rules)
+
+    def measure(vector: NDArray[Any]) -> float:
+        message.content = copy.deepcopy(asked)
+        message.content[key] = handlers.to_array_record(spec.unflatten(vector, base))
+        metrics = handlers.call_evaluate(message, context, evaluate)
+        return choose_quality(metrics, rules.metric)[1]
+
+    return measure
+
+
+def reference_measure(
+    base: Arrays, loss: ReferenceLoss, samples: bytes, rules: Rules, spec: ModelSpec
+) -> Measure:
+    """What the app's function makes of the reference set. Raises ProtocolError for another set."""
+    arrays = _samples(samples, rules.reference)
+
+    def measure(vector: NDArray[Any]) -> float:
+        return -float(loss(handlers.to_array_record(spec.unflatten(vector, base)), arrays))
+
+    return measure
+
+
+def expect_reference_loss(rules: Rules, loss: ReferenceLoss | None) -> None:
+    """Raise ConfigurationError where the rule needs a function that the app does not have."""
+    if rules.rule == "referee" and loss is None:
+        raise ConfigurationError(
+            "rule=referee rates on a reference set, and this app has no function for that: name "
+            "one that takes a model (an ArrayRecord) and samples (name to array) and returns a "
+            "loss, ClientApp(mods=[PeerConsensusMod(reference=…)]); or choose rule=coalition, "
+            "which asks the app's own evaluate"
+        )
+
+
+def rate_all(measure: Measure, rateable: Rateable) -> tuple[dict[int, float], dict[int, str]]:
+    """By candidate: the quality, or why it could not be measured.
+
+    Raises
+    ------
+    ProtocolError
+        Nothing could be measured at all.
+    """
+    qualities: dict[int, float] = {}
+    failed: dict[int, str] = {}
+    found: dict[int, float] = {}
+    for candidate, key in rateable.keys.items():
+        try:
+            if key not in found:
+                found[key] = measure(rateable.make(key))
+            qualities[candidate] = found[key]
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's delta does to the app
+            failed[candidate] = f"evaluate failed on it: {error}"[:LONGEST_REASON]
+    if failed and not qualities:
+        raise ProtocolError(
+            f"evaluate failed on every delta of the round; first: {next(iter(failed.values()))}"
+        )
+    return qualities, failed
+
+
+def losses_of(measure: Measure) -> Callable[[Iterable[NDArray[Any]]], list[float]]:
+    """As ``candidates.Losses``; what cannot be measured is infinitely bad.
+
+    Raises
+    ------
+    ProtocolError
+        Of several vectors none could be measured.
+    """
+
+    def losses(vectors: Iterable[NDArray[Any]]) -> list[float]:
+        found: list[float] = []
+        reason = ""
+        for vector in vectors:
+            try:
+                found.append(-measure(vector))
+            except Exception as error:  # noqa: BLE001 - as above
+                found.append(math.inf)
+                reason = reason or str(error)
+        if reason and len(found) > 1 and all(math.isinf(loss) for loss in found):
+            raise ProtocolError(f"evaluate failed on every set of deltas; first: {reason}")
+        return found
+
+    return losses
+
+
+@lru_cache(maxsize=2)
+def _samples(blob: bytes, digest: str) -> Arrays:
+    return decode_reference(blob, digest)
+
+
+def _review_content(content: RecordDict, rules: Rules) -> RecordDict:
+    """What the app is asked to evaluate with, but for the arrays: its config, and the flags."""
+    asked = RecordDict({k: v for k, v in content.items() if not k.startswith(RECORD_KEY)})
+    for key in list(asked.array_records):
+        del asked[key]
+    if not asked.config_records:
+        asked["config"] = ConfigRecord()
+    for record in asked.config_records.values():
+        record[REVIEW] = True
+        if rules.proposes:
+            record[RULE] = rules.rule
+    return asked
