@@ -74,7 +74,7 @@ class ModelSpec:
         specs = describe(arrays)
         expect_carried(specs)
         named = [spec for spec in specs if any(fnmatchcase(spec.key, each) for each in shared)]
-        if not named:
+        if specs and not named:
             raise ModelError(
                 f"shared={list(shared)} matches no array of the model, which has "
                 f"{', '.join(spec.key for spec in specs)}"
