@@ -167,7 +167,7 @@ PHASES = [
     (kind, phase)
     for kind in KINDS
     for phase in Phase
-    if phase is not Phase.SEAL or "sealed" in kind
+    if phase is not Phase.PROPOSE and (phase is not Phase.SEAL or "sealed" in kind)
 ]
 
 

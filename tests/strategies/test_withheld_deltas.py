@@ -54,5 +54,5 @@ def test_the_round_is_void_and_who_was_withheld_from_whom_is_on_chain(
     # each of the two withheld misses one only, and may vote; but two of five are no round
     assert record.voted == (1, 2)
     assert record.abstained == {0: (1, 2), 3: (1, 2), 4: (1, 2)}
-    assert record.left_out[0] == "its ballot does not count: it misses the deltas of [1, 2]"
+    assert record.left_out[0] == "its ballot does not count: it has seen nothing of [1, 2]"
     assert "member 3 left out: its ballot does not count" in caplog.text

@@ -193,7 +193,7 @@ def read_record(
         abstained=dict(sorted(abstained.items())),
         left_out=_refused(events, opened.expected)
         | {
-            member: f"its ballot does not count: it misses what is of {list(missing)}"
+            member: f"its ballot does not count: it has seen nothing of {list(missing)}"
             for member, missing in sorted(abstained.items())
         },
         rejected={i: dict(reasons) for i, reasons in sorted(rejected.items()) if reasons},
