@@ -22,7 +22,7 @@ cluster: $(READY)  ## SuperLink, four SuperNodes, a real node: three rounds, aud
 	$(BIN)/python -m bcfl.cluster
 
 test: $(READY)  ## the whole suite, on two cores; a third process for what waits
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 quick: $(READY)  ## the protocol and the keys, a minute; VENV=.venv313 PYTHON=python3.13 for another Python
 	$(BIN)/python -m pytest tests/core tests/keys tests/consensus/spec tests/market/spec tests/test_public_api.py tests/test_house.py
