@@ -112,7 +112,8 @@ def test_what_a_reorganisation_took_back_is_made_good(
     tmp_path: Path, calm: tuple[list[str], int], share: float, way: str, depth: int
 ) -> None:
     models, requests_made = calm
-    with shaken(10 + round(share * (requests_made - 10)), way, depth) as chain:
+    # not among the very last: how many there are differs by a few from run to run
+    with shaken(10 + round(share * 0.97 * (requests_made - 10)), way, depth) as chain:
         stopped: list[BcflError] = []
         records: list[RoundRecord] = []
         for _ in range(ATTEMPTS):
