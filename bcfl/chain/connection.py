@@ -191,8 +191,8 @@ class Connection:
         """Bind a contract's interface to its address; asks the node nothing."""
         return Contract.bind(self._web3, address, abi)
 
-    def attach(self, address: str, artifact: Artifact) -> Contract:
-        """Bind a contract that is there already, once its code was compared.
+    def attach(self, address: str, *artifacts: Artifact) -> tuple[Contract, Artifact]:
+        """Bind a contract that is there already, once its code was compared; and which it is.
 
         The code at the address is the compiled one followed by the immutables, which differ
         from task to task. What the contract stores is not proven by that: whoever deploys can
@@ -203,14 +203,17 @@ class Connection:
         ArtifactError
             There is no contract, or another one.
         """
-        found, expected = self.code(address), artifact.runtime_code
-        if not found.startswith(expected) or (len(found) - len(expected)) % _WORD_BYTES:
-            what = f"{len(found)} bytes of other code" if found else "no contract"
-            raise ArtifactError(
-                f"expected {artifact.name} at {address} on chain {self.chain_id}; found {what}. "
-                "Is it the right address and chain, and the same version of bcfl?"
-            )
-        return self.contract(address, artifact.abi)
+        found = self.code(address)
+        for artifact in artifacts:
+            expected = artifact.runtime_code
+            if found.startswith(expected) and (len(found) - len(expected)) % _WORD_BYTES == 0:
+                return self.contract(address, artifact.abi), artifact
+        names = " or ".join(artifact.name for artifact in artifacts)
+        what = f"{len(found)} bytes of other code" if found else "no contract"
+        raise ArtifactError(
+            f"expected {names} at {address} on chain {self.chain_id}; found {what}. "
+            "Is it the right address and chain, and the same version of bcfl?"
+        )
 
     def call(self, contract: Contract, function: str, *arguments: Any) -> Any:
         """What a view returns, decoded.

@@ -9,7 +9,7 @@ from bcfl.chain.connection import Connection
 from bcfl.chain.contract import Contract, Log
 from bcfl.chain.event import Transaction
 from bcfl.contracts import artifact
-from bcfl.core.errors import ArtifactError, LedgerError
+from bcfl.core.errors import LedgerError
 
 
 class ContractLedger:
@@ -77,16 +77,8 @@ class ContractLedger:
         ArtifactError
             What is there is not the contract that bcfl ships.
         """
-        refused: ArtifactError | None = None
-        for name in cls.contracts:
-            try:
-                contract = connection.attach(address, artifact(name))
-            except ArtifactError as error:
-                refused = refused or error
-            else:
-                return cls(connection, contract, wait_until, deployed_at, name)
-        assert refused is not None
-        raise refused
+        contract, found = connection.attach(address, *map(artifact, cls.contracts))
+        return cls(connection, contract, wait_until, deployed_at, found.name)
 
     @property
     def address(self) -> str:

@@ -36,7 +36,8 @@ def signer(
     ] = None,
     max_stake_wei: Annotated[int, typer.Option(min=0, help="All deposits together.")] = 0,
     allow_direct: Annotated[
-        bool, typer.Option("--allow-direct", help="Pay gas for own commitments and ballots.")
+        bool,
+        typer.Option("--allow-direct", help="Pay gas for what it signed itself."),
     ] = False,
     direct_fallback: Annotated[
         bool,

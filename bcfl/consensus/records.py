@@ -208,6 +208,11 @@ class EnrolReply(_Record):
 Order = JoinOrder | EnrolOrder | RoundOrder | ReviewOrder | ReceiptOrder
 
 
+def apps_own(content: RecordDict) -> RecordDict:
+    """A message's records but for ours."""
+    return RecordDict({k: v for k, v in content.items() if not k.startswith(RECORD_KEY)})
+
+
 def order_in(content: RecordDict) -> Order | None:
     """The order that a message carries, or None where it is not one of ours."""
     record = content.config_records.get(RECORD_KEY)

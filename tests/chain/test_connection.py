@@ -203,7 +203,8 @@ def test_a_node_that_limits_queries_is_asked_for_less(
 
 
 def test_another_contract_at_the_address_is_noticed(connection: Connection, contract: Contract):
-    assert connection.attach(contract.address, notes()).address == contract.address
+    found, artifact = connection.attach(contract.address, notes())
+    assert (found.address, artifact) == (contract.address, notes())
     code = notes().runtime_code
     for wrong in (code[:-1] + b"\0", code[:-1], b"\0" + code):
         artifact = Artifact("Notes", notes().abi, notes().bytecode, wrong)

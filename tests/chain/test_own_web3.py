@@ -41,7 +41,7 @@ def key_file(tmp_path: Path) -> Path:
 def deploy_and_read(chain: NodeChain) -> None:
     with chain, chain.connect(chain.coordinator) as connection:
         address, sent = connection.deploy(notes(), 2)
-        contract = connection.attach(address, notes())
+        contract, _ = connection.attach(address, notes())
         assert connection.call(contract, "owner") == PAYER.address
         noted = connection.transact(contract, "note", b"hello")
         assert connection.call(contract, "count") == 1

@@ -19,7 +19,7 @@ from bcfl.consensus.task_folder import TaskFolder
 from tests.recovery.player import MEMBERS, ROUNDS, play
 from tests.recovery.processes import in_a_process_of_its_own, outcome
 
-POINTS = 50 if os.environ.get("BCFL_FUZZ") else 3
+POINTS = 50 if os.environ.get("BCFL_FUZZ") else 4
 
 
 @pytest.fixture(scope="module")

@@ -155,11 +155,12 @@ class MemoryConnection(Connection):
         """Bind an address; there is no interface to decode."""
         return Contract(address, None, {})
 
-    def attach(self, address: str, artifact: Artifact) -> Contract:
+    def attach(self, address: str, *artifacts: Artifact) -> tuple[Contract, Artifact]:
         """Bind a contract that is there already. Raises ArtifactError."""
-        if artifact.name != _CONTRACT or address not in self._chain.contracts:
-            raise ArtifactError(f"there is no contract at {address}: this chain ends with its run")
-        return self.contract(address, artifact.abi)
+        for artifact in artifacts:
+            if artifact.name == _CONTRACT and address in self._chain.contracts:
+                return self.contract(address, artifact.abi), artifact
+        raise ArtifactError(f"there is no contract at {address}: this chain ends with its run")
 
     def call(self, contract: Contract, function: str, *arguments: Any) -> Any:
         """What a view returns."""

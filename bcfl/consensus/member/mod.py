@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from logging import INFO
-from typing import Any
+from typing import Any, TypeAlias
 
 from flwr.app import Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
@@ -42,7 +42,6 @@ from bcfl.consensus.member.rating import (
 from bcfl.consensus.member.review import Reviewed, proposable, rateable, verify
 from bcfl.consensus.member.task import parcels_of, store_from
 from bcfl.consensus.records import (
-    RECORD_KEY,
     EnrolOrder,
     EnrolReply,
     JoinOrder,
@@ -54,6 +53,7 @@ from bcfl.consensus.records import (
     ReviewReply,
     RoundOrder,
     TrainReply,
+    apps_own,
     order_in,
 )
 from bcfl.consensus.spec import coalition, referee
@@ -71,6 +71,8 @@ from bcfl.flower.identity import (
     signer_from,
 )
 from bcfl.keys.signer import Wallet
+
+_Looked: TypeAlias = tuple[Reviewed, NDArray[Any], Measure]
 
 
 class PeerConsensusMod:
@@ -153,7 +155,7 @@ class PeerConsensusMod:
             domain, coordinator = membership.ledger.domain, membership.ledger.coordinator
             kept = Kept(context, domain.contract, order.receipt_round)
             kept.expect_ballot_receipt(order.receipt, domain, coordinator)
-        message.content = _apps_own(message.content)
+        message.content = apps_own(message.content)
         _, record = handlers.model_in(message.content)
         base_arrays = handlers.to_arrays(record)
         membership.expect_base(base_arrays)
@@ -194,12 +196,13 @@ class PeerConsensusMod:
         if commitment is not None and _falls_back(context):
             membership.commit_direct(commitment)
         membership.expect_review()
+        look = partial(self._look, order, membership, commitment, message, context, call_next)
         if membership.state.phase == Phase.PROPOSE:
-            return self._propose(order, membership, memory, message, context, call_next)
+            return _reply(self._propose(order, membership, memory, context, look), message)
         asked_again = membership.kept.has(membership.asked_for)
         if (kept := memory.ballot()) is None:
             membership.expect_unsaid()
-            kept = self._fill_in_ballot(order, membership, commitment, message, context, call_next)
+            kept = self._fill_in_ballot(order, membership, context, look)
             memory.keep_ballot(*kept)
         reply = membership.sign_ballot(*kept)
         if order.direct or (asked_again and _falls_back(context)):
@@ -211,16 +214,13 @@ class PeerConsensusMod:
         order: ReviewOrder,
         membership: Membership,
         memory: Memory,
-        message: Message,
         context: Context,
-        call_next: ClientAppCallable,
-    ) -> Message:
+        look: Callable[[], _Looked],
+    ) -> ProposalReply:
         asked_again = membership.kept.has(membership.asked_for)
         if (proposal := memory.proposal()) is None:
             membership.expect_unsaid()
-            reviewed, base, measure = self._look(
-                order, membership, memory.commitment(), message, context, call_next
-            )
+            reviewed, base, measure = look()
             candidates = proposable(membership, reviewed, base)
             propose = referee.propose if membership.rules.rule == "referee" else coalition.propose
             least = membership.rules.least(membership.honest.bit_count())
@@ -230,20 +230,16 @@ class PeerConsensusMod:
         reply = membership.sign_proposal(proposal)
         if order.direct or (asked_again and _falls_back(context)):
             reply = membership.propose_direct(reply)
-        return _reply(reply, message)
+        return reply
 
     def _fill_in_ballot(
         self,
         order: ReviewOrder,
         membership: Membership,
-        commitment: TrainReply | None,
-        message: Message,
         context: Context,
-        call_next: ClientAppCallable,
+        look: Callable[[], _Looked],
     ) -> tuple[Ballot, dict[int, str]]:
-        reviewed, base, measure = self._look(
-            order, membership, commitment, message, context, call_next
-        )
+        reviewed, base, measure = look()
         asked = rateable(membership, order, reviewed, base)
         qualities, failed = rate_all(measure, asked)
         ratings = self.rate(qualities, context)
@@ -260,7 +256,7 @@ class PeerConsensusMod:
         message: Message,
         context: Context,
         call_next: ClientAppCallable,
-    ) -> tuple[Reviewed, NDArray[Any], Measure]:
+    ) -> _Looked:
         """What was committed, checked; θ_g; and how this member measures."""
         rules = membership.rules
         base_arrays = handlers.to_arrays(handlers.model_in(message.content)[1])
@@ -333,11 +329,6 @@ def _cast(arrays: Arrays, spec: ModelSpec, base: Arrays) -> Arrays:
 @lru_cache(maxsize=64)
 def _say_once(text: str) -> None:
     log(INFO, text)
-
-
-def _apps_own(content: RecordDict) -> RecordDict:
-    """A message's records but for ours."""
-    return RecordDict({k: v for k, v in content.items() if not k.startswith(RECORD_KEY)})
 
 
 #: The mod for every app whose node is configured with a key file, and for simulations.

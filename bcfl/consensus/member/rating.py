@@ -17,7 +17,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
 from numpy.typing import NDArray
 
-from bcfl.consensus.records import LONGEST_REASON, RECORD_KEY
+from bcfl.consensus.records import LONGEST_REASON, apps_own
 from bcfl.consensus.spec.metric import choose_quality
 from bcfl.consensus.spec.reference import decode_reference
 from bcfl.consensus.spec.rules import Rules
@@ -141,7 +141,7 @@ def _samples(blob: bytes, digest: str) -> Arrays:
 
 def _review_content(content: RecordDict, rules: Rules) -> RecordDict:
     """What the app is asked to evaluate with, but for the arrays: its config, and the flags."""
-    asked = RecordDict({k: v for k, v in content.items() if not k.startswith(RECORD_KEY)})
+    asked = apps_own(content)
     for key in list(asked.array_records):
         del asked[key]
     if not asked.config_records:

@@ -17,7 +17,7 @@ class Allowance:
     """
 
     max_stake_wei: int = 0  #: all deposits together, for as long as the record is kept
-    direct: bool = False  #: whether the member's own commitments and ballots may be sent
+    direct: bool = False  #: whether the member's own commitments, proposals and ballots may be sent
     max_gas_wei: int = 10**16  #: gas limit × highest fee, of one transaction
     max_total_gas_wei: int = 10**17  #: the same, of all that were ever signed
 

@@ -2,8 +2,8 @@
 
 A ClientApp lives while it handles a message; the signer outlives it, and knows what it has
 signed, the chain, and what its owner lets it pay. In the last part of a window it sends the
-round's commitment, seal or ballot that the chain still lacks. Each goes through ``MemberSigner``
-as anything else: said once, within the allowance.
+round's commitment, proposal, seal or ballot that the chain still lacks. Each goes through
+``MemberSigner`` as anything else: said once, within the allowance.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from bcfl.consensus.spec.domain import (
     Ballot,
     Commitment,
     Phase,
+    Proposal,
     RoundState,
     SignedBallot,
     SignedCommitment,
+    SignedProposal,
     SignedSeal,
 )
 from bcfl.consensus.spec.messages import seal_message
@@ -88,6 +90,9 @@ class DirectFallback:
             return ""
         if kind == "Commitment":
             sent = ledger.commit_direct(_commitment(said, member))
+        elif kind == "Proposal":
+            proposal = Proposal(state.round, int(said["members"]))
+            sent = ledger.propose_direct(SignedProposal(member, proposal, _UNSIGNED))
         elif kind == "Seal":
             seal = SignedSeal(member, state.round, data_of(said["seal"]), _UNSIGNED)
             sent = ledger.seal_direct(seal)
@@ -110,8 +115,11 @@ def _due(state: RoundState) -> tuple[str, int, int, int]:
     match state.phase:
         case Phase.COMMIT:
             return "Commitment", state.opened_at, commitments_end, state.committed
+        case Phase.PROPOSE:
+            return "Proposal", commitments_end, state.proposal_deadline, state.proposed
         case Phase.SEAL:
-            return "Seal", commitments_end, state.seal_deadline, state.sealed
+            begins = max(commitments_end, state.proposal_deadline)
+            return "Seal", begins, state.seal_deadline, state.sealed
         case Phase.BALLOT:
             voted = state.voted | state.abstained
             return "Ballot", state.seal_deadline, state.ballot_deadline, voted

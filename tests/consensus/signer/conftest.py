@@ -17,6 +17,7 @@ from bcfl.consensus.signer.service import SignerService
 from bcfl.consensus.signer.task import connect
 from bcfl.consensus.spec.domain import Commitment
 from bcfl.consensus.spec.messages import commitment_message
+from bcfl.consensus.spec.rules import Rule
 from bcfl.keys.accounts import derive_account
 from bcfl.keys.signer_client import RemoteSigner
 from bcfl.keys.signer_wire import Endpoint
@@ -35,6 +36,7 @@ class Task:
         stake: int,
         *,
         sealed: bool = False,
+        rule: Rule = "borda",
     ) -> None:
         self.chain, self.folder, self._stack = chain, folder, stack
         self.account, self.other = (derive_account(7, "member", i) for i in range(2))
@@ -51,6 +53,7 @@ class Task:
             commit_window_s=60,
             ballot_window_s=60,
             sealed=sealed,
+            rule=rule,
             stake=stake,
         )
         self.contract = self.server.domain.contract

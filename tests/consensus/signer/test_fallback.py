@@ -12,10 +12,17 @@ from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.contract.words import seal_of
 from bcfl.consensus.signer.fallback import DirectFallback
-from bcfl.consensus.spec.domain import Ballot, Commitment, Phase, SignedCommitment, SignedSeal
-from bcfl.consensus.spec.messages import ballot_message, seal_message
+from bcfl.consensus.spec.domain import (
+    Ballot,
+    Commitment,
+    Phase,
+    Proposal,
+    SignedCommitment,
+    SignedSeal,
+)
+from bcfl.consensus.spec.messages import ballot_message, proposal_message, seal_message
 from bcfl.consensus.spec.rules import LEAST_WINDOW_S
-from bcfl.core.errors import BeyondAllowance
+from bcfl.core.errors import BeyondAllowance, SignedAlready
 from bcfl.keys.signer_client import RemoteSigner
 from tests.consensus.signer.conftest import Task
 
@@ -53,6 +60,25 @@ def test_a_commitment_and_a_ballot_that_are_dropped_are_sent_in_time(task: Task)
     task.chain.travel(task.server.state().ballot_deadline - 20)
     assert "sent the ballot of round 1" in fallback.look()
     assert task.server.state().voted == 0b01
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_proposal_that_is_dropped_is_sent_in_time_and_once(
+    stack: ExitStack, tmp_path: Path, sealed: bool
+) -> None:
+    chain = stack.enter_context(EmbeddedChain())
+    task = Task(chain, tmp_path, stack, stake=0, sealed=sealed, rule="coalition")
+    remote = task.signer(direct=True)
+    fallback = committed(task, remote)
+    assert task.server.state().phase == Phase.PROPOSE
+    remote.sign(proposal_message(task.server.domain, Proposal(1, 0b11)))
+    assert fallback.look() == "", "the server has time to relay it"
+    task.chain.travel(task.server.state().proposal_deadline - 20)
+    assert "sent the proposal of round 1" in fallback.look()
+    assert task.server.state().proposed == 0b01
+    assert fallback.look() == ""
+    with pytest.raises(SignedAlready):
+        remote.sign(proposal_message(task.server.domain, Proposal(1, 0b10)))
 
 
 def test_a_sealed_ballot_that_is_dropped_is_sealed_and_shown_in_time(
