@@ -38,6 +38,8 @@ def _checksummed(address: bytes) -> str:
     return to_checksum_address(address)
 
 
+_camel: Final = lru_cache(2**8)(to_camel)
+
 #: An amount of ether, up to 256 bits.
 Wei: TypeAlias = Annotated[int, BeforeValidator(_quantity)]
 Quantity: TypeAlias = Annotated[int, Field(lt=2**64), BeforeValidator(_quantity)]
@@ -59,7 +61,7 @@ def to_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         # a deployment goes to nobody: b"" there, null here
         return {
-            to_camel(str(name)): None if (name, x) == ("to", b"") else to_json(x)
+            _camel(str(name)): None if (name, x) == ("to", b"") else to_json(x)
             for name, x in value.items()
         }
     if isinstance(value, list | tuple):

@@ -12,6 +12,7 @@ from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAdam
 
+from bcfl.consensus.contract.memory import MemoryChain
 from bcfl.consensus.member.mod import PeerConsensusMod, peer_consensus_mod
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import ConfigurationError, ModelError, NobodyLeft, RoundVoid
@@ -34,6 +35,7 @@ def run(
     **options: Any,
 ) -> tuple[Any, list[RoundRecord]]:
     records: list[RoundRecord] = []
+    options.setdefault("chain", MemoryChain(options.get("seed", 0)))
     strategy = PeerConsensus(
         run_dir=tmp_path / "run", on_round=records.append, min_available_nodes=clients, **options
     )

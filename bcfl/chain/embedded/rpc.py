@@ -61,6 +61,22 @@ class _Query:
         )
 
 
+@dataclass(frozen=True)
+class _Told:
+    """A block as JSON-RPC tells it, again and again: written once."""
+
+    block: dict[str, Any]
+    transaction: dict[str, Any] | None
+    receipt: dict[str, Any] | None
+    logs: Sequence[tuple[Mapping[str, Any], dict[str, Any]]]  #: as py-evm has it, and as told
+
+    @classmethod
+    def of(cls, mined: Mined) -> _Told:
+        receipt = to_json(mined.receipt)
+        logs = zip(mined.receipt["logs"], receipt["logs"], strict=True) if mined.receipt else ()
+        return cls(to_json(mined.block), to_json(mined.transaction), receipt, tuple(logs))
+
+
 class EmbeddedRpc:
     """Answers JSON-RPC requests, one at a time: the caller holds the lock.
 
@@ -75,8 +91,8 @@ class EmbeddedRpc:
     def __init__(self, evm: Evm, submit: Callable[[bytes], Mined]) -> None:
         self._evm = evm
         self._submit = submit
-        self._indexed = 0
-        self._by_transaction: dict[bytes, Mined] = {}
+        self._told: list[_Told] = []
+        self._by_transaction: dict[bytes, _Told] = {}
 
     def answer(self, body: bytes) -> bytes:
         """The reply to one request, or to a batch of them."""
@@ -114,10 +130,10 @@ class EmbeddedRpc:
             return _failed(number, _INTERNAL, f"{type(error).__name__}: {error}")
 
     def _index(self) -> None:
-        for mined in self._evm.blocks[self._indexed :]:
+        for mined in self._evm.blocks[len(self._told) :]:
+            self._told.append(told := _Told.of(mined))
             if mined.transaction is not None:
-                self._by_transaction[mined.transaction["hash"]] = mined
-        self._indexed = len(self._evm.blocks)
+                self._by_transaction[mined.transaction["hash"]] = told
 
     def _number(self, block: int | str) -> int:
         newest = self._evm.head.number
@@ -150,25 +166,24 @@ class EmbeddedRpc:
     def eth_getBlockByNumber(self, block: _Block, full: bool = False) -> Any:
         if isinstance(block, int) and block > self._evm.head.number:
             return None
-        mined = self._evm.blocks[self._number(block)]
-        whole = {"transactions": [mined.transaction]} if full and mined.transaction else {}
-        return to_json({**mined.block, **whole})
+        told = self._told[self._number(block)]
+        whole = {"transactions": [told.transaction]} if full and told.transaction else {}
+        return {**told.block, **whole}
 
     def eth_getTransactionByHash(self, number: Bytes32) -> Any:
-        mined = self._by_transaction.get(number)
-        return None if mined is None else to_json(mined.transaction)
+        told = self._by_transaction.get(number)
+        return None if told is None else told.transaction
 
     def eth_getTransactionReceipt(self, number: Bytes32) -> Any:
-        mined = self._by_transaction.get(number)
-        return None if mined is None else to_json(mined.receipt)
+        told = self._by_transaction.get(number)
+        return None if told is None else told.receipt
 
     def eth_getLogs(self, query: _Query) -> list[Any]:
         first, last = self._number(query.from_block), self._number(query.to_block)
         return [
-            to_json(log)
-            for mined in self._evm.blocks[first : last + 1]
-            if mined.receipt is not None
-            for log in mined.receipt["logs"]
+            told
+            for block in self._told[first : last + 1]
+            for log, told in block.logs
             if query.wants(log)
         ]
 
