@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import joblib
 import pytest
 from eth_keyfile import keyfile
 from hypothesis import HealthCheck, settings
@@ -34,6 +35,33 @@ def light_key_files() -> Iterator[None]:
     """Key files that are written here open in milliseconds, by whatever reads them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keyfile, "get_default_work_factor_for_kdf", lambda kdf: 2**10)
+        yield
+
+
+@pytest.fixture(scope="module")
+def fused_once() -> Iterator[None]:
+    """The fusion that every verifier of a panel computes is computed once.
+
+    That all of them find the same, to the bit, is held by tests/market/fusion and judging.
+    """
+    import torch
+
+    from bcfl.market.fusion import descent, fusion
+
+    descend: Callable[..., object] = fusion.descend
+    known: dict[str, object] = {}
+
+    def as_numpy(value: object) -> object:
+        if isinstance(value, descent.Parameters):
+            return [each.numpy() for each in value.tensors()]
+        return value.numpy() if isinstance(value, torch.Tensor) else value
+
+    def remembered(*arguments: object) -> object:
+        key = joblib.hash([as_numpy(each) for each in arguments])
+        return known[key] if key in known else known.setdefault(key, descend(*arguments))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fusion, "descend", remembered)
         yield
 
 

@@ -25,6 +25,8 @@ from bcfl.market.roles.turn import Role
 from bcfl.market.roles.verifier import Verifier
 from bcfl.store.local import LocalStore
 
+pytestmark = pytest.mark.usefixtures("fused_once")
+
 PASSWORD = "of no use to anybody"
 ETHER = 10**18
 

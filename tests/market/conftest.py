@@ -6,8 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import joblib
 import numpy as np
 import pytest
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from bcfl.experiment.datasets.digits import load_digits
@@ -60,7 +62,18 @@ def without_data(verification: VerificationSet, seed: int) -> TrainedModel:
 
 
 @pytest.fixture(scope="session")
-def market() -> Market:
+def market(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Market:
+    """Trained by one of the suite's processes, for all of them."""
+    own = tmp_path_factory.getbasetemp()
+    kept = (own if worker_id == "master" else own.parent) / "market.joblib"
+    with FileLock(kept.with_suffix(".lock")):
+        if not kept.exists():
+            joblib.dump(_train(), kept)
+        found: Market = joblib.load(kept)
+    return found
+
+
+def _train() -> Market:
     images = load_digits(1 / 3)
     verification = VerificationSet(images.test_images, images.test_labels, 10, seed=3)
     rows = np.arange(len(images.train_labels))

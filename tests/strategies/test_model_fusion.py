@@ -36,6 +36,8 @@ from bcfl.market.verification_set import VerificationSet
 from bcfl.store.local import LocalStore
 from bcfl.strategies import ModelFusion
 
+pytestmark = pytest.mark.usefixtures("fused_once")
+
 NODES = 4
 Deliver = Callable[[Message, Context], Message | None]
 
