@@ -23,6 +23,7 @@ from .attacks import (
     Stale,
     SupportStuffing,
 )
+from .clients.partitioners import DirichletPartitioner, IidPartitioner, ShardPartitioner
 from .datasets.digits import load_digits
 from .datasets.downloaded import load_cifar10, load_mnist
 from .datasets.images import Images
@@ -40,11 +41,13 @@ __all__ = [
     "CenteredClipping",
     "CentralScenario",
     "ConsensusScenario",
+    "DirichletPartitioner",
     "FangKrum",
     "FangTrimmedMean",
     "FreeRider",
     "Gaussian",
     "GeometricMedian",
+    "IidPartitioner",
     "Images",
     "Ipm",
     "KeptRun",
@@ -61,6 +64,7 @@ __all__ = [
     "PoisonedReference",
     "ReferenceFitting",
     "Scenario",
+    "ShardPartitioner",
     "SignFlip",
     "Sleeper",
     "Stale",

@@ -2,7 +2,8 @@
 
 ===============  ==================================================================
 ``settings``     the schema of what a client has to know
-``partitions``   sharing a data set out among the clients
+``partitions``,  sharing a data set out among the clients
+``partitioners``
 ``client_data``  one client's share, as a file
 ``models``       the networks, in torch
 ``training``     training and evaluating one of them

@@ -1,26 +1,26 @@
 """Sharing the train part out among the clients.
 
-The partitioners are flwr-datasets' own, named by ``_target_`` in ``conf/partition/``; they
-see labels and row numbers, never the images.
+The partitioners are named by ``_target_`` in ``conf/partition/``: ``partitioners``' own, or
+flwr-datasets'. They see labels and row numbers, never the images.
 """
 
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
-from datasets import Dataset
-from flwr_datasets.partitioner import Partitioner
 from numpy.typing import NDArray
 
 from bcfl.core.errors import ConfigurationError, expect
 from bcfl.experiment.clients.client_data import ClientData
+from bcfl.experiment.clients.partitioners import Partitioner
 from bcfl.experiment.datasets.images import Images
 from bcfl.experiment.seeds import derive_seed
 
 
 def share_out(
-    images: Images, partitioner: Partitioner, validation_fraction: float, seed: int
+    images: Images, partitioner: Any, validation_fraction: float, seed: int
 ) -> list[ClientData]:
     """Every client's share of the train part, by partition id.
 
@@ -28,7 +28,8 @@ def share_out(
     ----------
     images : Images
     partitioner : Partitioner
-        A fresh one; it sees the rows in an order that the seed decides.
+        A fresh one, or one of flwr-datasets whose column is ``label``; it sees the rows in an
+        order that the seed decides.
     validation_fraction : float
         Share of a client's images that it keeps for reviewing, in (0, 1).
     seed : int
@@ -43,26 +44,37 @@ def share_out(
     expect(proper, "partition.validation_fraction", "in (0, 1)", share)
     rng = np.random.default_rng(derive_seed(seed, "partition"))
     order = rng.permutation(len(images.train_labels))
-    partitioner.dataset = Dataset.from_dict({"label": images.train_labels[order], "row": order})
+    labels = images.train_labels[order]
+    if isinstance(partitioner, Partitioner):
+        shares = partitioner.divide(labels)
+    else:
+        shares = _divided_by_flower(partitioner, labels)
+    return [
+        _split(images, order[rows], validation_fraction, partition)
+        for partition, rows in enumerate(shares)
+    ]
+
+
+def _divided_by_flower(partitioner: Any, labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    from datasets import Dataset  # noqa: PLC0415 - pandas: seconds, for who asks for it
+
+    rows = np.arange(len(labels))
     try:
+        partitioner.dataset = Dataset.from_dict({"label": labels, "row": rows})
         with warnings.catch_warnings():
             # pyarrow's, about how datasets calls it when it sorts.
             warnings.filterwarnings("ignore", "Specifying null_placement", FutureWarning)
             # A Dirichlet draw is repeated where a client got too little; an error ends that.
             warnings.filterwarnings("ignore", "The specified min_partition_size", UserWarning)
-            shares = [
+            return [
                 np.asarray(partitioner.load_partition(partition)["row"], np.int64)
                 for partition in range(partitioner.num_partitions)
             ]
-    except (ValueError, TypeError, ArithmeticError, LookupError) as error:
+    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
         # how partitioners say that it cannot be done, knowingly or not
         raise ConfigurationError(
-            f"partition: {len(order)} images cannot be shared out that way: {error}"
+            f"partition: {len(labels)} images cannot be shared out that way: {error}"
         ) from error
-    return [
-        _split(images, rows, validation_fraction, partition)
-        for partition, rows in enumerate(shares)
-    ]
 
 
 def _split(

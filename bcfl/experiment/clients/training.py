@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
+from torch.optim.sgd import sgd
 
 from bcfl.experiment.clients.settings import TrainingSettings
 from bcfl.losses import bounded_loss
@@ -55,22 +56,30 @@ def train_model(
     use_one_thread()
     inputs, targets = torch.from_numpy(images), torch.from_numpy(labels)
     shuffler = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-    )
+    # torch.optim.SGD's own function: the class imports torch's compiler, which takes seconds
+    parameters = list(model.parameters())
+    momenta: list[torch.Tensor | None] = [None] * len(parameters)
     model.train()
     total = 0.0
     for _ in range(settings.local_epochs):
         total = 0.0
         order = torch.randperm(len(targets), generator=shuffler)
         for batch in torch.split(order, settings.batch_size):
-            optimizer.zero_grad()
             loss = functional.cross_entropy(model(inputs[batch]), targets[batch])
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            gradients = list(torch.autograd.grad(loss, parameters))
+            with torch.no_grad():
+                sgd(
+                    parameters,
+                    gradients,
+                    momenta,
+                    lr=settings.learning_rate,
+                    momentum=settings.momentum,
+                    weight_decay=settings.weight_decay,
+                    dampening=0,
+                    nesterov=False,
+                    maximize=False,
+                    foreach=False,
+                )
             total += loss.item() * len(batch)
     return total / len(targets)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from flwr_datasets.partitioner import IidPartitioner
 
 from bcfl.core.errors import ConfigurationError
+from bcfl.experiment.clients.partitioners import IidPartitioner
 from bcfl.experiment.clients.partitions import share_out
 from bcfl.experiment.datasets.digits import load_digits
 from bcfl.experiment.datasets.images import Images

@@ -12,12 +12,12 @@ from importlib.resources import files
 from itertools import cycle, islice
 from typing import Literal
 
-from flwr_datasets.partitioner import Partitioner
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from bcfl.core.errors import ConfigurationError
 from bcfl.experiment.clients.client_data import ClientData
+from bcfl.experiment.clients.partitioners import Partitioner
 from bcfl.experiment.clients.partitions import share_out
 from bcfl.experiment.datasets.images import Images
 from bcfl.experiment.seeds import derive_seed

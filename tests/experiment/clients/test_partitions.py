@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from flwr_datasets.partitioner import DirichletPartitioner, IidPartitioner, ShardPartitioner
 
 from bcfl.core.errors import ConfigurationError
 from bcfl.experiment.clients.client_data import ClientData, read_client, write_clients
+from bcfl.experiment.clients.partitioners import (
+    DirichletPartitioner,
+    IidPartitioner,
+    Partitioner,
+    ShardPartitioner,
+)
 from bcfl.experiment.clients.partitions import share_out
 from bcfl.experiment.datasets.images import Images
 
@@ -24,9 +31,9 @@ def images(count: int = 100) -> Images:
 PARTITIONERS = {
     "iid": lambda: IidPartitioner(4),
     "dirichlet": lambda: DirichletPartitioner(
-        4, "label", alpha=0.5, min_partition_size=5, self_balancing=True, seed=1
+        4, alpha=0.5, min_partition_size=5, self_balancing=True, seed=1
     ),
-    "shards": lambda: ShardPartitioner(4, "label", num_shards_per_partition=2, seed=1),
+    "shards": lambda: ShardPartitioner(4, num_shards_per_partition=2, seed=1),
 }
 
 
@@ -86,14 +93,72 @@ def test_a_client_without_enough_images_is_named() -> None:
 
 
 def test_fewer_images_than_clients_are_a_configuration_error() -> None:
-    with pytest.raises(ConfigurationError, match="3 images cannot be shared out that way"):
+    with pytest.raises(ConfigurationError, match="client 0 gets 1 images and needs at least 2"):
         share_out(images(3), IidPartitioner(4), 0.2, seed=1)
 
 
-def test_what_a_partitioner_cannot_do_is_a_configuration_error() -> None:
-    partitioner = ShardPartitioner(4, "label", num_shards_per_partition=1000)
+def test_more_shards_than_images_are_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match="100 images cannot be cut into 4000 shards"):
+        share_out(images(), ShardPartitioner(4, num_shards_per_partition=1000), 0.2, seed=1)
+
+
+def test_a_draw_that_leaves_a_client_nothing_is_a_configuration_error() -> None:
+    uneven = DirichletPartitioner(4, alpha=0.001, min_partition_size=26, seed=1)
+    with pytest.raises(ConfigurationError, match=r"11 draws with alpha=0\.001 left a client"):
+        share_out(images(), uneven, 0.2, seed=1)
+
+
+def test_a_concentration_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="alpha: expected above 0; found -1"):
+        DirichletPartitioner(4, alpha=-1)
+
+
+@pytest.mark.parametrize(
+    ("partitioner", "expected"),
+    [
+        (
+            DirichletPartitioner(7, 0.3, min_partition_size=3, self_balancing=True, seed=2),
+            "c2987a4adcdf1038",
+        ),
+        (ShardPartitioner(7, 3, seed=2), "d9cc3c1ae1db478a"),
+    ],
+)
+def test_the_rows_are_those_of_every_release(partitioner: Partitioner, expected: str) -> None:
+    rows = np.concatenate(partitioner.divide(np.arange(203) % 10)).astype("<i8")
+    assert hashlib.sha256(rows.tobytes()).hexdigest().startswith(expected)
+
+
+@pytest.mark.skipif("BCFL_FUZZ" not in os.environ, reason="7 s to import: make fuzz")
+def test_the_partitioners_share_out_as_those_of_flwr_datasets_do() -> None:
+    from flwr_datasets import partitioner as flowers
+
+    for clients, seed in ((4, 1), (7, 2)):
+        balanced = {"min_partition_size": 3, "self_balancing": True, "seed": seed}
+        pairs = (
+            (IidPartitioner(clients), flowers.IidPartitioner(clients)),
+            (
+                DirichletPartitioner(clients, 0.3, **balanced),
+                flowers.DirichletPartitioner(clients, "label", 0.3, **balanced),
+            ),
+            (
+                DirichletPartitioner(clients, 2.0, min_partition_size=1, shuffle=False),
+                flowers.DirichletPartitioner(clients, "label", 2.0, 1, shuffle=False),
+            ),
+            (
+                ShardPartitioner(clients, 3, seed=seed),
+                flowers.ShardPartitioner(clients, "label", 3, seed=seed),
+            ),
+        )
+        for own, theirs in pairs:
+            shares = (share_out(images(203), each, 0.2, seed) for each in (own, theirs))
+            for a, b in zip(*shares, strict=True):
+                assert (a.train_images == b.train_images).all()
+                assert (a.validation_images == b.validation_images).all()
+
+
+def test_what_another_partitioner_cannot_do_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="100 images cannot be shared out that way"):
-        share_out(images(), partitioner, 0.2, seed=1)
+        share_out(images(), object(), 0.2, seed=1)
 
 
 def test_a_share_comes_back_from_its_file(tmp_path: Path) -> None:
