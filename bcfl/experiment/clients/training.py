@@ -57,7 +57,7 @@ def train_model(
     inputs, targets = torch.from_numpy(images), torch.from_numpy(labels)
     shuffler = torch.Generator().manual_seed(seed)
     # torch.optim.SGD's own function: the class imports torch's compiler, which takes seconds
-    parameters = list(model.parameters())
+    parameters: list[torch.Tensor] = list(model.parameters())
     momenta: list[torch.Tensor | None] = [None] * len(parameters)
     model.train()
     total = 0.0
