@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
@@ -24,8 +25,9 @@ BATCHES = st.lists(st.integers(0, 3), max_size=4) | st.lists(MEMBERS, max_size=4
 ROWS = st.dictionaries(MEMBERS, st.integers(0, 3), max_size=6)
 #: What is wrong with what is signed; mostly nothing.
 FAULTS = st.sampled_from(["", "", "", "key", "round", "early", "late"])
+Actions: TypeAlias = Mapping[str, Mapping[str, st.SearchStrategy[Any]]]
 #: Everything that anybody may try, with what it is tried with.
-ACTIONS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+ACTIONS: Actions = {
     "time_passes": {"seconds": st.sampled_from([1, 30, 101])},
     "open": {
         "sender": MOSTLY_CHIEF,
@@ -66,4 +68,4 @@ ACTIONS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "move": {"address": st.sampled_from(ADDRESSES[:6])},
 }
 #: What brings the protocol forward comes more often, or nothing would ever be reached.
-PLAN = ["go_on"] * 6 + ["go_on_alone"] * 3 + ["move"] * 3 + ["prove"] + list(ACTIONS)
+PLAN = ["go_on"] * 6 + ["go_on_alone"] * 3 + ["move"] * 3 + ["prove"]

@@ -63,6 +63,13 @@ class Signing:
         r, vs = self._sign(signer, proposal_message(self.domain, proposal))
         return member, proposal.members, r, vs
 
+    def members(self, member: int, signer: LocalAccount, round_: int, members: int) -> Words:
+        """A `SignedProposal` of whatever word; what is none has the signature of another."""
+        message = proposal_message(self.domain, Proposal(round_, 1))
+        message["message"]["members"] = members % 2**128
+        r, vs = self._sign(signer, message)
+        return member, members, r, vs
+
     def seal(self, member: int, signer: LocalAccount, round_: int, seal: bytes) -> Words:
         """A `SignedSeal`."""
         r, vs = self._sign(signer, seal_message(self.domain, round_, seal))
