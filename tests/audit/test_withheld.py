@@ -74,6 +74,14 @@ def test_what_few_missed_is_noted_and_accuses_nobody(task: Task, reviewers: set[
     assert sum("never reached it" in note for note in audit.notes) == len(reviewers)
 
 
+def test_who_commits_what_no_app_can_evaluate_frames_no_server(task: Task) -> None:
+    """All call it invalid, and it lies in the store: the bytes had the digest on chain."""
+    task.play(range(5), invalid={reviewer: {0} for reviewer in range(1, 5)})
+    audit = audited(task)
+    assert audit.holds, [finding.words() for finding in audit.findings]
+    assert sum("are no good ones" in note for note in audit.notes) == 4
+
+
 def test_a_reviewer_of_one_other_proves_nothing(task: Task) -> None:
     task.ledger.remove_member(4)
     task.play((0, 1), {0: {1}})
