@@ -146,7 +146,7 @@ class AnybodyBeforeTheReferee(AnybodyProposes):
 @pytest.mark.parametrize("machine", [AnybodyInCoalitions, AnybodyBeforeTheReferee])
 def test_anybody_calling_anything_keeps_every_promise(machine: type[AnybodyProposes]) -> None:
     """A few histories; under ``BCFL_FUZZ`` a thousand, in which everything happens."""
-    calls = play(machine, None if FUZZ else 6)
+    calls = play(machine, None if FUZZ else 4)
     assert {"propose", "propose_direct", "select", "Selected"} <= calls.keys(), calls
     if FUZZ:
         expect_all(calls, ALWAYS | {"propose", "propose_direct", "Proposed"})

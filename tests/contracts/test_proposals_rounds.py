@@ -6,8 +6,15 @@ import pytest
 
 from bcfl.consensus.contract.events import Refusal
 from bcfl.consensus.spec.domain import Phase, bits
-from tests.contracts.peer_consensus_keys import revealed, salt
-from tests.contracts.peer_consensus_task import STRANGER, WINDOW_S, Reverted, staked
+from tests.contracts.peer_consensus_keys import account, revealed, salt
+from tests.contracts.peer_consensus_task import (
+    GENESIS,
+    STRANGER,
+    WINDOW_S,
+    Reverted,
+    Task,
+    staked,
+)
 from tests.contracts.proposal_task import CONTRACTS, ProposalTask, Rule
 
 RULES: list[Rule] = ["coalition", "referee"]
@@ -254,6 +261,19 @@ def test_who_has_sealed_nothing_does_not_vote(rule: Rule) -> None:
     assert task.refused("cast_ballots", 1, [revealed(2, entries, salt(2))]) == [
         (2, Refusal.NOT_SEALED)
     ]
+
+
+@each_rule
+def test_a_task_begins_with_two_members_or_with_a_stake(rule: Rule) -> None:
+    some = [account(i).address for i in range(2)]
+    contract = CONTRACTS[rule]
+    with pytest.raises(Reverted, match="fewer than 2 members"):
+        Task(accounts=some[:1], contract=contract)
+    with pytest.raises(Reverted, match="with a stake, members join by themselves"):
+        Task(accounts=some, stake=1, contract=contract)
+    task = Task(accounts=some, contract=contract)
+    assert task.call("active") == 0b11
+    assert task.state.model == GENESIS
 
 
 @each_rule
