@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from bcfl.consensus.spec.delta import difference, top_gamma
-from bcfl.core.errors import ModelError
+from bcfl.core.errors import ModelError, NobodyLeft, ProtocolError
 from bcfl.core.model import model_digest
 from bcfl.experiment.attacks.attack import Lie, Vectors
 from bcfl.experiment.attacks.coalition import Coalition
@@ -48,6 +48,7 @@ class Outcome:
     model: str  #: hex digest of the last
     seconds: float
     curve: list[float]  #: accuracy by round
+    error: str = ""  #: why it ended early, where it did; all else is of the rounds before
 
     def to_json(self) -> dict[str, object]:
         """Plain JSON values."""
@@ -57,9 +58,9 @@ class Outcome:
 class _Run:
     """One run as it goes on."""
 
-    def __init__(self, cell: Cell, plan: Plan, material: Material) -> None:
+    def __init__(self, cell: Cell, plan: Plan, material: Material, network: Network) -> None:
         self.plan, self.material, self.rule = plan, material, cell.rule
-        self.network = Network(material.model)
+        self.network = network
         self.coalition = Coalition(plan.attack, plan.run.seed, plan.run.rounds)
         self.base = self.network.begin(derive_seed(plan.run.seed, "model"))
         self.honest = [m for m in range(plan.run.clients) if m not in plan.malicious]
@@ -77,10 +78,12 @@ class _Run:
             return [sparse(changes[member], kept) for member in self.honest]
 
         sent = self.coalition.send(number, base, own, honest, kept, self._losses)
+        if not (finite := _finite(base, changes | sent)):
+            raise NobodyLeft("nobody sends finite parameters")
         play = Play(
             number=number,
             base=base,
-            changes=_finite(base, changes | sent),
+            changes=finite,
             deltas={},
             shares=self.material.shares,
             reference=self.material.reference,
@@ -122,7 +125,7 @@ class _Run:
         return self.network.test(self.base, marked, np.zeros(len(marked), np.int64))
 
 
-def play(cell: Cell, plan: Plan, material: Material) -> Outcome:
+def play(cell: Cell, plan: Plan, material: Material, network: Network) -> Outcome:
     """Play one run.
 
     Parameters
@@ -132,21 +135,29 @@ def play(cell: Cell, plan: Plan, material: Material) -> Outcome:
         Its attack, its number of clients and rounds, its training.
     material : Material
         The shares, attacked ones poisoned, and the reference set.
+    network : Network
+        Of the material's model.
     """
-    began, run = time.perf_counter(), _Run(cell, plan, material)
+    began, run, error = time.perf_counter(), _Run(cell, plan, material, network), ""
     curve, seats = [], []
     for number in range(1, plan.run.rounds + 1):
-        if winners := run.round(number):
+        try:
+            winners = run.round(number)
+        except ProtocolError as stop:
+            error = f"round {number}: {type(stop).__name__}: {stop}"
+            break
+        if winners:
             seats.append(len(winners & plan.malicious) / len(winners))
         curve.append(round(run.test(), 4))
     return Outcome(
         cell,
-        accuracy=float(np.mean(curve[-_LAST:])),
+        accuracy=float(np.mean(curve[-_LAST:] or [run.test()])),
         backdoor=run.backdoor(),
         seats=float(np.mean(seats)) if seats else 0.0,
         model=model_digest(run.network.arrays(run.base)).hex(),
         seconds=round(time.perf_counter() - began, 3),
         curve=curve,
+        error=error,
     )
 
 

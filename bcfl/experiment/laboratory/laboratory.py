@@ -23,6 +23,7 @@ from bcfl.experiment.attacks import Attack
 from bcfl.experiment.attacks.attack import Lie
 from bcfl.experiment.configuration import build, read_settings, register_resolvers
 from bcfl.experiment.laboratory.arena import Cell, play
+from bcfl.experiment.laboratory.network import Network
 from bcfl.experiment.laboratory.rules import NEED_REFERENCE, RULES, VOTING
 from bcfl.experiment.laboratory.table import write_tables
 from bcfl.experiment.run import load, under_attack
@@ -95,7 +96,8 @@ class Laboratory:
         self.settings = read_settings(LabSettings, config.lab, "lab")
         self._journal = Journal(folder / "cells.jsonl")
         self._attacks: dict[str, Attack] = {}
-        self._split: Any = (None,)  # which, its plan, its data
+        self._split: Any = (None,)  # which, its plan, its data, its network
+        self._attacked: Any = (None,)  # which split and attack, its data
         self._claim(config)
 
     def play(self) -> list[dict[str, Any]]:
@@ -115,18 +117,21 @@ class Laboratory:
     def _play(self, cell: Cell) -> dict[str, Any]:
         if self._split[0] != (cell.partition, cell.seed):
             self._split = (cell.partition, cell.seed), *self._load(cell)
-        _, plan, honest = self._split
+        split, plan, honest, network = self._split
         if cell.attack not in self._attacks:
             self._attacks[cell.attack] = self._build(cell.attack)
         attack = replace(self._attacks[cell.attack], ballots=cell.ballots)
         plan = replace(plan, attack=attack)
-        return play(cell, plan, under_attack(honest, plan)).to_json()
+        if self._attacked[0] != (split, cell.attack):
+            self._attacked = (split, cell.attack), under_attack(honest, plan)
+        return play(cell, plan, self._attacked[1], network).to_json()
 
-    def _load(self, cell: Cell) -> tuple[Plan, Material]:
+    def _load(self, cell: Cell) -> tuple[Plan, Material, Network]:
         asked = f"partition={cell.partition}", f"seed={cell.seed}"
         plan = read_plan(self._compose(*asked))
         logging.getLogger("flwr").setLevel(plan.run.log_level)
-        return plan, load(plan, self.settings.reference_size)
+        material = load(plan, self.settings.reference_size)
+        return plan, material, Network(material.model)
 
     def _build(self, words: str) -> Attack:
         name, *changed = words.split()

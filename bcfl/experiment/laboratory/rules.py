@@ -24,7 +24,7 @@ from bcfl.consensus.spec.domain import Ballot, bits, members_in
 from bcfl.consensus.spec.fixed_point import to_value
 from bcfl.consensus.spec.scoring import Borda, seen_by_most, tally
 from bcfl.consensus.spec.selection import select_winners
-from bcfl.core.errors import ModelError
+from bcfl.core.errors import ModelError, RoundVoid
 from bcfl.experiment.attacks.attack import Attack, Vectors
 from bcfl.experiment.clients.client_data import ClientData
 from bcfl.experiment.laboratory import robust
@@ -127,15 +127,15 @@ def by_referee(play: Play, *, least: Callable[[int], int] = lambda committed: 1)
     candidates = Candidates(play.base, clip(play.deltas, "median_norm"))
     committed = sorted(candidates.deltas)
     known: dict[bytes, float] = {}
-    assert play.reference is not None
-    images, labels = play.reference.train_images, play.reference.train_labels
+    reference = play.reference
+    assert reference is not None
 
     def losses(models: Iterable[NDArray[Any]]) -> list[float]:
         rows = list(models)
         missing = {row.tobytes(): row for row in rows if row.tobytes() not in known}
         if missing:
-            found = play.network.bounded(np.stack(list(missing.values())), images, labels)
-            known.update(zip(missing, found.mean(axis=1).tolist(), strict=True))
+            found = play.network.judge(np.stack(list(missing.values())), reference)
+            known.update(zip(missing, found, strict=True))
         return [known[row.tobytes()] for row in rows]
 
     fewest = least(len(committed))
@@ -145,6 +145,8 @@ def by_referee(play: Play, *, least: Callable[[int], int] = lambda committed: 1)
     qualities = {p: -loss for p, loss in zip(proposals, reports, strict=True)}
     ballots = {i: play.ballot(i, qualities) for i in committed}
     decision = referee.decide(proposals, ballots, barred=0)
+    if not decision.chosen:
+        raise RoundVoid("half of the reports say nothing of any proposal, or the worst there is")
     won = members_in(proposals[decision.chosen[0]])
     play.winners |= set(won)
     return aggregate(play.base, {j: candidates.deltas[j] for j in won}, "pair")

@@ -28,6 +28,7 @@ class Point:
     error: float  #: its standard error; NaN of one run
     backdoor: float | None
     runs: int
+    stopped: int  #: how many of them ended before their last round
 
 
 #: By rule, partition, attack and ballots.
@@ -47,13 +48,20 @@ def _point(runs: Sequence[Mapping[str, Any]]) -> Point:
     found = np.array([run["accuracy"] for run in runs])
     error = float(found.std(ddof=1)) / math.sqrt(len(found)) if len(found) > 1 else math.nan
     doors = [run["backdoor"] for run in runs if run["backdoor"] is not None]
-    return Point(float(found.mean()), error, float(np.mean(doors)) if doors else None, len(runs))
+    return Point(
+        mean=float(found.mean()),
+        error=error,
+        backdoor=float(np.mean(doors)) if doors else None,
+        runs=len(runs),
+        stopped=sum(bool(run.get("error")) for run in runs),
+    )
 
 
 def rows(points: Points) -> list[dict[str, str]]:
     """One row a rule and split: accuracy in percent, the worst cell, the gap to the oracle.
 
-    ``backdoor`` is the highest rate of all cells at which marked images become class 0.
+    ``backdoor`` is the highest rate of all cells at which marked images become class 0;
+    ``stopped``, how many runs ended before their last round, at the accuracy that counts here.
     """
     found = []
     for rule, partition in dict.fromkeys((key[0], key[1]) for key in points):
@@ -78,6 +86,7 @@ def rows(points: Points) -> list[dict[str, str]]:
                 "poisoned reference": _percent(min(spoilt, default=None)),
                 "backdoor": _percent(max(doors)) if doors else "–",
                 "cells": str(len(attacked)),
+                "stopped": str(sum(p.stopped for p in own.values())),
             }
         )
     return found
@@ -89,9 +98,9 @@ def write_tables(lines: Sequence[Mapping[str, Any]], folder: Path) -> None:
     text = io.StringIO()
     writer = csv.writer(text)
     names = ["rule", "partition", "attack", "ballots", "accuracy", "error", "backdoor", "runs"]
-    writer.writerow(names)
+    writer.writerow([*names, "stopped"])
     for key, p in sorted(points.items()):
-        writer.writerow([*key, f"{p.mean:.4f}", f"{p.error:.4f}", p.backdoor, p.runs])
+        writer.writerow([*key, f"{p.mean:.4f}", f"{p.error:.4f}", p.backdoor, p.runs, p.stopped])
     write_atomically(folder / "cells.csv", text.getvalue().encode())
     write_atomically(folder / "table.md", markdown(rows(points)).encode())
     _draw(points, folder)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bcfl.core.errors import ConfigurationError
+from bcfl.experiment.attacks import Attack
 from bcfl.experiment.laboratory.command import lab_command
 from bcfl.experiment.laboratory.laboratory import Laboratory
+from bcfl.experiment.laboratory.rules import RULES
 from bcfl.experiment.laboratory.table import rows, summarise
 from tests.experiment.test_run import play
 
@@ -70,6 +74,37 @@ def test_it_goes_on_where_it_was_cut_off(
     assert [{**line, "seconds": 0} for line in again] == [{**line, "seconds": 0} for line in found]
     with pytest.raises(ConfigurationError, match="another folder"):
         Laboratory(tmp_path, [*ALL, "rounds=3"])
+
+
+@dataclass(frozen=True, slots=True)
+class Silent(Attack):
+    """Reviewers who rate nobody."""
+
+    def ratings(self, qualities: Mapping[int, float], accomplices: Set[int]) -> dict[int, float]:
+        return {}
+
+
+def test_a_run_that_stops_early_is_a_row_with_its_reason(tmp_path: Path) -> None:
+    silent = f"none _target_={Silent.__module__}.{Silent.__qualname__}"
+    more = ("lab.rules=[fedavg,referee]", f"lab.attacks=[none,'{silent}']", "lab.fraction=0.6")
+    lines = Laboratory(tmp_path / "void", [*SMALL, *more, "lab.seeds=[1]"]).play()
+    by = {(line["cell"]["rule"], line["cell"]["attack"] == "none"): line for line in lines}
+    stopped = by.pop(("referee", False))
+    assert stopped["error"].startswith("round 1: RoundVoid: half of the reports")
+    assert (stopped["curve"], stopped["seats"]) == ([], 0)
+    assert 0 <= stopped["accuracy"] < 0.4
+    assert [line["error"] for line in by.values()] == [""] * 3
+    table = {row["rule"]: row["stopped"] for row in rows(summarise(lines))}
+    assert table == {"fedavg": "0", "referee": "1"}
+
+
+def test_where_nobody_has_anything_finite_every_rule_says_so(tmp_path: Path) -> None:
+    more = (f"lab.rules=[{','.join(RULES)}]", "lab.attacks=[none]", "training.learning_rate=1e38")
+    lines = Laboratory(tmp_path / "all", [*SMALL, *more, "lab.seeds=[1]"]).play()
+    assert len(lines) == len(RULES)
+    assert {line["error"] for line in lines} == {
+        "round 1: NobodyLeft: nobody sends finite parameters"
+    }
 
 
 def test_a_rule_that_there_is_not_is_said(
