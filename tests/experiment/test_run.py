@@ -84,6 +84,17 @@ def test_without_an_evm_and_as_one_batch_the_models_are_the_same(
     assert "in_process or stacked" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("rule", ["coalition", "referee"])
+def test_without_an_evm_sets_are_proposed_and_decided_as_with_one(
+    rule: str, tmp_path: Path
+) -> None:
+    more = f"clients=5 rounds=1 rule={rule} reference.size=30 partition=dirichlet"
+    (quick,) = play(tmp_path / "quick", f"engine=stacked chain=memory {more}")["rounds"]
+    (slow,) = play(tmp_path / "slow", more)["rounds"]
+    for name in ("model", "proposals", "ballots", "scores", "winners"):
+        assert quick[name] == slow[name], name
+
+
 def test_the_model_in_the_folder_is_the_last_one_on_chain(honest: Path) -> None:
     path = honest / "model.safetensors"
     with safetensors.safe_open(path, framework="numpy") as file:

@@ -1,11 +1,12 @@
-"""``contracts/PeerConsensus.vy`` as Python sees it.
+"""The contracts of peer consensus, one a rule, as Python sees them.
 
-=============  ====================================================================
-``ledger``     what can be asked of it and done to it
-``events``     what it says
-``words``      its words from ours and back
-``calldata``   what a transaction said, read again for an audit
-``reference``  the same contract in Python
-``memory``     a chain that runs the reference instead of an EVM
-=============  ====================================================================
+======================  ===========================================================
+``ledger``              what can be asked of it and done to it
+``events``              what it says
+``words``               its words from ours and back
+``calldata``            what a transaction said, read again for an audit
+``reference``           ``PeerConsensus.vy`` in Python
+``proposal_reference``  those whose members propose, in Python
+``memory``              a chain that runs a reference instead of an EVM
+======================  ===========================================================
 """

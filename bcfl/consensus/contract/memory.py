@@ -1,6 +1,6 @@
-"""A chain without an EVM: the contract's Python reference behind the ledger, in this process.
+"""A chain without an EVM: the contracts' Python references behind the ledger, in this process.
 
-Signatures, phases, ballots and events are those of the contract. Gas, ether, fees and JSON-RPC are
+Signatures, phases, ballots and events are those of the contracts. Gas, ether, fees and JSON-RPC are
 not there, nothing is on disk, and the hashes of its blocks, by which ties are decided, are other
 ones than an EVM's. FOR SIMULATIONS ONLY.
 """
@@ -21,6 +21,10 @@ from bcfl.chain.connection import Connection
 from bcfl.chain.contract import Contract, Log
 from bcfl.chain.event import Transaction
 from bcfl.chain.node import Receipt
+from bcfl.consensus.contract.proposal_reference import (
+    PeerCoalitionReference,
+    PeerRefereeReference,
+)
 from bcfl.consensus.contract.reference import PeerConsensusReference
 from bcfl.consensus.spec.domain import TypedDataDomain
 from bcfl.contracts import Artifact
@@ -29,7 +33,10 @@ from bcfl.keys.accounts import DEVELOPMENT_CHAINS, Account, checksummed, derive_
 from bcfl.keys.signer import Wallet
 
 _GENESIS_TIMESTAMP: Final = 1_767_225_600
-_CONTRACT: Final = "PeerConsensus"
+_CONTRACTS: Final = {
+    kind.name: kind
+    for kind in (PeerConsensusReference, PeerCoalitionReference, PeerRefereeReference)
+}
 _NUMBERS: Final = itertools.count(1)
 
 
@@ -157,8 +164,9 @@ class MemoryConnection(Connection):
 
     def attach(self, address: str, *artifacts: Artifact) -> tuple[Contract, Artifact]:
         """Bind a contract that is there already. Raises ArtifactError."""
+        found = self._chain.contracts.get(address)
         for artifact in artifacts:
-            if artifact.name == _CONTRACT and address in self._chain.contracts:
+            if found is not None and artifact.name == found.name:
                 return self.contract(address, artifact.abi), artifact
         raise ArtifactError(f"there is no contract at {address}: this chain ends with its run")
 
@@ -189,14 +197,14 @@ class MemoryConnection(Connection):
 
     def deploy(self, artifact: Artifact, *arguments: Any) -> tuple[str, Transaction]:
         """Begin a contract; its address and the transaction."""
-        if artifact.name != _CONTRACT:
+        if (kind := _CONTRACTS.get(artifact.name)) is None:
             raise ConfigurationError(
                 f"chain: expected one with an EVM for {artifact.name}; found one that knows "
-                f"{_CONTRACT} alone"
+                f"{', '.join(_CONTRACTS)} alone"
             )
         number, address = self._chain.number_of(self.address)
         domain = TypedDataDomain(self.chain_id, address)
-        contract = PeerConsensusReference(domain, self.address, *arguments)
+        contract = kind(domain, self.address, *arguments)
         self._chain.contracts[address] = contract
         return address, self._mine(address, number)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from bcfl.consensus.contract.events import Refusal
-from bcfl.consensus.contract.words import LANE_BITS, LANES, seal_of
+from bcfl.consensus.contract.words import CONTRACTS, LANE_BITS, LANES, seal_of
 from bcfl.consensus.spec.contract import ContractModel, Terms
 from bcfl.consensus.spec.domain import (
     Ballot,
@@ -26,7 +26,7 @@ from bcfl.core.errors import ContractReverted, ProtocolError
 from bcfl.keys.accounts import signed_by
 
 _LOW_255_BITS: Final = 2**255 - 1
-_PHASE: Final = "consensus: not in this phase"
+NOT_NOW: Final = "consensus: not in this phase"
 
 
 class PeerConsensusReference:
@@ -49,6 +49,8 @@ class PeerConsensusReference:
         The events of that transaction: name and arguments.
     """
 
+    name: ClassVar[str] = CONTRACTS["borda"]
+
     def __init__(
         self,
         domain: TypedDataDomain,
@@ -67,10 +69,13 @@ class PeerConsensusReference:
         accounts = list(members)
         self.logged: list[tuple[str, dict[str, Any]]] = []
         self._domain, self._rules = domain, rules
-        self._model = ContractModel(terms, genesis, sender, accounts, set(range(len(accounts))))
+        self._model = self._begin(terms, genesis, sender, accounts, set(range(len(accounts))))
         self.sender, self.now, self.value, self.seed = sender, 0, 0, bytes(32)
         for member, account in enumerate(accounts):
             self._log("MemberJoined", member=member, account=account)
+
+    def _begin(self, *terms: Any) -> ContractModel:
+        return ContractModel(*terms)
 
     # -- views --------------------------------------------------------------------------------
 
@@ -134,7 +139,8 @@ class PeerConsensusReference:
         self._expect_round(round_)
         refused = self._done(model.commit(self.now, rows), alone=alone)
         for member, digest, timestamp, _ in rows:
-            if member in refused:
+            if refused[:1] == [member]:
+                del refused[0]
                 reason = Refusal.NOT_A_MEMBER
                 if member in model.active:
                     reason = Refusal.TOO_LATE if timestamp > self.now else Refusal.SIGNATURE
@@ -167,7 +173,8 @@ class PeerConsensusReference:
         self._expect_round(round_)
         refused = self._done(self._model.seal(self.now, rows), alone=alone)
         for member, seal, _ in rows:
-            if member in refused:
+            if refused[:1] == [member]:
+                del refused[0]
                 known = member in self._model.committed
                 self._refuse(round_, member, Refusal.SIGNATURE if known else Refusal.NOT_COMMITTED)
             elif member not in before:
@@ -179,29 +186,35 @@ class PeerConsensusReference:
         rows = []
         for member, word, vs, entries in batch:
             if self._model.terms.sealed:
-                good = self._reveals(member, entries, word.to_bytes(32, "big"))
+                fault = self._seal_fault(member, entries, word.to_bytes(32, "big"))
             else:
-                good = self._signed_ballot(round, member, entries, word, vs)
-            rows.append((member, entries, good))
+                signed = self._signed_ballot(round, member, entries, word, vs)
+                fault = None if signed else Refusal.SIGNATURE
+            rows.append((member, entries, fault))
         self._cast(round, rows)
 
     def cast_ballot_direct(self, round: int, entries: bytes, salt: bytes) -> None:
         """See the contract."""
         member, model = self._seat(), self._model
         self._expect(member not in model.abstained | model.ballots.keys())
-        good = not model.terms.sealed or self._reveals(member, entries, salt)
-        self._cast(round, [(member, entries, good)], alone=True)
+        fault = self._seal_fault(member, entries, salt) if model.terms.sealed else None
+        self._cast(round, [(member, entries, fault)], alone=True)
 
     def _cast(
-        self, round_: int, rows: Sequence[tuple[int, bytes, bool]], *, alone: bool = False
+        self, round_: int, rows: Sequence[tuple[int, bytes, Refusal | None]], *, alone: bool = False
     ) -> None:
         model = self._model
         before = model.abstained | model.ballots.keys()
         self._expect_round(round_)
-        refused = self._done(model.vote(self.now, rows), alone=alone)
-        for member, entries, good in rows:
-            if member in refused:
-                self._refuse(round_, member, self._why(member, good=good))
+        said = [(member, entries, fault is None) for member, entries, fault in rows]
+        refused = self._done(model.vote(self.now, said), alone=alone)
+        for member, entries, fault in rows:
+            if refused[:1] == [member]:
+                del refused[0]
+                # what is wrong with the entries is not told apart
+                reason = fault or Refusal.STRANGER
+                reason = reason if member in model.committed else Refusal.NOT_COMMITTED
+                self._refuse(round_, member, reason)
             elif member not in before and member in model.abstained:
                 missing = Ballot.decode(round_, entries).missing
                 self._log("Abstained", round=round_, member=member, missing=missing)
@@ -209,10 +222,13 @@ class PeerConsensusReference:
                 self._log("BallotCast", round=round_, member=member, entries=entries)
             before.add(member)
 
-    def select(self, digests: Sequence[tuple[int, bytes]]) -> None:
-        """See the contract; ``digests`` are not read."""
+    def select(self, *shown: Sequence[Any]) -> None:
+        """See the contract; the digests are not read."""
+        self._decide()
+
+    def _decide(self) -> None:
         model = self._model
-        self._expect(model.select(self.now, self.seed), _PHASE)
+        self._expect(model.select(self.now, self.seed), NOT_NOW)
         fields = {
             "committed": bits(model.committed),
             "voted": bits(model.ballots),
@@ -221,11 +237,14 @@ class PeerConsensusReference:
         if model.phase(self.now) is not Phase.SELECTED:
             self._log("Voided", round=model.round, **fields)
             return
-        scores = [0] * -(-fields["committed"].bit_length() // LANES)
-        for member, points in model.totals().items():
+        self._log("Selected", round=model.round, winners=bits(model.winners), **self._outcome())
+
+    def _outcome(self) -> dict[str, Any]:
+        """What ``Selected`` says beside the winners."""
+        scores = [0] * -(-bits(self._model.committed).bit_length() // LANES)
+        for member, points in self._model.totals().items():
             scores[member // LANES] |= points << LANE_BITS * (member % LANES)
-        winners = bits(model.winners)
-        self._log("Selected", round=model.round, winners=winners, scores=scores, seed=self.seed)
+        return {"scores": scores, "seed": self.seed}
 
     def close_round(self, round: int, model: bytes) -> None:
         """See the contract."""
@@ -299,19 +318,13 @@ class PeerConsensusReference:
             return False
         return self._signed(member, message, r, vs)
 
-    def _why(self, member: int, *, good: bool) -> Refusal:
-        """Why a ballot does not count; what is wrong with its entries is not told apart."""
-        if member not in self._model.committed:
-            return Refusal.NOT_COMMITTED
-        if good:
-            return Refusal.STRANGER
-        if not self._model.terms.sealed:
-            return Refusal.SIGNATURE
-        return Refusal.SALT if member in self._model.sealed else Refusal.NOT_SEALED
-
-    def _reveals(self, member: int, entries: bytes, salt: bytes) -> bool:
-        sealed = self._model.sealed.get(member)
-        return salt[-1] == member and sealed == seal_of(entries, salt)
+    def _seal_fault(self, member: int, entries: bytes, salt: bytes) -> Refusal | None:
+        """Why this is not what a member has sealed."""
+        if (sealed := self._model.sealed.get(member)) is None:
+            return Refusal.NOT_SEALED
+        if salt[-1] != member:
+            return Refusal.SALT
+        return None if sealed == seal_of(entries, salt) else Refusal.NOT_THE_SEALED
 
     def _log(self, name: str, **values: Any) -> None:
         self.logged.append((name, values))
@@ -324,7 +337,7 @@ class PeerConsensusReference:
 
     def _done(self, refused: list[int] | None, *, alone: bool) -> list[int]:
         if refused is None:
-            raise ContractReverted(_PHASE, "the reference")
+            raise ContractReverted(NOT_NOW, "the reference")
         self._expect(not (alone and refused))
         return refused
 

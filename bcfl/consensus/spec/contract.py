@@ -74,6 +74,8 @@ class ContractModel:
             return Phase.COMMIT
         if len(committed) < self.terms.quorum:
             return Phase.SELECT
+        if (found := self.before_ballots(now)) is not None:
+            return found
         voters = committed
         if self.terms.sealed:
             voters = set(self.sealed)
@@ -83,6 +85,14 @@ class ContractModel:
         if len(voters) < self.terms.quorum or now > ballot or voters <= done:
             return Phase.SELECT
         return Phase.BALLOT
+
+    def before_ballots(self, now: int) -> Phase | None:
+        """What there may be between commitments and ballots: here nothing."""
+        return None
+
+    def rated(self, author: int) -> frozenset[int]:
+        """Whom the ballot of a member may rate."""
+        return frozenset(self.committed) - {author}
 
     def state(self, now: int) -> RoundState:
         """Everything about the current round, or the last one."""
@@ -160,10 +170,10 @@ class ContractModel:
         for member, entries, signed in batch:
             if member in self.abstained | self.ballots.keys():
                 continue
-            others = self.committed.keys() - {member}
+            others = self.rated(member)
             try:
                 ballot = Ballot.decode(self.round, entries)
-                expect_ballot(ballot, others, self.size)
+                expect_ballot(ballot, others, len(others) + 1)
             except ProtocolError:
                 refused.append(member)
                 continue

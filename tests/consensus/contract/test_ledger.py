@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from bcfl.consensus.contract.events import (
     MemberJoined,
     MemberLeft,
     Opened,
+    Proposed,
     Refusal,
     Refused,
     Sealed,
@@ -34,13 +35,21 @@ from bcfl.consensus.spec.domain import (
     Ballot,
     Commitment,
     Phase,
+    Proposal,
     SignedBallot,
     SignedCommitment,
+    SignedProposal,
     SignedSeal,
     bits,
     members_in,
 )
-from bcfl.consensus.spec.messages import ballot_message, commitment_message, seal_message
+from bcfl.consensus.spec.messages import (
+    ballot_message,
+    commitment_message,
+    proposal_message,
+    seal_message,
+)
+from bcfl.consensus.spec.rules import Rule
 from bcfl.consensus.spec.selection import select_winners
 from bcfl.core.errors import (
     AccountError,
@@ -256,6 +265,97 @@ def test_who_misses_too_much_abstains(either: Chain):
     assert (abstained.member, abstained.missing) == (0, 0b100)
     state = task.ledger.state()
     assert (state.voted, state.abstained) == (0, 1)
+
+
+def proposals_are_played(chain: Chain, rule: Rule, *, sealed: bool) -> list[Any]:
+    """Three rounds, with what is refused in them: what the contract says of them."""
+    task = begin(chain, 5, rule=rule, sealed=sealed)
+    said: list[Any] = []
+
+    def propose(sets: dict[int, int], direct: int = -1) -> None:
+        round_ = task.ledger.state().round
+        signed = []
+        for member, members in sets.items():
+            proposal = Proposal(round_, members)
+            signature = task.accounts[member].sign(proposal_message(task.ledger.domain, proposal))
+            signed.append(SignedProposal(member, proposal, signature))
+        if direct in sets:
+            task.direct(direct).propose_direct(signed[direct])
+        task.ledger.propose([replace(signed[0], member=2), *signed])
+
+    def vote(values: dict[int, dict[int, int]], missing: int = -1) -> None:
+        round_, ballots, seals = task.ledger.state().round, [], []
+        for member, own in values.items():
+            blind = [0, 1] if member == missing else []
+            rated = {j: value for j, value in own.items() if j not in blind}
+            ballot = Ballot.from_values(round_, rated, missing=blind)
+            salt = digest("salt", member)[:31] + bytes([member])
+            message = ballot_message(task.ledger.domain, ballot)
+            signature = task.accounts[member].sign(message)
+            ballots.append(SignedBallot(member, ballot, signature, salt if sealed else b""))
+            seal = bytes(keccak(ballot.encode() + salt))
+            signature = task.accounts[member].sign(seal_message(task.ledger.domain, round_, seal))
+            seals.append(SignedSeal(member, round_, seal, signature))
+        if sealed:
+            task.ledger.seal(seals)
+        strange = replace(ballots[1], ballot=Ballot.from_values(round_, dict.fromkeys(range(9), 1)))
+        task.ledger.cast_ballots([strange, ballots[0]])
+        said.append(task.ledger.state())
+        task.ledger.cast_ballots(ballots)
+
+    for round_ in (1, 2, 3):
+        task.open()
+        one, other = task.commitment(4), task.commitment(4, digest("another"))
+        task.commit_all()
+        said.append(task.ledger.state())
+        if round_ == 3:  # too few propose
+            propose({0: 0b00111, 1: 0b00011})
+            task.ledger.wait_until(task.ledger.state().proposal_deadline)
+            task.ledger.select()
+            said.append(task.ledger.state())
+            break
+        propose({0: 0b10011, 1: 0b00011, 2: 0b10000, 3: 0b01111}, direct=round_ - 1)
+        task.ledger.wait_until(task.ledger.state().proposal_deadline)
+        values = {0: 90, 1: 80, 2: 70, 3: 60} if round_ == 1 else {0: 10, 1: 20, 2: 90, 3: 40}
+        own = rule == "referee"
+        likings = {
+            i: {j: value + 3 * i * j for j, value in values.items() if own or j != i}
+            for i in range(5)
+        }
+        vote(likings, missing=4)
+        if round_ == 2:  # who is in a set that wins is a cheat
+            task.ledger.prove_equivocation(one, other)
+        task.ledger.select()
+        said.append(task.ledger.state())
+        task.ledger.close_round(round_, digest(round_))
+    return [*said, *task.ledger.events()]
+
+
+def timeless(said: Any) -> dict[str, Any]:
+    """A state or an event without what is a chain's own: its blocks, and when they were."""
+    fields: dict[str, Any] = {"kind": type(said)} | asdict(said)
+    began = fields.get("opened_at") or fields.get("commit_deadline", 0)
+    for name in ("transaction", "block", "log_index", "timestamp", "seed", "signed_at"):
+        fields.pop(name, None)
+    times = [name for name in fields if name.endswith("_deadline") or name == "opened_at"]
+    return fields | {name: fields[name] - began for name in times}
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["open", "sealed"])
+@pytest.mark.parametrize("rule", ["coalition", "referee"])
+def test_nobody_can_tell_a_reference_from_a_contract_whose_members_propose(
+    rule: Rule, sealed: bool
+) -> None:
+    found = []
+    for kind in (EmbeddedChain, MemoryChain):
+        with kind() as chain:
+            whole = proposals_are_played(chain, rule, sealed=sealed)
+        found.append([timeless(value) for value in whole])
+    with_evm, without = found
+    kinds = [each["kind"] for each in with_evm]
+    assert {Proposed, Refused, BallotCast, Abstained, Equivocated, Selected, Voided} <= {*kinds}
+    assert kinds.count(Selected) == 2
+    assert without == with_evm
 
 
 def test_the_events_say_whose_an_index_was(chain: EmbeddedChain):
