@@ -64,6 +64,20 @@ def digest_of(member: int, round_: int, version: int = 0) -> bytes:
     return sha256(f"delta {member} {round_} {version}".encode()).digest()
 
 
+def untraced() -> boa.Env:
+    """A chain without the tracers that titanoboa wraps, for each chain once more, around opcodes.
+
+    All chains of a process share their opcodes: the hundredth would write a word of storage
+    through a hundred of them.
+    """
+    env = boa.Env()
+    opcodes = env.evm.vm.state.computation_class.opcodes
+    for number, wrapped in ((0x20, "sha3"), (0x55, "sstore")):
+        while hasattr(opcodes[number], wrapped):
+            opcodes[number] = getattr(opcodes[number], wrapped)
+    return env
+
+
 class Task:
     """A deployed ``PeerConsensus`` whose members' keys are all at hand."""
 
@@ -79,7 +93,7 @@ class Task:
         windows: tuple[int, int] = (WINDOW_S, WINDOW_S),
         contract: str = "PeerConsensus",
     ) -> None:
-        self.env = boa.Env()
+        self.env = untraced()
         self.env.evm.patch.timestamp = START
         self.env.evm.patch.block_number = 1
         self.keys = [account(i) for i in range(members)]
@@ -106,6 +120,7 @@ class Task:
             raise Reverted(_reason(computation.output))
         self.address = str(address)
         self._committed_in = 0
+        self._state: tuple[int, RoundState] | None = None  #: with the time that it was asked at
         self.logs = [self._decoded(entry) for entry in computation.get_raw_log_entries()]
         self.signing = Signing(TypedDataDomain(self.env.evm.patch.chain_id, self.address))
 
@@ -138,6 +153,8 @@ class Task:
         """Call the contract; the answer, or :class:`Reverted`. Events go to ``logs``."""
         function = self._functions[name]
         types = _types(function["inputs"])
+        modifies = function["stateMutability"] not in ("view", "pure")
+        self._state = None if modifies else self._state
         self.mine(1)
         selector = keccak(text=_signature(function))[:4]
         computation = self.env.execute_code(
@@ -145,7 +162,7 @@ class Task:
             sender=getattr(sender, "address", sender),
             data=selector + encode(types, arguments),
             value=value,
-            is_modifying=function["stateMutability"] not in ("view", "pure"),
+            is_modifying=modifies,
         )
         if computation.is_error:
             raise Reverted(_reason(computation.output))
@@ -195,9 +212,11 @@ class Task:
 
     @property
     def state(self) -> RoundState:
-        """``state()``."""
-        round_, phase, *rest = self.call("state")
-        return RoundState(round_, Phase(phase), *rest)
+        """``state()``; asked once, until somebody calls or time passes."""
+        if self._state is None or self._state[0] != self.now:
+            round_, phase, *rest = self.call("state")
+            self._state = self.now, RoundState(round_, Phase(phase), *rest)
+        return self._state[1]
 
     def scores(self, members: int | None = None) -> list[int]:
         """The doubled points of the first ``members`` members."""
