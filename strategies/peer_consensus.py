@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from inspect import signature
 from logging import INFO
@@ -30,6 +29,7 @@ from bcfl.consensus.server.adoption import (
     agree_on_time,
     count_from,
     expect_fitting,
+    rules_within,
     sort_out,
     within_its_task,
 )
@@ -137,12 +137,11 @@ class PeerConsensus(MessageApiOnly, FedAvg):
         chosen, sampling = sort_out(options, signature(PeerConsensus.__init__).parameters)
         expect_fitting(inner, sampling)
         super().__init__(**sampling)
-        name = type(inner).__name__ if inner else ""
         self._reference = b"" if reference is None else encode_reference(reference)
-        given: dict[str, Any] = {**chosen, "inner": name}
+        given: dict[str, Any] = {**chosen}
         if self._reference:
             given["reference"] = digest_of(self._reference).hex()
-        self.rules = Rules(**given) if rules is None else replace(rules, **given)
+        self.rules = rules_within(inner, given, rules)
         self._stated = chosen if rules is None else self.rules.to_json()
         ways = ("relayed", "direct")
         expect(transactions in ways, "transactions", f"one of {ways}", repr(transactions))

@@ -1,4 +1,4 @@
-"""The blobs behind the digests on chain, and the deltas that they encode.
+"""The blobs behind the digests on chain, and the updates that they encode.
 
 PROTOCOL, System A, S2 and S3 (claims 2 to 4).
 """
@@ -6,16 +6,17 @@ PROTOCOL, System A, S2 and S3 (claims 2 to 4).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import STORE, Culprit, Finding, author
 from bcfl.audit.history import History, Round
 from bcfl.audit.plain_files import MOST_MODEL_BYTES
 from bcfl.consensus.contract.events import Committed
-from bcfl.consensus.spec.codec import Heading, blob_size, decode_delta
-from bcfl.consensus.spec.delta import Delta
+from bcfl.consensus.spec.codec import Heading
 from bcfl.consensus.spec.domain import SignedCommitment
 from bcfl.consensus.spec.rules import Rules
+from bcfl.consensus.spec.update import Updates, updates_of
 from bcfl.core.errors import (
     BlobMissing,
     CodecError,
@@ -24,43 +25,43 @@ from bcfl.core.errors import (
     SealError,
     StoreUnreachable,
 )
-from bcfl.core.model import Arrays, ModelSpec, decode_model
+from bcfl.core.model import Arrays, decode_model
 from bcfl.store.local import LocalStore
 from bcfl.store.sealed import SealedStore
 
 
 @dataclass(slots=True)
 class RoundDeltas:
-    """One round's deltas by member, and what is wrong with the others."""
+    """One round's updates by member, and what is wrong with the others."""
 
-    deltas: dict[int, Delta] = field(default_factory=dict)
+    deltas: dict[int, Any] = field(default_factory=dict)
     missing: set[int] = field(default_factory=set)  #: no bytes of that digest are there
     findings: list[Finding] = field(default_factory=list)
 
 
 def first_model(
     history: History, rules: Rules, evidence: Evidence
-) -> tuple[Arrays, ModelSpec] | Finding:
-    """The model that the task began with, and with it what every model is made of."""
+) -> tuple[Arrays, Updates[Any]] | Finding:
+    """The model that the task began with, and with it what updates there are."""
     digest = history.rounds[0].opened.base if history.rounds else history.model
     try:
         arrays = decode_model(_fetch(evidence, digest, MOST_MODEL_BYTES))
-        spec = rules.spec_of(arrays)
-        spec.flatten(arrays)
+        updates = updates_of(rules, arrays)
+        updates.conform(arrays, arrays)
     except (BlobMissing, CodecError, ModelError) as error:
         return Finding("blob", STORE, None, f"the first model, blob {digest.hex()}", str(error))
-    return arrays, spec
+    return arrays, updates
 
 
-def read_deltas(round_: Round, rules: Rules, spec: ModelSpec, evidence: Evidence) -> RoundDeltas:
+def read_deltas(round_: Round, updates: Updates[Any], evidence: Evidence) -> RoundDeltas:
     """Fetch, hash and decode what was committed in a round."""
     read = RoundDeltas()
-    n, kept = spec.n, rules.kept(spec.n, round_.chain_round)
+    most = updates.most_bytes(round_.chain_round)
     for member, event in sorted(round_.commitments.items()):
         if member >= len(round_.members):
             continue  # found where the events are read
         try:
-            blob = _fetch(evidence, event.digest, blob_size(n, kept, spec.dtype))
+            blob = _fetch(evidence, event.digest, most)
         except (BlobMissing, CodecError) as error:
             read.missing.add(member)
             # Damaged bytes were there once; whether missing ones were, is another question.
@@ -72,9 +73,9 @@ def read_deltas(round_: Round, rules: Rules, spec: ModelSpec, evidence: Evidence
         try:
             address = bytes.fromhex(round_.members[member].removeprefix("0x"))
             heading = Heading(address, round_.chain_round, round_.opened.base)
-            read.deltas[member] = decode_delta(blob, n, kept, spec.dtype, heading)
+            read.deltas[member] = updates.decode(blob, heading)
         except CodecError as error:
-            expected = f"a delta of member {member} for this round, {kept} values of {n}"
+            expected = f"an update of member {member} for this round, of at most {most} bytes"
             read.findings.append(
                 Finding("delta", author(member), round_.chain_round, expected, str(error))
             )

@@ -11,21 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from numpy.typing import NDArray
-
 from bcfl.audit.deltas import RoundDeltas, first_model, read_deltas
 from bcfl.audit.evidence import Evidence
 from bcfl.audit.findings import SERVER, Finding
 from bcfl.audit.history import History, Round
 from bcfl.audit.plain_files import MOST_MODEL_BYTES, read_file
 from bcfl.consensus.contract.events import Selected, winning_sets
-from bcfl.consensus.spec.aggregation import aggregate_sets
-from bcfl.consensus.spec.clipping import clip
-from bcfl.consensus.spec.delta import Delta
 from bcfl.consensus.spec.domain import members_in
-from bcfl.consensus.spec.rules import Rules
+from bcfl.consensus.spec.selection import best_first
+from bcfl.consensus.spec.update import Updates
 from bcfl.core.errors import AuditError, BcflError, CodecError, ModelError, NobodyLeft
-from bcfl.core.model import Arrays, ModelSpec, decode_model, model_digest
+from bcfl.core.model import Arrays, decode_model, model_digest
 
 #: A global model to its loss and accuracy on the test part, as its run measured them.
 Measure: TypeAlias = Callable[[Arrays], Mapping[str, float]]
@@ -38,7 +34,8 @@ _MANY = 16  # with more members than this, a wrong model is not explained, only 
 class Models:
     """What came of recomputing the models."""
 
-    spec: ModelSpec | None = None
+    updates: Updates[Any] | None = None
+    order: tuple[str, ...] = ()  #: the arrays of the last model that is known
     recomputed: dict[int, bytes] = field(default_factory=dict)  #: digest, by chain round
     #: By chain round: whose deltas are there, as they were committed.
     readable: dict[int, frozenset[int]] = field(default_factory=dict)
@@ -59,7 +56,8 @@ class Models:
     @property
     def most_bytes(self) -> int:
         """The largest file that a model of this task fits in, whatever wrote it."""
-        return MOST_MODEL_BYTES if self.spec is None else self.spec.size_bytes + _HEADINGS_BYTES
+        most = MOST_MODEL_BYTES
+        return most if self.updates is None else self.updates.size_bytes(most) + _HEADINGS_BYTES
 
 
 def check_models(
@@ -79,7 +77,8 @@ def check_models(
         note("there is no first model: no delta and no model was checked")
         return models
     arrays: Arrays | None
-    arrays, models.spec = first
+    arrays, models.updates = first
+    models.order = tuple(arrays)
     models.measure(0, arrays, measure)
     if rules.inner:
         note(
@@ -87,7 +86,7 @@ def check_models(
             "cannot be recomputed; everything else was checked"
         )
     for round_ in history.rounds:
-        read = read_deltas(round_, rules, models.spec, evidence)
+        read = read_deltas(round_, models.updates, evidence)
         models.findings += read.findings
         models.readable[round_.chain_round] = frozenset(read.deltas)
         if round_.closed is None:
@@ -95,12 +94,13 @@ def check_models(
         base = arrays or load_checkpoint(evidence.folder, round_.opened.base)
         arrays = None
         if base is not None and not rules.inner:
-            arrays = _recompute(round_, base, read, rules, models)
+            arrays = _recompute(round_, base, read, models)
         if round_.chain_round not in models.recomputed and not rules.inner:
             note(f"chain round {round_.chain_round}: the model could not be recomputed")
         if arrays is None:
             arrays = load_checkpoint(evidence.folder, round_.closed.model)
         if arrays is not None:
+            models.order = tuple(arrays)
             models.measure(round_.number, arrays, measure)
     return models
 
@@ -114,15 +114,13 @@ def load_checkpoint(folder: Path, digest: bytes) -> Arrays | None:
         return None
 
 
-def _recompute(
-    round_: Round, base: Arrays, read: RoundDeltas, rules: Rules, models: Models
-) -> Arrays | None:
+def _recompute(round_: Round, base: Arrays, read: RoundDeltas, models: Models) -> Arrays | None:
     """The next θ_g, if it is the one that the server closed the round with."""
-    assert models.spec is not None
+    assert models.updates is not None
     assert round_.closed is not None
     said = round_.closed.model
-    attempt = _Attempt(base, read.deltas, rules, models.spec)
-    sets = [members_in(one) for one in _winning(round_)]
+    attempt = _Attempt(base, read.deltas, models.updates)
+    sets = _winning(round_)
     new = attempt.model(*sets)
     if new is not None and model_digest(new) == said:
         models.recomputed[round_.chain_round] = said
@@ -135,16 +133,20 @@ def _recompute(
         expected = f"model {model_digest(new).hex()}, made of the winners {round_.winners}"
     found = said.hex()
     if len(sets) == 1:
-        found += attempt.explain(said, round_.winners)
+        found += attempt.explain(said, sets[0])
     models.findings.append(Finding("model", SERVER, round_.chain_round, expected, found))
     return None
 
 
-def _winning(round_: Round) -> list[int]:
-    """The sets whose steps make the next model; none in a round without winners."""
-    if not isinstance(round_.outcome, Selected):
-        return [0]
-    return winning_sets(round_.outcome, round_.proposals.values())
+def _winning(round_: Round) -> list[tuple[int, ...]]:
+    """The sets that make the next model, the best member first; none where nobody has won."""
+    selected = round_.outcome
+    if not isinstance(selected, Selected):
+        return [()]
+    digests = {member: event.digest for member, event in round_.commitments.items()}
+    order = best_first(dict(enumerate(selected.scores)), digests, selected.seed)
+    sets = map(members_in, winning_sets(selected, round_.proposals.values()))
+    return [tuple(m for m in order if m in members) for members in sets]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,24 +154,20 @@ class _Attempt:
     """One round's aggregation, by the rules or not."""
 
     base: Arrays
-    deltas: Mapping[int, Delta]
-    rules: Rules
-    spec: ModelSpec
+    deltas: Mapping[int, Any]
+    updates: Updates[Any]
 
     def model(self, *sets: tuple[int, ...], clipped: bool = True) -> Arrays | None:
         """θ_g + η·(the mean of combine(set)); None if there is nothing to combine."""
-        deltas = clip(self.deltas, self.rules.clip if clipped else "none")
+        deltas = self.updates.limited(self.deltas) if clipped else self.deltas
         chosen = [{j: deltas[j] for j in members if j in deltas} for members in sets]
-        flat: NDArray[Any] = self.spec.flatten(self.base)
         try:
-            rate = self.rules.server_learning_rate
-            new = aggregate_sets(flat, chosen, self.rules.combination, rate)
+            return self.updates.combined(self.base, chosen)
         except (ModelError, NobodyLeft):
             return None
-        return self.spec.unflatten(new, self.base)
 
     def explain(self, said: bytes, winners: tuple[int, ...]) -> str:
-        """Which other deltas give the model that the server closed with, if any do."""
+        """Which other updates give the model that the server closed with, if any do."""
         for words, arrays in self._others(winners):
             if arrays is not None and model_digest(arrays) == said:
                 return f", which is {words}"
@@ -177,13 +175,14 @@ class _Attempt:
 
     def _others(self, winners: tuple[int, ...]) -> Iterator[tuple[str, Arrays | None]]:
         yield "the model as it was", self.base
+        few = self.deltas if len(self.deltas) <= _MANY else ()
+        for one in few:
+            yield f"made of member {one} alone", self.model((one,))
         yield "made of all that were committed", self.model(tuple(self.deltas))
         yield "made of the winners, not clipped", self.model(winners, clipped=False)
-        if len(self.deltas) > _MANY:
-            return
-        losers = tuple(member for member in self.deltas if member not in winners)
-        yield f"made of the losers {losers}", self.model(losers)
-        for one in self.deltas:
-            yield f"made of member {one} alone", self.model((one,))
+        losers = tuple(member for member in few if member not in winners)
+        if losers:
+            yield f"made of the losers {losers}", self.model(losers)
+        for one in few:
             changed = tuple(sorted({*winners} ^ {one}))
             yield f"made of {changed}", self.model(changed)

@@ -70,7 +70,7 @@ def check_model_file(
         if not os.path.lexists(evidence.folder / "result.json"):
             note("there is no result.json and no model.safetensors: the run wrote none, or not yet")
         return
-    if models.spec is None:
+    if models.updates is None:
         note(f"without the first model, the order of the arrays in {path.name} is not known")
         return
     right = {history.model.hex(), _claimed_model(evidence)}
@@ -79,8 +79,8 @@ def check_model_file(
     expected = f"model {history.model.hex()} in {path.name}"
     try:
         arrays = safetensors.numpy.load(read_file(path, models.most_bytes))
-        # a safetensors file keeps the arrays by name; their order is the first model's
-        order = [spec.key for spec in models.spec.arrays]
+        # a safetensors file keeps the arrays by name; their order is the model's
+        order = models.order
         if sorted(order) != sorted(arrays):
             raise ValueError(f"arrays {sorted(arrays)!s:.100}")
         found = model_digest({key: arrays[key] for key in order}).hex()

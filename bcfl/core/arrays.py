@@ -60,6 +60,11 @@ class ArraySpec:
         return self.dtype in FLOATS
 
 
+def _is_too_large(shape: tuple[int, ...]) -> bool:
+    # An array without entries may have dimensions of any length.
+    return math.prod(max(1, length) for length in shape) > _MAX_ENTRIES
+
+
 def describe(arrays: Arrays) -> tuple[ArraySpec, ...]:
     """One spec an array, in their order; nothing is refused."""
     return tuple(ArraySpec(key, tuple(a.shape), a.dtype.name) for key, a in arrays.items())
@@ -71,16 +76,16 @@ def expect_carried(specs: tuple[ArraySpec, ...]) -> None:
     Raises
     ------
     ModelError
-        An array that is empty, or of a dtype that is not carried; too many of them; a name or
-        a shape that is too long.
+        An array of a dtype that is not carried; too many of them; a name or a shape that is too
+        long.
     """
     if len(specs) > _MAX_ARRAYS:
         raise ModelError(f"expected at most {_MAX_ARRAYS} arrays; found {len(specs)}")
     for spec in specs:
         if spec.dtype not in _DTYPES:
             raise ModelError(f"array {spec.key!r} is {spec.dtype}; expected one of {_DTYPES}")
-        if spec.size == 0:
-            raise ModelError(f"array {spec.key!r} of shape {spec.shape} is empty; remove it")
+        if _is_too_large(spec.shape):
+            raise ModelError(f"array {spec.key!r} of shape {spec.shape} is larger than any model")
         if len(spec.shape) > _MAX_NDIM or len(spec.key) > _MAX_KEY_CHARACTERS:
             raise ModelError(
                 f"expected at most {_MAX_NDIM} dimensions and {_MAX_KEY_CHARACTERS} characters; "
@@ -126,7 +131,7 @@ def decode_model(blob: bytes) -> dict[str, NDArray[Any]]:
         raise CodecError(f"a model of these shapes is {size} bytes; found {len(blob)}")
     arrays: dict[str, NDArray[Any]] = {}
     for spec in specs:
-        if spec.dtype == "bool" and np.frombuffer(blob, np.uint8, spec.size, at).max() > 1:
+        if spec.dtype == "bool" and (np.frombuffer(blob, np.uint8, spec.size, at) > 1).any():
             raise CodecError(f"array {spec.key!r} is bool; expected bytes 0 and 1")
         raw = np.frombuffer(blob, np.dtype(spec.dtype).newbyteorder("<"), spec.size, at)
         arrays[spec.key] = raw.astype(spec.dtype).reshape(spec.shape)
@@ -158,9 +163,7 @@ def _decode_specs(blob: bytes) -> tuple[list[ArraySpec], int]:
         at += 2 + 8 * ndim
         if key in specs:
             raise CodecError(f"expected each array once; found {key[:40]!r} again")
-        specs[key] = spec = ArraySpec(key, shape, _DTYPES[code])
-        if not 1 <= spec.size <= _MAX_ENTRIES:
-            raise CodecError(
-                f"array {key[:40]!r} of shape {shape} is empty or larger than any model"
-            )
+        specs[key] = ArraySpec(key, shape, _DTYPES[code])
+        if _is_too_large(shape):
+            raise CodecError(f"array {key[:40]!r} of shape {shape} is larger than any model")
     return list(specs.values()), at

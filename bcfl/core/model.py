@@ -69,7 +69,7 @@ class ModelSpec:
         Raises
         ------
         ModelError
-            No arrays, an empty array, a dtype that is not carried, or none that is shared.
+            No entry of any array, a dtype that is not carried, or no array that is shared.
         """
         specs = describe(arrays)
         expect_carried(specs)
@@ -86,10 +86,11 @@ class ModelSpec:
                     f"of {FLOATS}. Remove it, or set integer_arrays='keep' to leave it as it is"
                 )
         carried = frozenset(spec.key for spec in named if spec.trained)
-        if not carried:
+        if not any(spec.size for spec in named if spec.trained):
+            found = ", ".join(f"{each.key!r} of shape {each.shape}, {each.dtype}" for each in named)
             raise ModelError(
-                f"expected at least one array of {FLOATS}; found {len(named)} arrays. Trees, "
-                "and other models that are bytes, are not carried"
+                f"expected at least one array of {FLOATS} that has entries; found "
+                f"{found or 'no arrays'}. Trees, and other bytes, take update='whole'"
             )
         return cls(specs, carried)
 

@@ -83,11 +83,11 @@ def parse_json(text: bytes) -> Any:
     Raises
     ------
     ValueError
-        It is no JSON, or nested more than 64 deep.
+        It is no JSON in UTF-8, or nested more than 64 deep.
     """
     if text.count(b"[") + text.count(b"{") > _MAX_DEPTH:
         _expect_shallow(_STRING.sub(b"", text))
-    return json.loads(text)
+    return json.loads(text.decode())  # of bytes, json would guess another encoding
 
 
 def _expect_shallow(brackets: bytes) -> None:

@@ -19,7 +19,6 @@ from bcfl.consensus.records import TrainReply
 from bcfl.consensus.server.conversation import Conversation
 from bcfl.consensus.server.coordinator import Coordinator
 from bcfl.consensus.spec.codec import digest_of
-from bcfl.consensus.spec.delta import Delta
 from bcfl.consensus.spec.domain import Commitment, SignedCommitment
 from bcfl.consensus.spec.messages import ballot_receipt_message, commitment_message
 from bcfl.core.errors import RoundVoid
@@ -85,9 +84,9 @@ def play_with_garbage(folder: Path) -> Path:
     """Member 3 commits to bytes that are no delta, by a transaction of its own."""
     honest = Membership.sign_commitment
 
-    def garbage(self: Membership, delta: Delta) -> TrainReply:
+    def garbage(self: Membership, update: bytes) -> TrainReply:
         if self.index != 3:
-            return honest(self, delta)
+            return honest(self, update)
         blob = b"no delta"
         commitment = Commitment(
             self.state.round, self.state.model, digest_of(blob), self.ledger.now()

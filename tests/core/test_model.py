@@ -135,16 +135,30 @@ def test_integers_alone_are_no_model() -> None:
 
 
 def test_no_arrays_are_no_model() -> None:
-    with pytest.raises(ModelError, match="found 0 arrays"):
+    with pytest.raises(ModelError, match="found no arrays"):
         ModelSpec.of({})
 
 
-@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 2**40)])
-def test_an_empty_array_is_refused_by_name(shape: tuple[int, ...]) -> None:
-    model = {"w": np.ones(3), "nothing": np.zeros(shape)}
-    for refusing in (ModelSpec.of, encode_model, model_digest):
-        with pytest.raises(ModelError, match=r"'nothing' of shape .* is empty; remove it"):
-            refusing(model)
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 2**30)])
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8, np.bool_])
+def test_an_empty_array_is_carried_beside_others(shape: tuple[int, ...], dtype: Any) -> None:
+    model = {"nothing": np.zeros(shape, dtype), "w": np.ones(3), "last": np.zeros(shape, dtype)}
+    again = decode_model(encode_model(model))
+    assert {k: (a.shape, a.dtype) for k, a in again.items()} == {
+        k: (a.shape, a.dtype) for k, a in model.items()
+    }
+    spec = ModelSpec.of(model, "keep")
+    assert spec.unflatten(spec.flatten(model) + 1, model)["w"].tolist() == [2, 2, 2]
+
+
+def test_an_empty_array_of_a_length_that_no_reader_takes_is_not_written() -> None:
+    with pytest.raises(ModelError, match="larger than any model"):
+        encode_model({"nothing": np.zeros((0, 2**40))})
+
+
+def test_empty_arrays_alone_have_nothing_to_train() -> None:
+    with pytest.raises(ModelError, match=r"at least one array .* update='whole'"):
+        ModelSpec.of({"nothing": np.zeros((3, 0))})
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ def test_a_folder_that_holds_a_task_is_not_written_over(tmp_path: Path) -> None:
     ("arrays", "reason"),
     [
         ([np.zeros((6, 3), np.int64)], "at least one array of"),
-        ([np.zeros((0, 3), np.float32)], "empty"),
+        ([np.zeros((0, 3), np.float32)], "that has entries"),
         ([np.full(3, np.nan, np.float32)], "finite"),
         ([], "at least one array"),
     ],

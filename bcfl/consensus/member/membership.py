@@ -26,8 +26,7 @@ from bcfl.consensus.records import (
     RoundOrder,
     TrainReply,
 )
-from bcfl.consensus.spec.codec import Heading, digest_of, encode_delta
-from bcfl.consensus.spec.delta import Delta
+from bcfl.consensus.spec.codec import Heading, digest_of
 from bcfl.consensus.spec.domain import (
     Ballot,
     Commitment,
@@ -119,8 +118,8 @@ class Membership:
                 f"the server sent {found.hex()[:16]}…"
             )
 
-    def sign_commitment(self, delta: Delta) -> TrainReply:
-        """Encode, digest, timestamp and sign (S2, claim 3).
+    def sign_commitment(self, blob: bytes) -> TrainReply:
+        """Digest, timestamp and sign an encoded update (S2, claim 3).
 
         Raises
         ------
@@ -134,7 +133,6 @@ class Membership:
                 f"member {self.index} has committed in round {self.state.round}, before this "
                 "process began; it commits to nothing else"
             )
-        blob = encode_delta(delta, self.heading(self.index))
         commitment = Commitment(
             self.state.round, self.state.model, digest_of(blob), self.ledger.now()
         )
@@ -287,13 +285,9 @@ class Membership:
         self.kept.signed("ballot", self.index, signature, entries=entries.hex(), salt=salt.hex())
 
     def heading(self, member: int) -> Heading:
-        """What stands at the head of this member's delta in this round."""
+        """What stands at the head of this member's update in this round."""
         author = bytes.fromhex(self.members[member].removeprefix("0x"))
         return Heading(author, self.state.round, self.state.model)
-
-    def kept_of(self, n: int) -> int:
-        """How many of ``n`` entries this round's deltas keep."""
-        return self.rules.kept(n, self.state.round)
 
     def _salt(self) -> bytes:
         # A signature over words that are never published: secret, and the same after a crash.

@@ -24,7 +24,6 @@ from typing import Any, TypeAlias
 from flwr.app import Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.logger import log
-from numpy.typing import NDArray
 
 from bcfl.consensus.member.enrolment import enrol
 from bcfl.consensus.member.kept import Kept
@@ -57,12 +56,12 @@ from bcfl.consensus.records import (
     order_in,
 )
 from bcfl.consensus.spec import coalition, referee
-from bcfl.consensus.spec.delta import difference, top_gamma
 from bcfl.consensus.spec.domain import Ballot, Phase, Proposal, bits
 from bcfl.consensus.spec.fixed_point import to_value
 from bcfl.consensus.spec.messages import join_message
+from bcfl.consensus.spec.update import Updates, updates_of
 from bcfl.core.errors import ConfigurationError, ProtocolError
-from bcfl.core.model import Arrays, ModelSpec
+from bcfl.core.model import Arrays
 from bcfl.flower import handlers
 from bcfl.flower.identity import (
     DIRECT_FALLBACK,
@@ -72,7 +71,7 @@ from bcfl.flower.identity import (
 )
 from bcfl.keys.signer import Wallet
 
-_Looked: TypeAlias = tuple[Reviewed, NDArray[Any], Measure]
+_Looked: TypeAlias = tuple[Reviewed, Updates[Any], Arrays, Measure]
 
 
 class PeerConsensusMod:
@@ -163,11 +162,12 @@ class PeerConsensusMod:
         membership.expect_readers(order.readers)
         asked_again = (reply := memory.commitment()) is not None
         if reply is None:
-            spec = membership.rules.spec_of(base_arrays)
-            base = spec.flatten(base_arrays)
+            kind = updates_of(membership.rules, base_arrays)
             arrays, content = handlers.call_train(message, context, call_next)
-            change = difference(spec.flatten(_cast(arrays, spec, base_arrays)), base)
-            reply = membership.sign_commitment(top_gamma(change, membership.kept_of(spec.n)))
+            trained = _cast(arrays, kind, base_arrays)
+            update = kind.of(trained, base_arrays, order.round)
+            blob = kind.encode(update, membership.heading(membership.index))
+            reply = membership.sign_commitment(blob)
             memory.keep_commitment(reply, content)
         elif (dated := membership.renew(reply)) != reply:
             reply = dated
@@ -220,11 +220,12 @@ class PeerConsensusMod:
         asked_again = membership.kept.has(membership.asked_for)
         if (proposal := memory.proposal()) is None:
             membership.expect_unsaid()
-            reviewed, base, measure = look()
-            candidates = proposable(membership, reviewed, base)
+            reviewed, kind, base, measure = look()
+            candidates = proposable(membership, reviewed, kind, base)
+            losses = losses_of(measure, partial(kind.model, base=base))
             propose = referee.propose if membership.rules.rule == "referee" else coalition.propose
             least = membership.rules.least(membership.honest.bit_count())
-            chosen = self.choose(propose(candidates, losses_of(measure), least), context)
+            chosen = self.choose(propose(candidates, losses, least), context)
             proposal = Proposal(order.round, bits(chosen))
             memory.keep_proposal(proposal)
         reply = membership.sign_proposal(proposal)
@@ -239,8 +240,8 @@ class PeerConsensusMod:
         context: Context,
         look: Callable[[], _Looked],
     ) -> tuple[Ballot, dict[int, str]]:
-        reviewed, base, measure = look()
-        asked = rateable(membership, order, reviewed, base)
+        reviewed, kind, base, measure = look()
+        asked = rateable(membership, order, reviewed, kind, base)
         qualities, failed = rate_all(measure, asked)
         ratings = self.rate(qualities, context)
         values = {member: to_value(quality) for member, quality in ratings.items()}
@@ -257,21 +258,19 @@ class PeerConsensusMod:
         context: Context,
         call_next: ClientAppCallable,
     ) -> _Looked:
-        """What was committed, checked; θ_g; and how this member measures."""
+        """What was committed, checked; what kind it is; θ_g; and how this member measures."""
         rules = membership.rules
-        base_arrays = handlers.to_arrays(handlers.model_in(message.content)[1])
-        membership.expect_base(base_arrays)
-        spec = rules.spec_of(base_arrays)
+        base = handlers.to_arrays(handlers.model_in(message.content)[1])
+        membership.expect_base(base)
+        kind = updates_of(rules, base)
         parcels = parcels_of(context, membership.signer, sealed=order.sealed)
-        reviewed = verify(membership, order, spec, parcels, commitment)
+        reviewed = verify(membership, order, kind, parcels, commitment)
         if rules.rule == "referee":
             assert self._reference is not None  # or it has not trained
-            loss, samples = self._reference, order.reference
-            measure = reference_measure(base_arrays, loss, samples, rules, spec)
+            measure = reference_measure(self._reference, order.reference, rules)
         else:
-            evaluate = self._evaluate or call_next
-            measure = app_measure(message, context, evaluate, rules, spec)
-        return reviewed, spec.flatten(base_arrays), measure
+            measure = app_measure(message, context, self._evaluate or call_next, rules)
+        return reviewed, kind, base, measure
 
     def _note(self, order: ReceiptOrder, message: Message, context: Context) -> Message:
         if (task := Memory.task(context)) is not None:
@@ -315,15 +314,16 @@ def _reply(
     return Message(RecordDict({**content, **reply.content()}), reply_to=message)
 
 
-def _cast(arrays: Arrays, spec: ModelSpec, base: Arrays) -> Arrays:
-    """The app's arrays in the model's order and dtypes; where these differ, that is said once."""
+def _cast(arrays: Arrays, kind: Updates[Any], base: Arrays) -> Arrays:
+    """The app's arrays as the task has a model; where dtypes differ, that is said once."""
+    cast = kind.conform(arrays, base)
     for key, array in arrays.items():
-        if key in base and array.dtype != base[key].dtype:
+        if array.dtype != cast[key].dtype:
             _say_once(
                 f"train returned array {key!r} as {array.dtype}; the model's is "
-                f"{base[key].dtype}, to which it is cast"
+                f"{cast[key].dtype}, to which it is cast"
             )
-    return spec.conform(arrays, base)
+    return cast
 
 
 @lru_cache(maxsize=64)

@@ -1,7 +1,7 @@
 """S3: what a member makes of models that others' deltas would make, by its own measure.
 
-A measure takes parameters, one candidate after the other: the app's evaluate, or, where a
-reference set decides, the app's function for that.
+A measure takes models, one candidate after the other: the app's evaluate, or, where a reference
+set decides, the app's function for that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bcfl.consensus.spec.metric import choose_quality
 from bcfl.consensus.spec.reference import decode_reference
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import ConfigurationError, ProtocolError
-from bcfl.core.model import Arrays, ModelSpec
+from bcfl.core.model import Arrays
 from bcfl.flower import handlers
 
 REVIEW = "bcfl-review"  #: in the config of an evaluation that rates another member's update
@@ -30,8 +30,8 @@ RULE = "bcfl-rule"  #: beside it, where members propose: which rule decides
 
 #: A model and the samples of the reference set to its mean loss; smaller is better.
 ReferenceLoss: TypeAlias = Callable[[ArrayRecord, Arrays], float]
-#: Parameters, shape (n,), to how good they are; larger is better. It may raise anything.
-Measure: TypeAlias = Callable[[NDArray[Any]], float]
+#: A model to how good it is; larger is better. It may raise anything.
+Measure: TypeAlias = Callable[[Arrays], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,36 +39,33 @@ class Rateable:
     """What a member is to rate."""
 
     keys: Mapping[int, int]  #: by candidate; those with equal keys are the same
-    make: Callable[[int], NDArray[Any]]  #: key to parameters
+    make: Callable[[int], Arrays]  #: key to model
     missing: dict[int, str]  #: by candidate: why it cannot be rated
     invalid: dict[int, str]
 
 
 def app_measure(
-    message: Message, context: Context, evaluate: ClientAppCallable, rules: Rules, spec: ModelSpec
+    message: Message, context: Context, evaluate: ClientAppCallable, rules: Rules
 ) -> Measure:
     """What the app's evaluate reports, asked with the records of ``message`` that are its own."""
-    key, record = handlers.model_in(message.content)
-    base = handlers.to_arrays(record)
+    key, _ = handlers.model_in(message.content)
     asked = _review_content(message.content, rules)
 
-    def measure(vector: NDArray[Any]) -> float:
+    def measure(arrays: Arrays) -> float:
         message.content = copy.deepcopy(asked)
-        message.content[key] = handlers.to_array_record(spec.unflatten(vector, base))
+        message.content[key] = handlers.to_array_record(arrays)
         metrics = handlers.call_evaluate(message, context, evaluate)
         return choose_quality(metrics, rules.metric)[1]
 
     return measure
 
 
-def reference_measure(
-    base: Arrays, loss: ReferenceLoss, samples: bytes, rules: Rules, spec: ModelSpec
-) -> Measure:
+def reference_measure(loss: ReferenceLoss, samples: bytes, rules: Rules) -> Measure:
     """What the app's function makes of the reference set. Raises ProtocolError for another set."""
-    arrays = _samples(samples, rules.reference)
+    held = _samples(samples, rules.reference)
 
-    def measure(vector: NDArray[Any]) -> float:
-        return -float(loss(handlers.to_array_record(spec.unflatten(vector, base)), arrays))
+    def measure(arrays: Arrays) -> float:
+        return -float(loss(handlers.to_array_record(arrays), held))
 
     return measure
 
@@ -109,8 +106,12 @@ def rate_all(measure: Measure, rateable: Rateable) -> tuple[dict[int, float], di
     return qualities, failed
 
 
-def losses_of(measure: Measure) -> Callable[[Iterable[NDArray[Any]]], list[float]]:
+def losses_of(
+    measure: Measure, model: Callable[[NDArray[Any]], Arrays]
+) -> Callable[[Iterable[NDArray[Any]]], list[float]]:
     """As ``candidates.Losses``; what cannot be measured is infinitely bad.
+
+    ``model`` makes a model of a vector.
 
     Raises
     ------
@@ -123,7 +124,7 @@ def losses_of(measure: Measure) -> Callable[[Iterable[NDArray[Any]]], list[float
         reason = ""
         for vector in vectors:
             try:
-                found.append(-measure(vector))
+                found.append(-measure(model(vector)))
             except Exception as error:  # noqa: BLE001 - as above
                 found.append(math.inf)
                 reason = reason or str(error)

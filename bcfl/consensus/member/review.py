@@ -12,8 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from numpy.typing import NDArray
-
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import Committed, Opened, Proposed, RoundEvent
 from bcfl.consensus.member.membership import Membership
@@ -21,24 +19,23 @@ from bcfl.consensus.member.rating import Rateable
 from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import ReviewOrder, TrainReply
 from bcfl.consensus.spec.candidates import Candidates
-from bcfl.consensus.spec.clipping import clip
-from bcfl.consensus.spec.codec import blob_size, digest_of
-from bcfl.consensus.spec.delta import Delta, apply_delta
+from bcfl.consensus.spec.codec import digest_of
 from bcfl.consensus.spec.domain import bits, members_in
-from bcfl.consensus.spec.verification import Expectation, OnChain, verify_delta
+from bcfl.consensus.spec.update import Updates
+from bcfl.consensus.spec.verification import Expectation, OnChain, verify_update
 from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, NodeBehind, ProtocolError
-from bcfl.core.model import ModelSpec
+from bcfl.core.model import Arrays
 
 _E = TypeVar("_E", Committed, Proposed)
 
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """What came of a round's commitments, each by member: a delta, or why there is none."""
+    """What came of a round's commitments, each by member: an update, or why there is none."""
 
-    deltas: dict[int, Delta]
+    updates: dict[int, Any]
     missing: dict[int, str]  #: not delivered, nor to be found
-    invalid: dict[int, str]  #: the committed bytes are no delta of this round
+    invalid: dict[int, str]  #: the committed bytes are no update of this round
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ _NOTHING = _Delivery("", None, "")
 def verify(
     membership: Membership,
     order: ReviewOrder,
-    spec: ModelSpec,
+    kind: Updates[Any],
     parcels: Parcels,
     own: TrainReply | None,
 ) -> Reviewed:
@@ -64,7 +61,8 @@ def verify(
     ----------
     order : ReviewOrder
         What the server delivers of it, or says where to find.
-    spec : ModelSpec
+    kind : Updates
+        The task's.
     parcels : Parcels
         Opens what was sent, and fetches what was not.
     own : TrainReply, optional
@@ -77,7 +75,7 @@ def verify(
     """
     deliveries = _deliveries(order)
     reviewed = Reviewed({}, {}, {})
-    size = blob_size(spec.n, membership.kept_of(spec.n), spec.dtype)
+    size = kind.most_bytes(membership.state.round)
     committed = membership.state.committed
     for event in _of_round(membership, order.opening_block, Committed, committed):
         member = event.member
@@ -91,19 +89,23 @@ def verify(
             reviewed.missing[member] = str(error)
             continue
         chain = OnChain(event.round, member, event.digest, event.signed_at, event.timestamp)
+        heading = membership.heading(member)
+        expected = Expectation(member, heading, membership.state.opened_at)
         try:
-            reviewed.deltas[member] = verify_delta(
-                chain, blob, _expectation(membership, member, spec)
-            )
+            reviewed.updates[member] = verify_update(chain, blob, expected, kind.decode)
         except CommitmentRejected as error:
             reviewed.invalid[member] = str(error)
     return reviewed
 
 
 def rateable(
-    membership: Membership, order: ReviewOrder, reviewed: Reviewed, base: NDArray[Any]
+    membership: Membership,
+    order: ReviewOrder,
+    reviewed: Reviewed,
+    kind: Updates[Any],
+    base: Arrays,
 ) -> Rateable:
-    """What this member's ballot is to rate: the others' deltas, or what was proposed.
+    """What this member's ballot is to rate: the others' updates, or what was proposed.
 
     A proposal is missing where it holds a delta that is; it is invalid where it holds one that
     is, or holds fewer members than the rules allow. Cheats are struck out of it before.
@@ -111,17 +113,21 @@ def rateable(
     Parameters
     ----------
     reviewed : Reviewed
-    base : ndarray, shape (n,)
+    kind : Updates
+        The task's.
+    base : mapping of str to ndarray
         θ_g.
     """
     rules, state = membership.rules, membership.state
-    candidates = candidates_of(membership, reviewed, base)
+    limited = _limited(membership, reviewed, kind)
     if not rules.proposes:
         missing, invalid = dict(reviewed.missing), dict(reviewed.invalid)
         invalid.pop(membership.index, None)
-        keys = {member: member for member in candidates.deltas if member != membership.index}
-        return Rateable(keys, lambda j: apply_delta(base, candidates.deltas[j]), missing, invalid)
-    found = Rateable({}, lambda members: candidates.step(members_in(members)), {}, {})
+        keys = {member: member for member in limited if member != membership.index}
+        candidate = kind.candidates(base)
+        return Rateable(keys, lambda j: candidate(limited[j]), missing, invalid)
+    sets = kind.sets(base, limited)
+    found = Rateable({}, lambda some: kind.model(sets.step(members_in(some)), base), {}, {})
     least = rules.least(membership.honest.bit_count())
     keys = {}
     for event in _of_round(membership, order.opening_block, Proposed, state.proposed):
@@ -130,7 +136,7 @@ def rateable(
             continue
         if lacking := reviewed.missing.keys() & members_in(left):
             found.missing[proposer] = f"it holds the delta of {sorted(lacking)}, which is missing"
-        elif bad := {*members_in(left)} - reviewed.deltas.keys():
+        elif bad := {*members_in(left)} - reviewed.updates.keys():
             found.invalid[proposer] = f"it holds the delta of {sorted(bad)}, which is none"
         elif event.members.bit_count() < least or not left:
             size = event.members.bit_count()
@@ -140,23 +146,23 @@ def rateable(
     return replace(found, keys=keys)
 
 
-def proposable(membership: Membership, reviewed: Reviewed, base: NDArray[Any]) -> Candidates:
+def proposable(
+    membership: Membership, reviewed: Reviewed, kind: Updates[Any], base: Arrays
+) -> Candidates:
     """Of what this member may propose: the deltas at hand of those who are no cheats."""
-    candidates = candidates_of(membership, reviewed, base)
+    limited = _limited(membership, reviewed, kind)
     cheats = membership.state.equivocators
-    honest = {j: delta for j, delta in candidates.deltas.items() if not cheats >> j & 1}
-    return replace(candidates, deltas=honest)
+    return kind.sets(base, {j: delta for j, delta in limited.items() if not cheats >> j & 1})
 
 
-def candidates_of(membership: Membership, reviewed: Reviewed, base: NDArray[Any]) -> Candidates:
-    """The round's deltas as everybody clips them."""
+def _limited(membership: Membership, reviewed: Reviewed, kind: Updates[Any]) -> dict[int, Any]:
+    """The round's updates as everybody clips them."""
     if membership.index in reviewed.missing:
         raise ProtocolError(
             "this node has forgotten its own delta, and nobody delivered it: without it the "
             "others cannot be clipped as everybody clips them, so it does not vote"
         )
-    rules = membership.rules
-    return Candidates(base, clip(reviewed.deltas, rules.clip), rules.server_learning_rate)
+    return kind.limited(reviewed.updates)
 
 
 def _of_round(membership: Membership, from_block: int, kind: type[_E], members: int) -> list[_E]:
@@ -233,20 +239,6 @@ def _look_up(membership: Membership, event: Committed, transaction: str) -> None
             f"transaction {transaction} holds no commitment of member {event.member} "
             f"in contract {membership.ledger.domain.contract}"
         )
-
-
-def _expectation(membership: Membership, member: int, spec: ModelSpec) -> Expectation:
-    heading = membership.heading(member)
-    return Expectation(
-        membership.state.round,
-        member,
-        heading.author,
-        heading.base,
-        spec.n,
-        membership.kept_of(spec.n),
-        spec.dtype,
-        membership.state.opened_at,
-    )
 
 
 def _deliveries(order: ReviewOrder) -> dict[int, _Delivery]:

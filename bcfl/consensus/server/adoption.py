@@ -14,10 +14,15 @@ from inspect import signature
 from typing import Any, NoReturn, TypedDict
 
 from flwr.app import MetricRecord, RecordDict
-from flwr.serverapp.strategy import FedAvg, Result, Strategy
+from flwr.serverapp.strategy import FedAvg, FedXgbBagging, FedXgbCyclic, Result, Strategy
 
 from bcfl.consensus.server.inner_strategy import fedavg_within
-from bcfl.consensus.spec.rules import LONGEST_WINDOW_S, RuleOptions, Rules
+from bcfl.consensus.spec.rules import (
+    LONGEST_WINDOW_S,
+    RuleOptions,
+    Rules,
+    expect_none_of_deltas,
+)
 from bcfl.core.errors import ConfigurationError
 
 _FLOWERS_TIMEOUT_S = 3600.0  # the default of ``Strategy.start``
@@ -56,7 +61,34 @@ def sort_out(
         hint = f"did you mean {close[0]}?" if close else f"its rules are {', '.join(of_rules)}"
         raise ConfigurationError(f"PeerConsensus takes no argument {name!r}; {hint}")
     rules = {name: value for name, value in options.items() if name in of_rules}
+    if rules.get("update") == "whole":
+        expect_none_of_deltas(rules)
     return rules, {name: value for name, value in options.items() if name in of_fedavg}
+
+
+def rules_within(inner: Strategy | None, given: Mapping[str, Any], rules: Rules | None) -> Rules:
+    """The rules as ``given`` one by one, or all, and what follows from the inner strategy.
+
+    Raises
+    ------
+    ConfigurationError
+        They do not fit each other, or it.
+    """
+    name = type(inner).__name__ if inner else ""
+    found = replace(rules or Rules(), **given, inner=name)
+    if isinstance(inner, FedXgbCyclic):
+        raise ConfigurationError(
+            f"{name} asks one node a round, and nobody is there to rate it: leave inner out; "
+            'PeerConsensus(update="whole") hands the best reply of a round on to the next'
+        )
+    if isinstance(inner, FedXgbBagging):
+        if found.update != "whole":
+            raise ConfigurationError(
+                f"{name} aggregates trees, of which there are no deltas: write "
+                f'PeerConsensus(update="whole", inner={name}(…))'
+            )
+        found = replace(found, combine=found.combine or "bagging")
+    return found
 
 
 def expect_fitting(inner: Strategy | None, sampling: Collection[str]) -> None:

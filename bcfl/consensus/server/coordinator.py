@@ -26,10 +26,7 @@ from bcfl.consensus.records import ReceiptOrder
 from bcfl.consensus.server.signed_checks import SignedChecks
 from bcfl.consensus.server.signed_round import SignedRound
 from bcfl.consensus.server.task import ConsensusTask
-from bcfl.consensus.spec.aggregation import aggregate_sets
-from bcfl.consensus.spec.clipping import clip
-from bcfl.consensus.spec.codec import Heading, blob_size, decode_delta, digest_of
-from bcfl.consensus.spec.delta import Delta, apply_delta
+from bcfl.consensus.spec.codec import Heading, digest_of
 from bcfl.consensus.spec.domain import (
     RoundState,
     SignedBallot,
@@ -39,6 +36,7 @@ from bcfl.consensus.spec.domain import (
     members_in,
 )
 from bcfl.consensus.spec.messages import ballot_receipt_message, receipt_message
+from bcfl.consensus.spec.selection import best_first
 from bcfl.consensus.task_folder import TaskFolder
 from bcfl.core.errors import (
     BlobError,
@@ -71,7 +69,7 @@ class Coordinator:
     def __init__(
         self, task: ConsensusTask, parcels: Parcels, folder: TaskFolder, signer: Signer
     ) -> None:
-        self.ledger, self.rules, self.spec = task.ledger, task.rules, task.spec
+        self.ledger, self.rules, self.updates = task.ledger, task.rules, task.updates
         self.reference = task.reference  #: the rules' reference set, if they have one
         self.parcels = parcels
         self._folder = folder
@@ -202,45 +200,42 @@ class Coordinator:
         Raises as :meth:`bcfl.consensus.parcels.Parcels.unpack`. Whether it is the one that was
         signed, :meth:`accept` finds out.
         """
-        most = self._delta_bytes + MAX_OVERHEAD_BYTES
+        limit = self.updates.most_bytes(self.signed.round)
+        most = limit + MAX_OVERHEAD_BYTES
         if len(sent) > most:
             raise ProtocolError(f"expected a delta of at most {most} bytes; found {len(sent)}")
-        return self.parcels.unpack(digest, sent or None, locator, self._delta_bytes)
+        return self.parcels.unpack(digest, sent or None, locator, limit)
 
-    def winners(self) -> dict[int, Delta]:
-        """The deltas of U^O, as the contract selected it, clipped as all reviewers clipped them."""
-        deltas = {}
+    def winners(self) -> dict[int, Any]:
+        """The updates of U^O, as the contract selected it, limited as all reviewers did."""
+        updates = {}
         for member, (_, blob) in self._collect(self.parcels.get).items():
             try:
-                deltas[member] = self._decode(member, blob)
+                updates[member] = self._decode(member, blob)
             except CodecError as error:
                 self.unusable[member] = str(error)
-        clipped = clip(deltas, self.rules.clip)
-        return {m: clipped[m] for m in members_in(self.ledger.state().winners) if m in clipped}
+        limited = self.updates.limited(updates)
+        return {m: limited[m] for m in members_in(self.ledger.state().winners) if m in limited}
 
-    def _winning_sets(self) -> list[dict[int, Delta]]:
-        """The deltas of each winning set: U^O; or the proposals that won, by proposer."""
+    def _winning_sets(self) -> list[dict[int, Any]]:
+        """The updates of each winning set, the best first; see :meth:`Updates.combined`."""
         winners = self.winners()
-        if not self.rules.proposes:
-            return [winners]
         (selected,) = self.events(Selected)
-        sets = winning_sets(selected, self.events(Proposed))
-        return [{m: winners[m] for m in members_in(one) if m in winners} for one in sets]
+        digests = {e.member: e.digest for e in self.events(Committed) if e.member in winners}
+        order = best_first(dict(enumerate(selected.scores)), digests, selected.seed)
+        if not self.rules.proposes:
+            return [{member: winners[member] for member in order}]
+        sets = map(members_in, winning_sets(selected, self.events(Proposed)))
+        return [{m: winners[m] for m in order if m in members} for members in sets]
 
     def aggregate(self, arrays: Arrays) -> Arrays:
         """S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O}); of several sets, their mean."""
-        base, rules = self.spec.flatten(arrays), self.rules
-        sets, rate = self._winning_sets(), rules.server_learning_rate
-        new = aggregate_sets(base, sets, rules.combination, rate)
-        return self.spec.unflatten(new, arrays)
+        return self.updates.combined(arrays, self._winning_sets())
 
     def updated(self, arrays: Arrays) -> dict[int, Arrays]:
-        """θ_g + Δθ_j of every winner j, dense: what another strategy may aggregate."""
-        base = self.spec.flatten(arrays)
-        return {
-            member: self.spec.unflatten(apply_delta(base, delta), arrays)
-            for member, delta in self.winners().items()
-        }
+        """What every winner's train replied, θ_g + Δθ_j: what another strategy may aggregate."""
+        reply = self.updates.replies(arrays)
+        return {member: reply(update) for member, update in self.winners().items()}
 
     def close(self, arrays: Arrays) -> Transaction:
         """The digest of the new θ_g goes on chain. The checkpoint is on disk before."""
@@ -256,7 +251,7 @@ class Coordinator:
         ]
 
     def _collect(self, get: Callable[[bytes, int], bytes]) -> dict[int, tuple[str, bytes]]:
-        limit = self._delta_bytes
+        limit = self.updates.most_bytes(self.signed.round)
         found = {}
         for event in self.events(Committed):
             try:
@@ -264,14 +259,6 @@ class Coordinator:
             except (BlobError, CodecError) as error:
                 self.unusable[event.member] = str(error)
         return found
-
-    @property
-    def _delta_bytes(self) -> int:
-        return blob_size(self.spec.n, self._kept, self.spec.dtype)
-
-    @property
-    def _kept(self) -> int:
-        return self.rules.kept(self.spec.n, self.signed.round)
 
     def _relay(self, signed: Mapping[int, Any], done: int, send: Any) -> Transaction | None:
         """Send what the chain lacks; what it passes over is not sent again."""
@@ -344,7 +331,6 @@ class Coordinator:
             lambda one: self._checks.expect_ballot(one, state, seals),
         )
 
-    def _decode(self, member: int, blob: bytes) -> Delta:
+    def _decode(self, member: int, blob: bytes) -> Any:
         author = bytes.fromhex(self.members[member].removeprefix("0x"))
-        heading = Heading(author, self.signed.round, self._base)
-        return decode_delta(blob, self.spec.n, self._kept, self.spec.dtype, heading)
+        return self.updates.decode(blob, Heading(author, self.signed.round, self._base))

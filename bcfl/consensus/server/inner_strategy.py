@@ -151,7 +151,7 @@ def aggregate_with(
     aggregated, own_metrics = inner.aggregate_train(number, replies)
     if aggregated is None:
         raise NobodyLeft(f"{type(inner).__name__} made nothing of {len(replies)} winners")
-    return coordinator.spec.conform(to_arrays(aggregated), arrays), own_metrics
+    return coordinator.updates.conform(to_arrays(aggregated), arrays), own_metrics
 
 
 def train_metrics(fedavg: FedAvg, coordinator: Coordinator) -> MetricRecord | None:

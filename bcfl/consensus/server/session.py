@@ -100,6 +100,7 @@ def begin(
             chain, parcels, folder, rules, seed, addresses, first, stake_wei, reference
         )
         members.give_allowance(addresses)
-    for record in past_records(task.ledger, folder.journal, parcels, task.spec.size_bytes):
+    size = sum(array.nbytes for array in task.arrays.values())
+    for record in past_records(task.ledger, folder.journal, parcels, size):
         on_round(record)
     return Session(conversation, members, task, Coordinator(task, parcels, folder, account))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from logging import INFO
+from typing import Any
 
 from flwr.common.logger import log
 
@@ -16,12 +17,13 @@ from bcfl.consensus.contract.events import Closed
 from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import MOST_BLOB_BYTES
-from bcfl.consensus.spec.codec import blob_size, digest_of
+from bcfl.consensus.spec.codec import digest_of
 from bcfl.consensus.spec.reference import MOST_BYTES
 from bcfl.consensus.spec.rules import Rules
+from bcfl.consensus.spec.update import Updates, updates_of
 from bcfl.consensus.task_folder import TaskDescription, TaskFolder
 from bcfl.core.errors import ConfigurationError, expect
-from bcfl.core.model import Arrays, ModelSpec, encode_model
+from bcfl.core.model import Arrays, encode_model
 from bcfl.keys.sealing import MAX_OVERHEAD_BYTES
 
 
@@ -31,7 +33,7 @@ class ConsensusTask:
 
     ledger: Ledger
     rules: Rules
-    spec: ModelSpec
+    updates: Updates[Any]
     arrays: Arrays  #: θ_g
     rounds_done: int  #: rounds closed; void ones do not count
     reference: bytes = b""  #: the reference set, where the rules name one
@@ -64,9 +66,9 @@ def begin_task(
         raise ConfigurationError(
             f"expected at least {least} members (two, and the quorum); found {len(members)}"
         )
-    spec = rules.spec_of(arrays)
-    spec.flatten(arrays)
-    size = blob_size(spec.n, rules.kept(spec.n, round=1), spec.dtype) + MAX_OVERHEAD_BYTES
+    updates = updates_of(rules, arrays)
+    updates.conform(arrays, arrays)
+    size = updates.most_bytes(round=1) + MAX_OVERHEAD_BYTES
     expect(
         size <= MOST_BLOB_BYTES or parcels.shared,
         "gamma",
@@ -74,8 +76,7 @@ def begin_task(
         "warmup_rounds=0, or let all nodes and the server have an IPFS node of their own",
         f"deltas of {size:,} bytes",
     )
-    left = [f"{each.key} ({each.dtype})" for each in spec.arrays if each.key not in spec.carried]
-    if left:
+    if left := updates.untrained:
         log(INFO, "not trained, and kept as they are for the whole task: %s", ", ".join(left))
     if (found := digest_of(reference).hex() if reference else "") != rules.reference:
         raise ConfigurationError(
@@ -112,7 +113,7 @@ def begin_task(
             ledger.deployed_at,
         )
     )
-    return ConsensusTask(ledger, rules, spec, arrays, 0, reference)
+    return ConsensusTask(ledger, rules, updates, arrays, 0, reference)
 
 
 def resume_task(chain: Chain, parcels: Parcels, folder: TaskFolder) -> ConsensusTask | None:
@@ -139,8 +140,8 @@ def resume_task(chain: Chain, parcels: Parcels, folder: TaskFolder) -> Consensus
     arrays = folder.load_checkpoint(ledger.state().model)
     done = sum(isinstance(event, Closed) for event in ledger.events())
     rules = description.rules
-    spec = rules.spec_of(arrays)
+    updates = updates_of(rules, arrays)
     reference = b""
     if rules.reference:
         reference = parcels.get(bytes.fromhex(rules.reference), MOST_BYTES)
-    return ConsensusTask(ledger, rules, spec, arrays, done, reference)
+    return ConsensusTask(ledger, rules, updates, arrays, done, reference)

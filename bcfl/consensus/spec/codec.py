@@ -123,7 +123,7 @@ def decode_delta(blob: bytes, n: int, k: int, dtype: np.dtype[Any], heading: Hea
             f"expected (version, dtype, n, k) = {expected_header}; "
             f"found {(version, code, found_n, found_k)}"
         )
-    _expect_heading(Heading(author, round_, base), heading)
+    expect_heading(Heading(author, round_, base), heading)
     low_bytes, high_bytes = _index_bytes(n, k)
     indices = _decode_indices(
         np.frombuffer(blob, np.uint8, low_bytes, _HEADER.size),
@@ -168,7 +168,8 @@ def _code_of(dtype: np.dtype[Any]) -> int:
     return _DTYPES.index(dtype.name)
 
 
-def _expect_heading(found: Heading, expected: Heading) -> None:
+def expect_heading(found: Heading, expected: Heading) -> None:
+    """Raises CodecError unless the bytes are of the author, round and model that were asked for."""
     if found.author != expected.author:
         raise CodecError(
             f"expected the delta of 0x{expected.author.hex()}; found that of 0x{found.author.hex()}"

@@ -10,7 +10,8 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
@@ -19,23 +20,35 @@ from bcfl.consensus.spec.candidates import half
 from bcfl.consensus.spec.clipping import Clip
 from bcfl.consensus.spec.domain import MAX_MEMBERS
 from bcfl.consensus.spec.metric import how_to_say, says_direction
+from bcfl.consensus.spec.whole import Choice
 from bcfl.core.errors import ConfigurationError, expect
-from bcfl.core.model import Arrays, IntegerArrays, ModelSpec
+from bcfl.core.model import IntegerArrays
 
 Rule: TypeAlias = Literal["borda", "coalition", "referee"]
 CoalitionSize: TypeAlias = Literal["any", "half"]
 Ballots: TypeAlias = Literal["open", "sealed"]
+Update: TypeAlias = Literal["delta", "whole"]
 _PARTS_PER_MILLION = 1_000_000
 _CHOICES = {
     "rule": get_args(Rule),
     "coalition_size": get_args(CoalitionSize),
     "clip": get_args(Clip),
-    "combine": (None, *get_args(Combine)),
+    "combine": (None, *get_args(Combine), *get_args(Choice)),
+    "update": get_args(Update),
     "integer_arrays": get_args(IntegerArrays),
     "ballots": get_args(Ballots),
 }
 #: Rules that only those have whose members propose.
 _OF_PROPOSALS = ("rule", "coalition_size", "reference")
+#: Rules that only deltas have.
+OF_DELTAS = (
+    "gamma",
+    "warmup_rounds",
+    "clip",
+    "server_learning_rate",
+    "integer_arrays",
+    "shared",
+)
 _DIGEST = re.compile("[0-9a-f]{64}")
 #: The contract's: for how long commitments, and ballots, are taken at least, and at most.
 LEAST_WINDOW_S, LONGEST_WINDOW_S = 30, 2**32
@@ -53,6 +66,10 @@ class Rules:
 
     Parameters
     ----------
+    update : {"delta", "whole"}
+        What a member commits to: the largest changes of its model's floats; or its reply as it is,
+        whatever the arrays are, such as trees, for which γ, its warm-up, clipping and η mean
+        nothing. See ``bcfl.consensus.spec.update``.
     gamma : float
         γ in (0, 1], share of the parameters that a delta keeps.
     warmup_rounds : int
@@ -77,7 +94,9 @@ class Rules:
     clip, combine, server_learning_rate
         See ``bcfl.consensus.spec.clipping`` and ``bcfl.consensus.spec.aggregation``; η > 0.
         ``combine=None`` is ``"pair"`` where members propose, which nothing else is then, and
-        else ``"carriers_mean"``.
+        else ``"carriers_mean"``. Of whole updates it is ``"best"``, the best winner's as it is, or
+        ``"bagging"``, the trees of all winners added to the model: see
+        ``bcfl.consensus.spec.whole``.
     integer_arrays, shared
         See ``ModelSpec.of``; a single pattern may be a string.
     ballots : {"open", "sealed"}
@@ -89,6 +108,7 @@ class Rules:
         2**32, the contract's own bounds.
     inner : str
         Name of the strategy that aggregates the winners instead of ``combine``; empty for none.
+        Of whole updates, ``combine`` still says what members rate: what it makes of one alone.
 
     Raises
     ------
@@ -96,6 +116,7 @@ class Rules:
         A value out of range; the message names it.
     """
 
+    update: Update = "delta"
     gamma: float = 0.1
     warmup_rounds: int = 3
     kappa: float = 0.5
@@ -104,7 +125,7 @@ class Rules:
     reference: str = ""
     metric: str | None = None
     clip: Clip = "median_norm"
-    combine: Combine | None = None
+    combine: Combine | Choice | None = None
     server_learning_rate: float = 1.0
     integer_arrays: IntegerArrays = "keep"
     shared: tuple[str, ...] = ("*",)
@@ -146,6 +167,13 @@ class Rules:
 
     def _expect_fitting(self) -> None:
         """What the rule needs is there, and nothing that it has no use for."""
+        choices = get_args(Choice if self.update == "whole" else Combine)
+        words = f"None, or one of {choices}, with update={self.update}"
+        expect(self.combine in (None, *choices), "combine", words, repr(self.combine))
+        if self.update == "whole":
+            defaults = {field.name: field.default for field in fields(Rules)}
+            expect_none_of_deltas({n for n in OF_DELTAS if getattr(self, n) != defaults[n]})
+            expect(not self.proposes, "rule", "borda with update=whole", self.rule)
         if self.proposes:
             words = f'None, or "pair", which rule={self.rule} rates'
             expect(self.combine in (None, "pair"), "combine", words, repr(self.combine))
@@ -170,10 +198,6 @@ class Rules:
         """κ in parts per million, as the contract keeps it."""
         return int(Fraction(str(self.kappa)) * _PARTS_PER_MILLION)
 
-    def spec_of(self, arrays: Arrays) -> ModelSpec:
-        """What these rules make of a task's model; raises ModelError where they take it not."""
-        return ModelSpec.of(arrays, self.integer_arrays, self.shared)
-
     def kept(self, n: int, round: int) -> int:
         """⌈γ_r·n⌉, how many of ``n`` entries a delta of the contract's round r ≥ 1 keeps.
 
@@ -191,8 +215,10 @@ class Rules:
         return self.rule != "borda"
 
     @property
-    def combination(self) -> Combine:
+    def combination(self) -> Combine | Choice:
         """``combine``, or what it is where nothing is said."""
+        if self.update == "whole":
+            return self.combine or "best"
         return self.combine or ("pair" if self.proposes else "carriers_mean")
 
     def least(self, committed: int) -> int:
@@ -203,9 +229,9 @@ class Rules:
     def to_json(self) -> dict[str, Any]:
         """The rules as plain JSON values; as ever, where members rate single deltas."""
         values = {**asdict(self), "combine": self.combination}
-        if not self.proposes:
-            for name in _OF_PROPOSALS:
-                del values[name]
+        idle = OF_DELTAS if self.update == "whole" else ("update",)
+        for name in (*idle, *(() if self.proposes else _OF_PROPOSALS)):
+            del values[name]
         return values
 
     def digest(self) -> bytes:
@@ -217,6 +243,7 @@ class Rules:
 class RuleOptions(TypedDict, total=False):
     """The rules as keyword arguments: those fields of :class:`Rules` that a user chooses."""
 
+    update: Update
     gamma: float
     warmup_rounds: int
     kappa: float
@@ -224,7 +251,7 @@ class RuleOptions(TypedDict, total=False):
     coalition_size: CoalitionSize
     metric: str | None
     clip: Clip
-    combine: Combine | None
+    combine: Combine | Choice | None
     server_learning_rate: float
     integer_arrays: IntegerArrays
     shared: tuple[str, ...]
@@ -232,6 +259,15 @@ class RuleOptions(TypedDict, total=False):
     quorum: int
     commit_window_s: int
     ballot_window_s: int
+
+
+def expect_none_of_deltas(stated: Collection[str]) -> None:
+    """Raise ConfigurationError where rules are stated that whole updates have no use for."""
+    if idle := [name for name in OF_DELTAS if name in stated]:
+        raise ConfigurationError(
+            f"{', '.join(idle)}: expected nothing with update='whole', where a member's reply is "
+            "taken as it is: there is no change to cut, to clip or to scale. Leave it out"
+        )
 
 
 def _patterns(value: Any) -> tuple[str, ...]:

@@ -89,6 +89,11 @@ def select_winners(
         Member indices, ascending.
     """
     count = winner_count(kappa_ppm, len(digests))
+    candidates = {j: digest for j, digest in digests.items() if j in seen}
+    return tuple(sorted(best_first(totals, candidates, seed)[:count]))
+
+
+def best_first(totals: Mapping[int, int], digests: Mapping[int, bytes], seed: bytes) -> list[int]:
+    """Those in ``digests`` in their order; parameters as of :func:`select_winners`."""
     lots = {j: hashlib.sha256(seed + digest).digest() for j, digest in digests.items()}
-    best_first = sorted(lots.keys() & seen, key=lambda j: (-totals.get(j, 0), lots[j], j))
-    return tuple(sorted(best_first[:count]))
+    return sorted(lots, key=lambda j: (-totals.get(j, 0), lots[j], j))

@@ -1,4 +1,4 @@
-"""S3, claim 4: what a reviewer checks before it evaluates anybody's delta.
+"""S3, claim 4: what a reviewer checks before it evaluates anybody's update.
 
 The chain's side has been looked up by transaction number; here it is held against the bytes
 that came. What fails is rejected: not evaluated, scored nothing, and the reason is kept.
@@ -6,14 +6,14 @@ that came. What fails is rejected: not evaluated, scored nothing, and the reason
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
-import numpy as np
-
-from bcfl.consensus.spec.codec import Heading, decode_delta, digest_of
-from bcfl.consensus.spec.delta import Delta
+from bcfl.consensus.spec.codec import Heading, digest_of
 from bcfl.core.errors import CodecError, CommitmentRejected
+
+_U = TypeVar("_U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,29 +29,26 @@ class OnChain:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What this round's delta of this author must be."""
+    """Whose update it must be, and of which round."""
 
-    round: int
     member: int
-    author: bytes  #: address, 20 bytes
-    base: bytes  #: digest of θ_g
-    n: int
-    k: int
-    dtype: np.dtype[Any]
+    heading: Heading
     opened_at: int  #: when the round was opened, seconds, chain time
 
 
-def verify_delta(chain: OnChain, blob: bytes, expected: Expectation) -> Delta:
-    """The delta that ``blob`` encodes, if all of claim 4 holds.
+def verify_update(
+    chain: OnChain, blob: bytes, expected: Expectation, decode: Callable[[bytes, Heading], _U]
+) -> _U:
+    """The update that ``blob`` encodes, if all of claim 4 holds; ``decode`` is the task's.
 
     Raises
     ------
     CommitmentRejected
         The first check that failed, with what was expected and what was found.
     """
-    if chain.round != expected.round:
+    if chain.round != (round_ := expected.heading.round):
         raise CommitmentRejected(
-            f"expected a commitment for round {expected.round}; the transaction is of {chain.round}"
+            f"expected a commitment for round {round_}; the transaction is of {chain.round}"
         )
     if chain.member != expected.member:
         raise CommitmentRejected(
@@ -67,8 +64,7 @@ def verify_delta(chain: OnChain, blob: bytes, expected: Expectation) -> Delta:
             f"expected bytes of digest {chain.digest.hex()[:16]}…, as on chain; "
             f"found {found.hex()[:16]}…"
         )
-    heading = Heading(expected.author, expected.round, expected.base)
     try:
-        return decode_delta(blob, expected.n, expected.k, expected.dtype, heading)
+        return decode(blob, expected.heading)
     except CodecError as error:
         raise CommitmentRejected(str(error)) from error

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcfl.consensus.spec.rules import RuleOptions, Rules
+from bcfl.consensus.spec.rules import OF_DELTAS, RuleOptions, Rules
 from bcfl.core.errors import ConfigurationError
 
 GOLDEN = Path(__file__).parent / "golden" / "rules.json"
@@ -73,6 +73,7 @@ OF_PROPOSALS: dict[str, Any] = {
         ("shared", None),
         ("combine", "median"),
         ("combine", ["mean"]),
+        ("update", "bytes"),
         ("server_learning_rate", 0.0),
         ("server_learning_rate", -1.0),
         ("server_learning_rate", math.inf),
@@ -162,7 +163,8 @@ def test_kappa_in_parts_per_million_is_exact(ppm: int) -> None:
 
 
 def test_every_rule_changes_the_digest() -> None:
-    assert OTHERS.keys() == {field.name for field in fields(Rules)} - OF_PROPOSALS.keys()
+    names = {field.name for field in fields(Rules)}
+    assert OTHERS.keys() == names - OF_PROPOSALS.keys() - {"update"}
     digests = [Rules(**{name: value}).digest() for name, value in OTHERS.items()]
     assert len({Rules().digest(), *digests}) == 1 + len(OTHERS)
 
@@ -236,6 +238,21 @@ def test_the_golden_digests() -> None:
     golden = json.loads(GOLDEN.read_text())
     assert Rules().digest().hex() == golden["defaults"]
     assert Rules(**OTHERS).digest().hex() == golden["others"]
+    assert Rules(update="whole", combine="bagging").digest().hex() == golden["whole"]
+
+
+def test_whole_updates_have_no_rules_of_deltas() -> None:
+    whole = Rules(update="whole")
+    assert (whole.combination, whole.digest()) == ("best", Rules(**whole.to_json()).digest())
+    assert not {*OF_DELTAS} & whole.to_json().keys()
+    assert OTHERS.keys() > {*OF_DELTAS}
+    for name in OF_DELTAS:
+        with pytest.raises(ConfigurationError, match=f"^{name}: expected nothing with update='w"):
+            Rules(update="whole", **{name: OTHERS[name]})
+    with pytest.raises(ConfigurationError, match=r"combine: .*'best', 'bagging'.*found 'mean'"):
+        Rules(update="whole", combine="mean")
+    with pytest.raises(ConfigurationError, match=r"rule: expected borda with update=whole"):
+        Rules(update="whole", rule="coalition")
 
 
 def test_the_digest_is_that_of_the_canonical_json() -> None:

@@ -12,26 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcfl.consensus.spec.codec import Heading, blob_size, digest_of, encode_delta
+from bcfl.consensus.spec.codec import Heading, blob_size, decode_delta, digest_of, encode_delta
 from bcfl.consensus.spec.delta import Delta
-from bcfl.consensus.spec.verification import Expectation, OnChain, verify_delta
+from bcfl.consensus.spec.verification import Expectation, OnChain, verify_update
 from bcfl.core.errors import CodecError, CommitmentRejected
 from tests.consensus.spec.deltas import HEADING, deltas, same
 
 OPENED_AT, SIGNED_AT, MINED_AT = 100, 150, 200
 
 
-def expectation(delta: Delta) -> Expectation:
-    return Expectation(
-        round=HEADING.round,
-        member=4,
-        author=HEADING.author,
-        base=HEADING.base,
-        n=delta.n,
-        k=delta.k,
-        dtype=delta.values.dtype,
-        opened_at=OPENED_AT,
-    )
+def verify(
+    chain: OnChain, blob: bytes, expected: Expectation, delta: Delta, **changed: Any
+) -> Delta:
+    sizes = {"n": delta.n, "k": delta.k, "dtype": delta.values.dtype} | changed
+    return verify_update(chain, blob, expected, lambda b, h: decode_delta(b, heading=h, **sizes))
 
 
 def on_chain(blob: bytes) -> OnChain:
@@ -40,7 +34,7 @@ def on_chain(blob: bytes) -> OnChain:
 
 DELTA = Delta(40, np.array([3, 8, 39]), np.array([1, -2, 3], np.float32))
 BLOB = encode_delta(DELTA, HEADING)
-CHAIN, EXPECTED = on_chain(BLOB), expectation(DELTA)
+CHAIN, EXPECTED = on_chain(BLOB), Expectation(4, HEADING, OPENED_AT)
 
 
 def expect_rejected(
@@ -48,15 +42,16 @@ def expect_rejected(
     chain: OnChain = CHAIN,
     blob: bytes = BLOB,
     expected: Expectation = EXPECTED,
+    **changed: Any,
 ) -> None:
     with pytest.raises(CommitmentRejected, match=reason):
-        verify_delta(chain, blob, expected)
+        verify(chain, blob, expected, DELTA, **changed)
 
 
 @given(deltas())
 def test_what_was_committed_and_what_was_expected_is_accepted(delta: Delta) -> None:
     blob = encode_delta(delta, HEADING)
-    assert same(verify_delta(on_chain(blob), blob, expectation(delta)), delta)
+    assert same(verify(on_chain(blob), blob, EXPECTED, delta), delta)
 
 
 @pytest.mark.parametrize("round_", [HEADING.round - 1, HEADING.round + 1])
@@ -81,7 +76,7 @@ def test_a_timestamp_after_the_block_it_was_mined_in(signed_at: int) -> None:
 
 @pytest.mark.parametrize("signed_at", [OPENED_AT, MINED_AT])
 def test_the_first_and_the_last_second_count(signed_at: int) -> None:
-    assert same(verify_delta(replace(CHAIN, signed_at=signed_at), BLOB, EXPECTED), DELTA)
+    assert same(verify(replace(CHAIN, signed_at=signed_at), BLOB, EXPECTED, DELTA), DELTA)
 
 
 def test_other_bytes_than_those_whose_digest_is_on_chain() -> None:
@@ -92,14 +87,15 @@ def test_other_bytes_than_those_whose_digest_is_on_chain() -> None:
 
 def test_a_copied_delta_is_its_author_s_and_not_the_copyist_s() -> None:
     """The plagiarist commits, under its own name, the very bytes of another."""
-    plagiarist = replace(EXPECTED, author=bytes(20))
+    plagiarist = replace(EXPECTED, heading=replace(HEADING, author=bytes(20)))
     expect_rejected(
         f"expected the delta of 0x{'00' * 20}; found that of 0x0001", expected=plagiarist
     )
 
 
 def test_a_delta_to_another_model() -> None:
-    expect_rejected("expected a delta to model ffff", expected=replace(EXPECTED, base=b"\xff" * 32))
+    other = replace(EXPECTED, heading=replace(HEADING, base=b"\xff" * 32))
+    expect_rejected("expected a delta to model ffff", expected=other)
 
 
 def test_a_delta_of_an_earlier_round_committed_once_more() -> None:
@@ -117,7 +113,7 @@ def test_values_that_are_not_finite(poison: float) -> None:
     "changed", [{"k": 2}, {"k": 4}, {"n": 41}, {"n": 400}, {"dtype": np.dtype(np.float64)}]
 )
 def test_another_number_of_entries_of_parameters_or_another_dtype(changed: dict[str, Any]) -> None:
-    expect_rejected("expected", expected=replace(EXPECTED, **changed))
+    expect_rejected("expected", **changed)
 
 
 @pytest.mark.parametrize("blob", [b"", b"\x00", BLOB[:-1], BLOB + b"\x00"])
@@ -128,7 +124,7 @@ def test_bytes_of_another_length_even_where_the_chain_has_their_digest(blob: byt
 
 def test_the_reason_names_the_codec_s_own_error() -> None:
     with pytest.raises(CommitmentRejected) as rejected:
-        verify_delta(on_chain(b""), b"", EXPECTED)
+        verify(on_chain(b""), b"", EXPECTED, DELTA)
     assert isinstance(rejected.value.__cause__, CodecError)
     assert str(rejected.value) == str(rejected.value.__cause__)
 
@@ -140,7 +136,7 @@ def test_not_one_changed_bit_passes(delta: Delta, seed: int) -> None:
     at = random.Random(seed).randrange(len(blob) * 8)
     changed = bytearray(blob)
     changed[at // 8] ^= 1 << at % 8
-    expect_rejected("as on chain", on_chain(blob), bytes(changed), expectation(delta))
+    expect_rejected("as on chain", on_chain(blob), bytes(changed))
 
 
 @given(deltas(max_n=80), st.binary(min_size=20, max_size=20), st.integers(0, 2**64 - 1))
@@ -149,4 +145,5 @@ def test_the_wrong_author_or_round_never_passes(delta: Delta, author: bytes, rou
     blob = encode_delta(delta, heading)
     if heading == HEADING:
         return
-    expect_rejected("expected", on_chain(blob), blob, expectation(delta))
+    sizes = {"n": delta.n, "k": delta.k, "dtype": delta.values.dtype}
+    expect_rejected("expected", on_chain(blob), blob, **sizes)
