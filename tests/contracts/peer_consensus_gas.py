@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from eth_tester import EthereumTester, PyEVMBackend
 from web3 import EthereumTesterProvider, Web3
@@ -25,6 +26,8 @@ SNAPSHOT = Path(__file__).with_name("gas.json")
 SIZES = (10, 20, 100)
 BATCH = 32
 ETHER = 10**18
+#: Gas by number of members, as text, and call.
+Figures: TypeAlias = dict[str, dict[str, int]]
 
 
 class GasTask:
@@ -176,18 +179,15 @@ def all_tied(task: GasTask) -> dict[str, int]:
     return {"select, all tied": task.gas(task.functions.select(digests))}
 
 
-def measure() -> dict[str, dict[str, int]]:
-    """All figures, by number of members and call."""
+def measure(sizes: Sequence[int] = SIZES, relayed_alone: Sequence[int] = ()) -> Figures:
+    """All figures, by number of members and call; of some sizes, those of a relayed round."""
     figures = {}
-    for size in SIZES:
+    for size in sizes:
         task = GasTask(size)
         relayed(task)
-        figures[str(size)] = {
-            "deployment": task.deployment,
-            **relayed(task),
-            **direct(task),
-            **all_tied(task),
-        }
+        figures[str(size)] = {"deployment": task.deployment, **relayed(task)}
+        if size not in relayed_alone:
+            figures[str(size)] |= direct(task) | all_tied(task)
     return figures
 
 
