@@ -21,6 +21,7 @@ from flwr.serverapp.strategy import (
 )
 
 from bcfl import PeerConsensus, peer_consensus_mod
+from bcfl.consensus.contract.memory import MemoryChain
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.flower.grid import InProcessGrid
 from tests import toy
@@ -76,7 +77,8 @@ def play(
 ) -> tuple[Any, list[RoundRecord], InProcessGrid]:
     records: list[RoundRecord] = []
     grid = InProcessGrid(app, CLIENTS)
-    strategy = PeerConsensus(run_dir=folder, on_round=records.append, **options)
+    chain = MemoryChain()
+    strategy = PeerConsensus(run_dir=folder, chain=chain, on_round=records.append, **options)
     return strategy.start(grid, arrays, num_rounds=rounds), records, grid
 
 
@@ -134,7 +136,8 @@ def test_half_of_the_members_train_and_nobody_evaluates(tmp_path: Path) -> None:
     app = toy.client_app([peer_consensus_mod])
     seen: list[int] = []
     records: list[RoundRecord] = []
-    strategy = PeerConsensus(run_dir=tmp_path, on_round=records.append, **options)
+    chain = MemoryChain()
+    strategy = PeerConsensus(run_dir=tmp_path, chain=chain, on_round=records.append, **options)
 
     def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord:
         seen.append(number)

@@ -12,6 +12,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
 
 from bcfl import PeerConsensus, peer_consensus_mod
+from bcfl.consensus.contract.memory import MemoryChain
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import ModelError
 from bcfl.flower.grid import InProcessGrid
@@ -25,7 +26,9 @@ def play(
     tmp_path: Path, app: ClientApp, arrays: ArrayRecord, **options: Any
 ) -> tuple[Any, list[RoundRecord]]:
     records: list[RoundRecord] = []
-    strategy = PeerConsensus(run_dir=tmp_path / "run", on_round=records.append, **options)
+    strategy = PeerConsensus(
+        run_dir=tmp_path / "run", chain=MemoryChain(), on_round=records.append, **options
+    )
     return strategy.start(InProcessGrid(app, CLIENTS), arrays, num_rounds=3), records
 
 

@@ -13,6 +13,7 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.mod import LocalDpMod, arrays_size_mod, fixedclipping_mod, message_size_mod
 
 from bcfl import PeerConsensus, peer_consensus_mod
+from bcfl.consensus.contract.memory import MemoryChain
 from bcfl.consensus.spec.codec import blob_size
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import NobodyLeft
@@ -46,7 +47,9 @@ def play(
     folder: Path, app: ClientApp, train_config: dict[str, Any] | None = None, **options: Any
 ) -> list[RoundRecord]:
     records: list[RoundRecord] = []
-    strategy = PeerConsensus(run_dir=folder, on_round=records.append, gamma=1, **options)
+    strategy = PeerConsensus(
+        run_dir=folder, chain=MemoryChain(), on_round=records.append, gamma=1, **options
+    )
     strategy.start(
         InProcessGrid(app, CLIENTS),
         toy.initial_arrays(),

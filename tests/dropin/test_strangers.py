@@ -22,6 +22,7 @@ from flwr.serverapp.strategy import (
 
 from bcfl import PeerConsensus, PeerConsensusMod, peer_consensus_mod
 from bcfl.chain import EmbeddedChain
+from bcfl.consensus.contract.memory import MemoryChain
 from bcfl.consensus.member import mod
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import ConfigurationError, NobodyLeft
@@ -57,6 +58,7 @@ def play(
     folder: Path, app: ClientApp, rounds: int = 1, arrays: ArrayRecord | None = None, **options: Any
 ) -> tuple[Result, list[RoundRecord]]:
     records: list[RoundRecord] = []
+    options.setdefault("chain", MemoryChain())
     strategy = PeerConsensus(run_dir=folder / "run", on_round=records.append, **options)
     grid = InProcessGrid(app, CLIENTS)
     return strategy.start(grid, arrays or toy.initial_arrays(), rounds), records

@@ -14,8 +14,8 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricR
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.consensus.contract.ledger import Ledger
+from bcfl.consensus.contract.memory import MemoryChain
 from bcfl.consensus.member.membership import Membership
 from bcfl.consensus.member.mod import peer_consensus_mod
 from bcfl.consensus.records import RECORD_KEY, JoinOrder, JoinReply, order_in
@@ -34,9 +34,9 @@ Bend = Callable[[Message], Message | None]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def chain() -> EmbeddedChain:
-    """One for all tasks that name no other: it lives on in memory when a task stops it."""
-    return EmbeddedChain()
+def chain() -> MemoryChain:
+    """One for all tasks that name no other: it lives on when a task stops it."""
+    return MemoryChain()
 
 
 class HostileGrid(InProcessGrid):
@@ -140,9 +140,7 @@ BENDS: dict[str, tuple[str, Bend]] = {
 
 
 @pytest.mark.parametrize("name", BENDS)
-def test_no_reply_of_one_member_ends_the_run(
-    tmp_path: Path, chain: EmbeddedChain, name: str
-) -> None:
+def test_no_reply_of_one_member_ends_the_run(tmp_path: Path, chain: MemoryChain, name: str) -> None:
     kind, bend = BENDS[name]
     records = play(tmp_path, HostileGrid({kind: bend}), 1, chain=chain)
     (expect_the_others if kind != "join" else expect_four)(records, 1)
@@ -316,7 +314,7 @@ attacks = st.dictionaries(st.sampled_from(KINDS), bends(), min_size=1, max_size=
     replayed=st.sampled_from([False, False, False, True]),  # the chain, when the run resumes
 )
 def test_whatever_one_member_replies_the_run_ends_with_the_others_and_resumes(
-    chain: EmbeddedChain, attacks: dict[str, Bend], twice: bool, ballots: str, replayed: bool
+    chain: MemoryChain, attacks: dict[str, Bend], twice: bool, ballots: str, replayed: bool
 ) -> None:
     where = None if replayed else chain
     with TemporaryDirectory() as folder:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from flwr.app import Context, Message, MessageType, MetricRecord, RecordDict
 
+from bcfl.consensus.contract.memory import MemoryChain
 from bcfl.consensus.member.mod import peer_consensus_mod
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.flower.grid import InProcessGrid
@@ -32,7 +33,12 @@ class Leaving(InProcessGrid):
 def test_who_is_there_evaluates_and_who_has_left_is_not_waited_for(tmp_path: Path) -> None:
     """Flower samples once as many nodes are connected as there were at first: for ever."""
     records: list[RoundRecord] = []
-    strategy = PeerConsensus(run_dir=tmp_path, on_round=records.append, min_available_nodes=4)
+    strategy = PeerConsensus(
+        run_dir=tmp_path,
+        chain=MemoryChain(),
+        on_round=records.append,
+        min_available_nodes=4,
+    )
     result = strategy.start(Leaving(records), toy.initial_arrays(), num_rounds=3, timeout=20)
     assert [len(record.committed) for record in records] == [4, 3, 3]
     assert set(result.evaluate_metrics_clientapp) == {1, 2, 3}
@@ -69,7 +75,7 @@ def test_odd_metrics_are_left_out_by_name_and_the_run_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, metrics: dict[str, Any]
 ) -> None:
     caplog.set_level("WARNING", logger="flwr")
-    strategy = PeerConsensus(run_dir=tmp_path, min_available_nodes=3)
+    strategy = PeerConsensus(run_dir=tmp_path, chain=MemoryChain(), min_available_nodes=3)
     result = strategy.start(Odd(metrics), toy.initial_arrays(), num_rounds=1)
     assert set(result.evaluate_metrics_clientapp[1]) == {"eval_loss", "eval_acc"}
     assert "member 2's metrics are left out" in caplog.text

@@ -14,7 +14,7 @@ import pytest
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
 
-from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.consensus.contract.memory import MemoryChain
 from bcfl.consensus.member import sign_once
 from bcfl.consensus.member.mod import PeerConsensusMod
 from bcfl.consensus.records import ReceiptOrder, ReviewOrder, ReviewReply, TrainReply
@@ -38,13 +38,13 @@ from tests.consensus.member.world import World
 
 
 @pytest.fixture(scope="module")
-def chain() -> Iterator[EmbeddedChain]:
-    with EmbeddedChain() as running:
+def chain() -> Iterator[MemoryChain]:
+    with MemoryChain() as running:
         yield running
 
 
 @pytest.fixture
-def world(chain: EmbeddedChain) -> World:
+def world(chain: MemoryChain) -> World:
     return World(chain)
 
 
@@ -67,7 +67,7 @@ def test_a_member_commits_to_the_largest_changes(world: World) -> None:
 def test_a_member_asked_twice_says_the_same_twice(world: World) -> None:
     world.open()
     one = world.train(0)
-    world.chain.travel(world.ledger.now() + 5)
+    world.chain.wait_until(world.ledger.now() + 5)
     assert world.train(0) == one
 
 
@@ -293,7 +293,7 @@ def test_no_ballot_is_given_before_commitments_have_ended(world: World) -> None:
         world.review(0, world.review_order(transaction, blobs))
 
 
-def test_a_sealed_ballot_is_shown_only_once_sealing_has_ended(chain: EmbeddedChain) -> None:
+def test_a_sealed_ballot_is_shown_only_once_sealing_has_ended(chain: MemoryChain) -> None:
     world = World(chain, ballots="sealed")
     world.open()
     blobs = {i: world.blob_of(world.accounts[i], 1, 0.1 * (i + 1)) for i in range(3)}
@@ -323,7 +323,7 @@ def test_a_second_run_signs_nothing_else_where_the_owner_gives_a_folder(
     world.contexts[0].node_config["bcfl-folder"] = str(tmp_path)
     said = world.train(0)
     world.forget(0)
-    world.chain.travel(world.ledger.now() + 5)
+    world.chain.wait_until(world.ledger.now() + 5)
     again = world.train(0)  # the same delta, of another date, which is no other commitment
     assert (again.digest, again.timestamp > said.timestamp) == (said.digest, True)
     world.forget(0)

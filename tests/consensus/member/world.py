@@ -10,8 +10,8 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
-from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.consensus.contract.ledger import Ledger
+from bcfl.chain.chain import Chain
 from bcfl.consensus.member.mod import PeerConsensusMod
 from bcfl.consensus.records import ReviewOrder, ReviewReply, RoundOrder, TrainReply
 from bcfl.consensus.spec.codec import Heading, digest_of, encode_delta
@@ -30,7 +30,7 @@ MEMBERS = 3
 class World:
     """Chain, contract, and a node a member; ``answer`` sends one node one order."""
 
-    def __init__(self, chain: EmbeddedChain, members: int = MEMBERS, **rules: Any) -> None:
+    def __init__(self, chain: Chain, members: int = MEMBERS, **rules: Any) -> None:
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 0
         self.chain = chain
         self.rules = Rules(gamma=0.5, **rules)
