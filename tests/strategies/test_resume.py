@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.consensus.contract.memory import MemoryChain
 from bcfl.consensus.member.mod import peer_consensus_mod
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.flower.grid import InProcessGrid
@@ -39,8 +40,8 @@ def play(folder: Path, kill: tuple[int, str] | None = None, **options: Any) -> l
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[RoundRecord]]:
     return {
-        ballots: play(tmp_path_factory.mktemp(ballots) / "run", ballots=ballots)
-        for ballots in ("open", "sealed")
+        ballots: play(tmp_path_factory.mktemp(ballots) / "run", ballots=ballots, **where)
+        for ballots, where in (("open", {}), ("sealed", {"chain": MemoryChain()}))
     }
 
 
@@ -49,9 +50,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Roun
 def test_a_killed_server_resumes_to_the_same_models(
     tmp_path: Path, undisturbed: dict[str, list[RoundRecord]], phase: str, ballots: str
 ) -> None:
+    where = {"chain": MemoryChain()} if ballots == "sealed" else {}  # else begun anew from disk
     with pytest.raises(Killed):
-        play(tmp_path, kill=(2, phase), ballots=ballots)
-    first, resumed = play(tmp_path, resume=True, ballots=ballots)
+        play(tmp_path, kill=(2, phase), ballots=ballots, **where)
+    first, resumed = play(tmp_path, resume=True, ballots=ballots, **where)
     assert first.model == undisturbed[ballots][0].model
     last = undisturbed[ballots][-1]
     assert resumed.model == last.model

@@ -10,8 +10,8 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
-from bcfl.consensus.contract.ledger import Ledger
 from bcfl.chain.chain import Chain
+from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.member.mod import PeerConsensusMod
 from bcfl.consensus.records import ReviewOrder, ReviewReply, RoundOrder, TrainReply
 from bcfl.consensus.spec.codec import Heading, digest_of, encode_delta
