@@ -114,7 +114,10 @@ def markdown(table: Sequence[Mapping[str, str]]) -> str:
 
 
 def _draw(points: Points, folder: Path) -> None:
-    """A heat map a split: attacks down, rules across, the worst of all ballots in a field."""
+    """A heat map a split: attacks down, rules across, the worst of all ballots in a field.
+
+    With its standard error, where several seeds were played.
+    """
     import matplotlib as mpl  # noqa: PLC0415 - an extra
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -130,15 +133,19 @@ def _draw(points: Points, folder: Path) -> None:
             np.ravel(figure.subplots(1, len(partitions), sharey=True)), partitions, strict=True
         ):
             worst = np.full((len(attacks), len(rules)), np.nan)
+            errors = worst.copy()
             for (rule, split, attack, _), point in points.items():
                 if split == partition and rule in rules:
                     at = attacks.index(attack), rules.index(rule)
-                    worst[at] = np.nanmin([worst[at], 100 * point.mean])
+                    if not 100 * point.mean >= worst[at]:
+                        worst[at], errors[at] = 100 * point.mean, 100 * point.error
             image = axes.imshow(worst, vmin=0, vmax=100, cmap="cividis", aspect="auto")
             for (row, column), value in np.ndenumerate(worst):
                 if np.isfinite(value):
+                    error = errors[row, column]
+                    text = f"{value:.0f}" + (f"±{error:.0f}" if np.isfinite(error) else "")
                     colour = "white" if value < 55 else "black"
-                    axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour)
+                    axes.text(column, row, text, ha="center", va="center", color=colour)
             axes.set_xticks(range(len(rules)), rules, rotation=60, ha="right")
             axes.set_yticks(range(len(attacks)), attacks)
             axes.set_title(partition)
