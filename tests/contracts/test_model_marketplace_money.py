@@ -78,6 +78,7 @@ class Market(RuleBasedStateMachine):
         self.put_in: Counter[str] = Counter()  # and what else it put in, and got back
         self.paid_in = self.paid_out = self.burnt = 0
         self.sealed: dict[tuple[bytes, str], Report] = {}
+        self.changed = False
 
     @initialize(
         bond=st.sampled_from([0, 5_000]),
@@ -121,6 +122,7 @@ class Market(RuleBasedStateMachine):
             refusals[name] += 1
             return False
         successes[name] += 1
+        self.changed = True
         self.paid_in += value
         self.put_in[by] += value
         return True
@@ -389,16 +391,17 @@ class Market(RuleBasedStateMachine):
     # what always holds
 
     @invariant()
+    def what_a_call_changed_adds_up(self) -> None:
+        if self.changed:
+            self.everybody_is_owed_what_is_due_and_no_more()
+            self.every_wei_is_somewhere()
+        self.changed = False  # by a refused call, or by waiting, no wei moves
+
     def everybody_is_owed_what_is_due_and_no_more(self) -> None:
-        if not hasattr(self, "world"):
-            return
         for someone in PEOPLE:
             assert self.world.credit(someone) == self.owed[someone.address], someone.name
 
-    @invariant()
     def every_wei_is_somewhere(self) -> None:
-        if not hasattr(self, "world"):
-            return
         contract = self.contract
         tasks = [contract.task(number) for number in range(1, contract.tasks() + 1)]
         views = [contract.submission(submission) for submission in self.submissions]
