@@ -143,7 +143,7 @@ def _draw(points: Points, folder: Path) -> None:
             for (row, column), value in np.ndenumerate(worst):
                 if np.isfinite(value):
                     error = errors[row, column]
-                    text = f"{value:.0f}" + (f"±{error:.0f}" if np.isfinite(error) else "")
+                    text = f"{value:.0f}" + (f"±{error:.1f}" if np.isfinite(error) else "")
                     colour = "white" if value < 55 else "black"
                     axes.text(column, row, text, ha="center", va="center", color=colour)
             axes.set_xticks(range(len(rules)), rules, rotation=60, ha="right")
