@@ -9,15 +9,16 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from bcfl.chain.embedded.chain import EmbeddedChain
-from bcfl.consensus.spec.codec import Heading, decode_delta, encode_delta
+from bcfl.consensus.spec.codec import Heading, blob_size, decode_delta, encode_delta
 from bcfl.consensus.spec.delta import top_gamma
+from bcfl.consensus.spec.values import Values
 from tests.contracts import market_gas, peer_consensus_gas
 
 PARAMETERS = 1_000_000
@@ -50,7 +51,9 @@ def deltas() -> Iterable[list[str]]:
             partial(decode_delta, blob, PARAMETERS, kept, change.dtype, HEADING),
         ]
         times = [f"{seconds(act) * 1e3:.1f}" for act in acts]
-        yield [f"{gamma:g}", f"{len(blob):,}", f"{len(blob) / bound - 1:+.1%}", *times]
+        short = [blob_size(PARAMETERS, kept, change.dtype, each) for each in get_args(Values)[1:]]
+        sizes = [f"{size:,}" for size in (len(blob), *short)]
+        yield [f"{gamma:g}", sizes[0], f"{len(blob) / bound - 1:+.1%}", *sizes[1:], *times]
 
 
 def rounds() -> Iterable[list[str]]:
@@ -90,7 +93,15 @@ def main() -> None:
     show(
         console,
         f"A delta of {PARAMETERS:,} float32 parameters",
-        ["γ", "bytes", "over the bound", "top γ, ms", "encode, ms", "decode, ms"],
+        [
+            "γ",
+            "bytes",
+            "over the bound",
+            *get_args(Values)[1:],
+            "top γ, ms",
+            "encode, ms",
+            "decode",
+        ],
         deltas(),
     )
     show(

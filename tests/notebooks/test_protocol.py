@@ -20,12 +20,13 @@ from bcfl import Rules
 from bcfl.consensus.spec import coalition, domain, messages, referee, selection
 from bcfl.consensus.spec.aggregation import aggregate
 from bcfl.consensus.spec.clipping import clip
-from bcfl.consensus.spec.codec import blob_size
+from bcfl.consensus.spec.codec import Heading, blob_size, decode_delta, encode_delta
 from bcfl.consensus.spec.delta import Delta, top_gamma
 from bcfl.consensus.spec.domain import Ballot
 from bcfl.consensus.spec.fixed_point import to_value
 from bcfl.consensus.spec.rules import LEAST_WINDOW_S
 from bcfl.consensus.spec.scoring import Borda, abstains, seen_by_most, tally
+from bcfl.consensus.spec.values import Values
 from bcfl.losses import bounded_loss
 from bcfl.market.spec import draw, report, terms
 from tests.notebooks.pages import ROOT, blocks, execute, titles
@@ -53,6 +54,19 @@ def test_what_a_delta_keeps_and_how_long_it_is(
     k = Rules(gamma=float(gamma), warmup_rounds=warmup).kept(n, round_)
     assert page.kept(gamma, n, round_, warmup) == k
     assert page.blob_size(n, k, np.dtype(dtype).itemsize) == blob_size(n, k, np.dtype(dtype))
+
+
+@given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=9), st.sampled_from([1, 127]))
+def test_how_values_are_sent_in_fewer_bits(numbers: list[float], top: int) -> None:
+    values: Values = "ternary" if top == 1 else "int8"
+    heading, dtype = Heading(bytes(20), 7, bytes(32)), np.dtype(np.float32)
+    delta = Delta(len(numbers), np.arange(len(numbers)), np.array([1.0, *numbers[1:]], dtype))
+    blob = encode_delta(delta, heading, values)
+    assert len(blob) == 78 + page.short_size(delta.k, values)
+    lots = page.lots(heading.author, heading.round, heading.base, delta.k)
+    found = decode_delta(blob, delta.n, delta.k, dtype, heading, values).values
+    for value, sent, lot in zip(delta.values, found, lots, strict=True):
+        assert value == sent or sent == np.float32(page.code(float(value), 1.0, top, lot) / top)
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=9), st.data())

@@ -40,6 +40,7 @@ from bcfl.consensus.member.rating import (
 )
 from bcfl.consensus.member.review import Reviewed, proposable, rateable, verify
 from bcfl.consensus.member.task import parcels_of, store_from
+from bcfl.consensus.member.unsent import Unsent
 from bcfl.consensus.records import (
     EnrolOrder,
     EnrolReply,
@@ -164,11 +165,13 @@ class PeerConsensusMod:
         if reply is None:
             kind = updates_of(membership.rules, base_arrays)
             arrays, content = handlers.call_train(message, context, call_next)
-            trained = _cast(arrays, kind, base_arrays)
-            update = kind.of(trained, base_arrays, order.round)
-            blob = kind.encode(update, membership.heading(membership.index))
+            unsent, heading = Unsent(context, membership), membership.heading(membership.index)
+            trained = unsent.added_to(_cast(arrays, kind, base_arrays))
+            blob = kind.encode(kind.of(trained, base_arrays, order.round), heading)
             reply = membership.sign_commitment(blob)
             memory.keep_commitment(reply, content)
+            if membership.rules.error_feedback:
+                unsent.keep(trained, kind.replies(base_arrays)(kind.decode(blob, heading)))
         elif (dated := membership.renew(reply)) != reply:
             reply = dated
             memory.keep_commitment(reply, memory.reply())

@@ -7,6 +7,8 @@ No I/O, no clock, no logging, no global randomness, no mutated input.
 ``rules``              the knobs of a task, validated once and digested for the chain
 ``delta``              S2: Δθ_i = θ'_i − θ_g and its largest ⌈γ·n⌉ entries
 ``codec``              a delta as canonical bytes; its digest
+``indices``            which parameters it changes, in those bytes
+``values``             by how much, there, where that takes fewer bits
 ``clipping``           no delta longer than the round's median
 ``verification``       S3: what a reviewer checks before it evaluates
 ``metric``             which of an app's metrics is the value, and which way it points

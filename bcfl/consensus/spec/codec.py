@@ -2,14 +2,13 @@
 
 Layout, little-endian::
 
-    version u8 | dtype u8 | author 20 bytes | round u64 | base 32 bytes | n u64 | k u64
-    indices, Elias–Fano: k·l low bits, then k + ((n−1) >> l) high bits, each padded to a byte
-    values: k of dtype
+    version u8 | kind u8 | author 20 bytes | round u64 | base 32 bytes | n u64 | k u64
+    indices: see ``bcfl.consensus.spec.indices``; none where k = n
+    values: k of dtype; or scales and codes, see ``bcfl.consensus.spec.values``
 
-With l = ⌊log2(n/k)⌋ the indices take about k·(2 + log2(n/k)) bits (Elias 1974, Fano 1971),
-within a few per cent of the information bound. The length is a function of n, k and dtype
-alone, so that a receiver knows it before it reads. Author, round and base stand in the
-bytes, hence in the digest: a copied blob is never the copyist's.
+The kind's lower four bits are the dtype of the model, its upper four how the values are sent. The
+length is a function of n, k and kind alone, so that a receiver knows it before it reads. Author,
+round and base stand in the bytes, hence in the digest: a copied blob is never the copyist's.
 """
 
 from __future__ import annotations
@@ -17,12 +16,14 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bcfl.consensus.spec.delta import Delta
+from bcfl.consensus.spec.indices import decode_indices, encode_indices, index_bytes
+from bcfl.consensus.spec.values import Values, decode_short, encode_short, short_size
 from bcfl.core.errors import CodecError
 
 _VERSION = 1
@@ -52,50 +53,47 @@ def digest_of(blob: bytes) -> bytes:
     return hashlib.sha256(blob).digest()
 
 
-def blob_size(n: int, k: int, dtype: np.dtype[Any]) -> int:
+def blob_size(n: int, k: int, dtype: np.dtype[Any], values: Values = "float32") -> int:
     """The exact length in bytes of every encoded delta of these dimensions."""
-    low, high = _index_bytes(n, k)
-    return _HEADER.size + low + high + k * dtype.itemsize
+    return _HEADER.size + sum(index_bytes(n, k)) + _value_bytes(k, dtype, values)
 
 
-def encode_delta(delta: Delta, heading: Heading) -> bytes:
+def encode_delta(delta: Delta, heading: Heading, values: Values = "float32") -> bytes:
     """The canonical bytes of ``delta``.
+
+    Parameters
+    ----------
+    values : {"float32", "float16", "int8", "ternary"}
+        How values are sent: as they are, in the model's own floats, or in fewer bits. Then the
+        delta that counts, for its author too, is the one that these bytes decode to.
 
     Raises
     ------
     CodecError
         The indices are not strictly ascending in [0, n), the values are not as many, or of a
-        dtype that is not carried. Whether they are finite is for :func:`decode_delta` to say.
+        dtype that is not carried. Whether they are finite is for :func:`decode_delta` to say,
+        where they are sent as they are.
     """
-    n, k = delta.n, delta.k
-    _, high_bytes = _index_bytes(n, k)
-    _expect_ascending(delta.indices, n)
+    n, k, dtype = delta.n, delta.k, delta.values.dtype
+    indices = encode_indices(delta.indices, n)
     if delta.values.shape != (k,):
         raise CodecError(f"expected {k} values; found shape {delta.values.shape}")
-    shift = _low_bits(n, k)
-    low = (delta.indices[:, None] >> np.arange(shift)) & 1
-    high = np.zeros(high_bytes * 8, np.uint8)
-    high[(delta.indices >> shift) + np.arange(k)] = 1
-    dtype = delta.values.dtype
-    return b"".join(
-        (
-            _HEADER.pack(
-                _VERSION,
-                _code_of(dtype),
-                heading.author,
-                heading.round,
-                heading.base,
-                n,
-                k,
-            ),
-            np.packbits(low.astype(np.uint8).ravel(), bitorder="little").tobytes(),
-            np.packbits(high, bitorder="little").tobytes(),
-            delta.values.astype(dtype.newbyteorder("<")).tobytes(),
-        )
-    )
+    whose = heading.author, heading.round, heading.base
+    header = _HEADER.pack(_VERSION, _kind_of(dtype, values), *whose, n, k)
+    if values == "float32":
+        return b"".join((header, indices, _little(delta.values).data))
+    _value_bytes(k, dtype, values)
+    return b"".join((header, indices, *encode_short(delta.values, values, _seed(heading))))
 
 
-def decode_delta(blob: bytes, n: int, k: int, dtype: np.dtype[Any], heading: Heading) -> Delta:
+def decode_delta(
+    blob: bytes,
+    n: int,
+    k: int,
+    dtype: np.dtype[Any],
+    heading: Heading,
+    values: Values = "float32",
+) -> Delta:
     """Decode ``blob``, which must be exactly the delta that is expected, in its one encoding.
 
     Parameters
@@ -106,6 +104,8 @@ def decode_delta(blob: bytes, n: int, k: int, dtype: np.dtype[Any], heading: Hea
         Of the task's parameters.
     heading : Heading
         The author, round and base that the chain names.
+    values : {"float32", "float16", "int8", "ternary"}
+        The task's.
 
     Raises
     ------
@@ -113,59 +113,48 @@ def decode_delta(blob: bytes, n: int, k: int, dtype: np.dtype[Any], heading: Hea
         Anything else: truncated, padded, reordered, of another author, round or model, not
         canonical, NaN or infinite values, indices out of range.
     """
-    size = blob_size(n, k, dtype)
+    size = blob_size(n, k, dtype, values)
     if len(blob) != size:
-        raise CodecError(f"expected {size} bytes (n={n}, k={k}, {dtype}); found {len(blob)}")
-    version, code, author, round_, base, found_n, found_k = _HEADER.unpack_from(blob)
-    expected_header = (_VERSION, _code_of(dtype), n, k)
-    if (version, code, found_n, found_k) != expected_header:
         raise CodecError(
-            f"expected (version, dtype, n, k) = {expected_header}; "
-            f"found {(version, code, found_n, found_k)}"
+            f"expected {size} bytes (n={n}, k={k}, {dtype}, values={values}); found {len(blob)}"
+        )
+    version, kind, author, round_, base, found_n, found_k = _HEADER.unpack_from(blob)
+    expected_header = (_VERSION, _kind_of(dtype, values), n, k)
+    if (version, kind, found_n, found_k) != expected_header:
+        raise CodecError(
+            f"expected (version, kind, n, k) = {expected_header}; "
+            f"found {(version, kind, found_n, found_k)}"
         )
     expect_heading(Heading(author, round_, base), heading)
-    low_bytes, high_bytes = _index_bytes(n, k)
-    indices = _decode_indices(
-        np.frombuffer(blob, np.uint8, low_bytes, _HEADER.size),
-        np.frombuffer(blob, np.uint8, high_bytes, _HEADER.size + low_bytes),
-        n,
-        k,
-    )
-    values = np.frombuffer(blob, dtype.newbyteorder("<"), k, size - k * dtype.itemsize).astype(
-        dtype
-    )
-    if not np.isfinite(values).all():
+    rest, at = memoryview(blob)[_HEADER.size :], sum(index_bytes(n, k))
+    indices = decode_indices(rest[:at], n, k)
+    if values != "float32":
+        return Delta(n, indices, decode_short(rest[at:], k, values, dtype))
+    found = np.frombuffer(rest[at:], dtype.newbyteorder("<")).astype(dtype, copy=False)
+    if not np.isfinite(found).all():
         raise CodecError("expected finite values; found NaN or infinity")
-    return Delta(n, indices, values)
+    return Delta(n, indices, found)
 
 
-def _decode_indices(
-    low_bytes: NDArray[np.uint8], high_bytes: NDArray[np.uint8], n: int, k: int
-) -> NDArray[np.int64]:
-    shift = _low_bits(n, k)
-    low = np.unpackbits(low_bytes, bitorder="little")
-    high = np.unpackbits(high_bytes, bitorder="little")
-    if low[k * shift :].any() or high[_high_bits(n, k) :].any():
-        raise CodecError("expected zeros in the padding")
-    ones = np.flatnonzero(high)
-    if len(ones) != k:
-        raise CodecError(f"expected {k} indices; found {len(ones)}")
-    rows = low[: k * shift].reshape(k, shift).astype(np.int64)
-    lows = (rows << np.arange(shift)).sum(axis=1, dtype=np.int64)
-    indices: NDArray[np.int64] = ((ones - np.arange(k)) << shift) + lows
-    _expect_ascending(indices, n)
-    return indices
+def _seed(heading: Heading) -> bytes:
+    """Of the lots that round a delta's values: what nobody can choose, and everybody knows."""
+    whose = heading.author + heading.round.to_bytes(8, "little") + heading.base
+    return hashlib.sha256(b"bcfl values" + whose).digest()
 
 
-def _expect_ascending(indices: NDArray[np.int64], n: int) -> None:
-    if (np.diff(indices) <= 0).any() or indices[0] < 0 or indices[-1] >= n:
-        raise CodecError(f"expected strictly ascending indices in [0, {n})")
+def _little(values: NDArray[Any]) -> NDArray[Any]:
+    order = values.dtype.newbyteorder("<")
+    return np.ascontiguousarray(values.astype(order, copy=False))
 
 
-def _code_of(dtype: np.dtype[Any]) -> int:
+def _value_bytes(k: int, dtype: np.dtype[Any], values: Values) -> int:
+    return k * dtype.itemsize if values == "float32" else short_size(k, values, dtype)
+
+
+def _kind_of(dtype: np.dtype[Any], values: Values) -> int:
     if dtype.name not in _DTYPES:
         raise CodecError(f"expected values of one of {_DTYPES}; found {dtype.name}")
-    return _DTYPES.index(dtype.name)
+    return _DTYPES.index(dtype.name) + 16 * get_args(Values).index(values)
 
 
 def expect_heading(found: Heading, expected: Heading) -> None:
@@ -181,17 +170,3 @@ def expect_heading(found: Heading, expected: Heading) -> None:
             f"expected a delta to model {expected.base.hex()[:16]}…; "
             f"found one to {found.base.hex()[:16]}…"
         )
-
-
-def _low_bits(n: int, k: int) -> int:
-    return (n // k).bit_length() - 1
-
-
-def _high_bits(n: int, k: int) -> int:
-    return k + ((n - 1) >> _low_bits(n, k))
-
-
-def _index_bytes(n: int, k: int) -> tuple[int, int]:
-    if not 1 <= k <= n:
-        raise CodecError(f"expected 1 to {n} entries; found {k}")
-    return -(-k * _low_bits(n, k) // 8), -(-_high_bits(n, k) // 8)

@@ -71,12 +71,15 @@ def top_gamma(change: NDArray[Any], kept: int) -> Delta:
     n = len(change)
     if not 1 <= kept <= n:
         raise ModelError(f"expected to keep 1 to {n} entries; found {kept}")
+    if kept == n:
+        return Delta(n, np.arange(n, dtype=np.int64), change)
     magnitude = np.abs(change)
     least = np.partition(magnitude, n - kept)[n - kept]  # of those that are kept; linear in n
     chosen = magnitude > least
     equal = np.flatnonzero(magnitude == least)
+    del magnitude  # as large as the model
     chosen[equal[: kept - np.count_nonzero(chosen)]] = True
-    indices = np.flatnonzero(chosen).astype(np.int64)
+    indices = np.flatnonzero(chosen).astype(np.int64, copy=False)
     return Delta(n, indices, change[indices])
 
 
@@ -94,7 +97,7 @@ def apply_delta(base: NDArray[Any], delta: Delta) -> NDArray[Any]:
     expect_length(delta, base)
     result = base.copy()
     with np.errstate(over="ignore"):
-        result[delta.indices] += delta.values
+        result[slice(None) if delta.k == delta.n else delta.indices] += delta.values
     return result
 
 

@@ -20,6 +20,7 @@ from bcfl.consensus.spec.candidates import half
 from bcfl.consensus.spec.clipping import Clip
 from bcfl.consensus.spec.domain import MAX_MEMBERS
 from bcfl.consensus.spec.metric import how_to_say, says_direction
+from bcfl.consensus.spec.values import Values
 from bcfl.consensus.spec.whole import Choice
 from bcfl.core.errors import ConfigurationError, expect
 from bcfl.core.model import IntegerArrays
@@ -35,6 +36,7 @@ _CHOICES = {
     "clip": get_args(Clip),
     "combine": (None, *get_args(Combine), *get_args(Choice)),
     "update": get_args(Update),
+    "values": get_args(Values),
     "integer_arrays": get_args(IntegerArrays),
     "ballots": get_args(Ballots),
 }
@@ -44,11 +46,15 @@ _OF_PROPOSALS = ("rule", "coalition_size", "reference")
 OF_DELTAS = (
     "gamma",
     "warmup_rounds",
+    "values",
+    "error_feedback",
     "clip",
     "server_learning_rate",
     "integer_arrays",
     "shared",
 )
+#: Rules that are only named where they are not the default: older tasks had no others.
+_LATER = {"values", "error_feedback"}
 _DIGEST = re.compile("[0-9a-f]{64}")
 #: The contract's: for how long commitments, and ballots, are taken at least, and at most.
 LEAST_WINDOW_S, LONGEST_WINDOW_S = 30, 2**32
@@ -76,6 +82,12 @@ class Rules:
         So many rounds long the share is larger: 1 in the first, then less by equal steps down to
         γ. While a model is far from good every coordinate counts (Lin et al., Deep Gradient
         Compression, ICLR 2018, section 3.3). 0: γ from the first round on.
+    values : {"float32", "float16", "int8", "ternary"}
+        How a delta's values are sent: as they are, in the model's own floats; or in fewer bits,
+        rounded by lot. See ``bcfl.consensus.spec.values``.
+    error_feedback : float
+        In [0, 1]: the share of what its delta leaves out that a member adds to its next one. See
+        ``bcfl.consensus.member.unsent``.
     rule : {"borda", "coalition", "referee"}
         What is rated, and how it decides: single deltas, as published; sets of members, by
         everybody's own data; sets of members, by a reference set. See
@@ -119,6 +131,8 @@ class Rules:
     update: Update = "delta"
     gamma: float = 0.1
     warmup_rounds: int = 3
+    values: Values = "float32"
+    error_feedback: float = 0.0
     kappa: float = 0.5
     rule: Rule = "borda"
     coalition_size: CoalitionSize = "any"
@@ -136,10 +150,11 @@ class Rules:
     inner: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("gamma", "kappa", "server_learning_rate"):
+        for name in ("gamma", "error_feedback", "kappa", "server_learning_rate"):
             # 1 and 1.0 are the same rule, so they must not have two digests.
             object.__setattr__(self, name, _number(name, getattr(self, name)))
         expect(0 < self.gamma <= 1, "gamma", "in (0, 1]", self.gamma)
+        expect(0 <= self.error_feedback <= 1, "error_feedback", "in [0, 1]", self.error_feedback)
         expect(0 < self.kappa < 1, "kappa", "in (0, 1)", self.kappa)
         exact = Fraction(str(self.kappa)) * _PARTS_PER_MILLION
         expect(exact.denominator == 1, "kappa", "a multiple of 1e-6", self.kappa)
@@ -171,8 +186,7 @@ class Rules:
         words = f"None, or one of {choices}, with update={self.update}"
         expect(self.combine in (None, *choices), "combine", words, repr(self.combine))
         if self.update == "whole":
-            defaults = {field.name: field.default for field in fields(Rules)}
-            expect_none_of_deltas({n for n in OF_DELTAS if getattr(self, n) != defaults[n]})
+            expect_none_of_deltas(set(OF_DELTAS) - self._at_default)
             expect(not self.proposes, "rule", "borda with update=whole", self.rule)
         if self.proposes:
             words = f'None, or "pair", which rule={self.rule} rates'
@@ -226,11 +240,16 @@ class Rules:
         whole = self.rule == "coalition" or self.coalition_size == "half"
         return half(committed) if whole else 1
 
+    @property
+    def _at_default(self) -> set[str]:
+        return {each.name for each in fields(self) if getattr(self, each.name) == each.default}
+
     def to_json(self) -> dict[str, Any]:
         """The rules as plain JSON values; as ever, where members rate single deltas."""
         values = {**asdict(self), "combine": self.combination}
         idle = OF_DELTAS if self.update == "whole" else ("update",)
-        for name in (*idle, *(() if self.proposes else _OF_PROPOSALS)):
+        later = self._at_default & _LATER
+        for name in {*idle, *later, *(() if self.proposes else _OF_PROPOSALS)}:
             del values[name]
         return values
 
@@ -246,6 +265,8 @@ class RuleOptions(TypedDict, total=False):
     update: Update
     gamma: float
     warmup_rounds: int
+    values: Values
+    error_feedback: float
     kappa: float
     rule: Rule
     coalition_size: CoalitionSize

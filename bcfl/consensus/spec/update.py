@@ -121,16 +121,17 @@ class DeltaUpdates(Updates[Delta]):
 
     def encode(self, update: Delta, heading: Heading) -> bytes:
         """See ``encode_delta``."""
-        return encode_delta(update, heading)
+        return encode_delta(update, heading, self.rules.values)
 
     def most_bytes(self, round: int) -> int:
         """Of every delta of the round."""
-        return blob_size(self.spec.n, self._kept(round), self.spec.dtype)
+        spec, values = self.spec, self.rules.values
+        return blob_size(spec.n, self._kept(round), spec.dtype, values)
 
     def decode(self, blob: bytes, heading: Heading) -> Delta:
         """See ``decode_delta``."""
-        spec = self.spec
-        return decode_delta(blob, spec.n, self._kept(heading.round), spec.dtype, heading)
+        spec, kept = self.spec, self._kept(heading.round)
+        return decode_delta(blob, spec.n, kept, spec.dtype, heading, self.rules.values)
 
     def limited(self, updates: Mapping[int, Delta]) -> dict[int, Delta]:
         """Clipped."""

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
-from bcfl.consensus.spec.codec import Heading, decode_delta
+from bcfl.consensus.spec.codec import Heading, decode_delta, encode_delta
 from bcfl.consensus.spec.delta import Delta
+from bcfl.consensus.spec.values import Values
 
 HEADING = Heading(author=bytes(range(20)), round=3, base=bytes(range(32)))
 
@@ -50,6 +51,22 @@ def deltas(
     return Delta(n, frozen(np.array(indices, np.int64)), values)
 
 
+SHORT: list[Values] = ["float16", "int8", "ternary"]
+
+
+@st.composite
+def sent(draw: st.DrawFn, max_n: int = 400) -> tuple[Delta, Values]:
+    """A delta, and a way of sending it that there is for its dtype and size."""
+    values: Values = draw(st.sampled_from(["float32", *SHORT]))
+    if values == "float32":
+        return draw(deltas(max_n=max_n)), values
+    delta = draw(deltas(max_n=max_n, dtype=np.dtype(np.float32)))
+    if draw(st.booleans()):
+        wide = delta.values.astype(np.float64) * draw(st.floats(0.25, 1))
+        delta = Delta(delta.n, delta.indices, frozen(wide))
+    return delta, values
+
+
 @st.composite
 def rounds(draw: st.DrawFn, max_members: int = 7, max_n: int = 12) -> dict[int, Delta]:
     """The deltas of one round, by member: one n and one dtype."""
@@ -68,8 +85,14 @@ def same(one: Delta, other: Delta) -> bool:
     )
 
 
-def decode_like(delta: Delta, blob: bytes, heading: Heading = HEADING) -> Delta:
-    return decode_delta(blob, delta.n, delta.k, delta.values.dtype, heading)
+def decode_like(
+    delta: Delta, blob: bytes, heading: Heading = HEADING, values: Values = "float32"
+) -> Delta:
+    return decode_delta(blob, delta.n, delta.k, delta.values.dtype, heading, values)
+
+
+def as_sent(delta: Delta, values: Values) -> Delta:
+    return decode_like(delta, encode_delta(delta, HEADING, values), HEADING, values)
 
 
 def ramp(n: int, k: int, dtype: str = "float32") -> Delta:

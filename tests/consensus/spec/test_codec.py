@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 
-from bcfl.consensus.spec.codec import Heading, blob_size, digest_of, encode_delta
-from bcfl.consensus.spec.delta import Delta
+from bcfl.consensus.spec.codec import Heading, blob_size, decode_delta, digest_of, encode_delta
+from bcfl.consensus.spec.delta import Delta, apply_delta, top_gamma
+from bcfl.consensus.spec.values import Values
 from bcfl.core.errors import CodecError
-from tests.consensus.spec.deltas import HEADING, decode_like, deltas, ramp, same
+from tests.consensus.spec.deltas import HEADING, decode_like, deltas, frozen, ramp, same
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
@@ -25,6 +27,13 @@ FLOATS = ["float16", "float32", "float64"]
 def as_documented(delta: Delta, heading: Heading) -> bytes:
     """The module's docstring, bit by bit, in plain Python."""
     n, k = delta.n, delta.k
+    dtype = FLOATS.index(delta.values.dtype.name)
+    letter = "efd"[dtype]
+    header = struct.pack("<BB", 1, dtype) + heading.author + struct.pack("<Q", heading.round)
+    header += heading.base + struct.pack("<QQ", n, k)
+    values = struct.pack(f"<{k}{letter}", *delta.values.tolist())
+    if n == k:
+        return header + values
     low_bits = math.floor(math.log2(n // k))
     low, high = [], [0] * (k + ((n - 1) >> low_bits))
     for i, index in enumerate(delta.indices.tolist()):
@@ -35,18 +44,7 @@ def as_documented(delta: Delta, heading: Heading) -> bytes:
         number = sum(bit << at for at, bit in enumerate(bits))
         return number.to_bytes((len(bits) + 7) // 8, "little")
 
-    dtype = FLOATS.index(delta.values.dtype.name)
-    letter = "efd"[dtype]
-    return (
-        struct.pack("<BB", 1, dtype)
-        + heading.author
-        + struct.pack("<Q", heading.round)
-        + heading.base
-        + struct.pack("<QQ", n, k)
-        + packed(low)
-        + packed(high)
-        + struct.pack(f"<{k}{letter}", *delta.values.tolist())
-    )
+    return header + packed(low) + packed(high) + values
 
 
 @given(deltas(max_n=3000))
@@ -115,6 +113,31 @@ def test_a_hundredth_of_a_million_costs_little_more_than_its_information() -> No
     assert len(blob) == blob_size(n, k, np.dtype(np.float32)) == 50_781
     assert information <= len(blob) <= 1.10 * information
     assert same(decode_like(delta, blob), delta)
+
+
+def test_a_delta_of_all_parameters_has_no_indices() -> None:
+    """Issue 13: they said nothing, and took 7% more than the model."""
+    assert blob_size(1_000_000, 1_000_000, np.dtype(np.float32)) == 78 + 4_000_000
+    assert blob_size(1_000_000, 999_999, np.dtype(np.float32)) > 4_100_000
+
+
+@pytest.mark.parametrize("gamma", [0.01, 0.7, 1.0])
+@pytest.mark.parametrize("values", ["float32", "float16", "int8", "ternary"])
+def test_neither_side_needs_four_times_the_model(values: Values, gamma: float) -> None:
+    """Issue 13; beside the trained model and the one before, and the bytes that came."""
+    n = 1_000_000
+    change = np.random.default_rng(3).normal(size=n).astype(np.float32)
+    base, kept = frozen(np.zeros(n, np.float32)), math.ceil(gamma * n)
+    tracemalloc.start()
+    try:
+        blob = encode_delta(top_gamma(change, kept), HEADING, values)
+        assert tracemalloc.get_traced_memory()[1] <= 4 * change.nbytes
+        tracemalloc.reset_peak()
+        held = tracemalloc.get_traced_memory()[0]
+        apply_delta(base, decode_delta(blob, n, kept, base.dtype, HEADING, values))
+        assert tracemalloc.get_traced_memory()[1] - held <= 4.01 * change.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 # --- What encode refuses -----------------------------------------------------------------

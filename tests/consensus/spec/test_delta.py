@@ -54,6 +54,7 @@ def test_with_gamma_one_nothing_is_left_out(change: np.ndarray) -> None:
     delta = top_gamma(change, len(change))
     assert delta.indices.tolist() == list(range(len(change)))
     assert delta.values.tobytes() == change.tobytes()
+    assert delta.indices.dtype == np.int64
 
 
 @pytest.mark.parametrize("kept", [0, -1, 4])
