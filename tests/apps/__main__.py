@@ -1,8 +1,8 @@
 """``make apps``: apps as Flower's examples are, plain and adopted; a table of what came of it.
 
-Plain is FedAvg without our mod; adopted is one line of the client and one of the server, and one
-more where a metric or an evaluation must be named. Each also with one client of five that fails,
-one that is late, and four fifths of them sampled.
+Plain is FedAvg, or of trees FedXgbBagging, without our mod; adopted is one line of the client and
+one of the server, and one more where a metric or an evaluation must be named. Each also with one
+client of five that fails, one that is late, and four fifths of them sampled.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from flwr.app import Context, Message
-from flwr.serverapp.strategy import FedAvg
+from flwr.serverapp.strategy import FedAvg, FedXgbBagging
 
 from bcfl import PeerConsensus, PeerConsensusMod, peer_consensus_mod
 from bcfl.consensus.spec.record import RoundRecord
@@ -60,8 +60,9 @@ def main() -> int:
     worst = 0
     for name, app in apps.items():
         row, seconds = [name, LINES.get(name, "1 + 1")], time.perf_counter()
-        row += ["–" if name in OLDER else attempt(name, app, FedAvg)]
-        row += [attempt(name, app, PeerConsensus), attempt(name, app, PeerConsensus, gamma=1)]
+        row += ["–" if name in OLDER else attempt(name, app, PLAIN.get(name, FedAvg))]
+        row += [attempt(name, app, PeerConsensus)]
+        row += ["–" if name in PLAIN else attempt(name, app, PeerConsensus, gamma=1)]
         records: list[RoundRecord] = []
         row += [attempt(name, app, PeerConsensus, Bad, fraction_train=0.8, on_round=records.append)]
         row += [str(sorted({member for record in records for member in record.left_out}))]
@@ -72,16 +73,21 @@ def main() -> int:
 
 OLDER = {"NumPyClient"}  # plain, it runs with Flower's older strategies alone
 MODS: dict[str, list[Any]] = {}
-OPTIONS: dict[str, dict[str, Any]] = {"NumPy": {"metric": "+demo"}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "NumPy": {"metric": "+demo"},
+    "XGBoost": {"update": "whole", "combine": "bagging"},
+}
+PLAIN: dict[str, Any] = {"XGBoost": FedXgbBagging}
 LINES = {"NumPy": "1 + 1, metric", "Hugging Face, no client evaluation": "1 + 1, evaluate"}
 
 
 def attempt(name: str, app: App, base: Any, grid: Any = InProcessGrid, **options: Any) -> str:
     """The accuracy on data of nobody's, or what went wrong."""
     client, server = app
-    mods = [] if base is FedAvg else MODS.get(name, [peer_consensus_mod])
+    adopted = base is PeerConsensus
+    mods = MODS.get(name, [peer_consensus_mod]) if adopted else []
     with tempfile.TemporaryDirectory() as folder:
-        if base is not FedAvg:
+        if adopted:
             options = {"run_dir": Path(folder) / "run", **OPTIONS.get(name, {}), **options}
         try:
             return f"{server(grid(client(mods), CLIENTS), base, **options)[1]:.3f}"

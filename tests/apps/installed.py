@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
 import torch
 from flwr.app import ArrayRecord, Context, Message, MetricRecord
 from flwr.clientapp import ClientApp
@@ -13,7 +14,7 @@ from flwr.serverapp.strategy import Result
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from tests.apps.digits import FEATURES, answer, partition, test_set
+from tests.apps.digits import FEATURES, answer, partition, patients, test_set
 from tests.apps.small import (
     App,
     Mods,
@@ -211,9 +212,62 @@ def opacus_client(mods: Mods) -> ClientApp:
     return torch_app(mods, train, evaluate)
 
 
+# --- XGBoost, as in Flower's quickstart: a reply is the new trees, and the model is all bags
+
+
+_PARAMS = {
+    "objective": "binary:logistic", "eta": 0.3, "max_depth": 4, "eval_metric": "logloss",
+    "tree_method": "hist", "nthread": 1,
+}  # fmt: skip
+
+
+def _trees(arrays: Any) -> Any:
+    import xgboost
+
+    booster = xgboost.Booster(params=_PARAMS)
+    booster.load_model(bytearray(arrays["0"].numpy().tobytes()))
+    return booster
+
+
+def xgboost_client(mods: Mods) -> ClientApp:
+    import xgboost
+
+    app = ClientApp(mods=mods)
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        data = xgboost.DMatrix(*patients(context))
+        if message.content["config"]["server-round"] == 1:
+            booster = xgboost.train(_PARAMS, data, num_boost_round=1)
+        else:
+            booster = _trees(message.content["arrays"])
+            booster.update(data, booster.num_boosted_rounds())
+            booster = booster[booster.num_boosted_rounds() - 1 :]
+        model = np.frombuffer(booster.save_raw("json"), dtype=np.uint8)
+        return answer(message, {"num-examples": data.num_row()}, ArrayRecord([model]))
+
+    @app.evaluate()
+    def evaluate(message: Message, context: Context) -> Message:
+        booster, data = _trees(message.content["arrays"]), xgboost.DMatrix(*patients(context))
+        loss = float(booster.eval(data).split(":")[1])
+        return answer(message, {"logloss": loss, "num-examples": data.num_row()})
+
+    return app
+
+
+def xgboost_server(grid: Grid, Base: Any, **options: Any) -> tuple[Result, float]:  # noqa: N803
+    import xgboost
+
+    result = run(Base, grid, ArrayRecord([np.frombuffer(b"", np.uint8)]), **options)
+    x, y = patients()
+    right = (_trees(result.arrays).predict(xgboost.DMatrix(x)) > 0.5) == y
+    return result, float(right.mean())
+
+
 INSTALLED: dict[str, App] = {
     "Lightning": (lightning_client, _server(lightning_module)),
     "MONAI": (monai_client, _server(monai_net)),
     "Hugging Face, no client evaluation": (vit_client, vit_server),
     "Opacus": (opacus_client, _server(opacus_net)),
+    "XGBoost": (xgboost_client, xgboost_server),
 }

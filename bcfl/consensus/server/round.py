@@ -19,6 +19,7 @@ from flwr.serverapp.strategy import Strategy
 from bcfl.consensus.records import ProposalReply, ReviewOrder, ReviewReply, RoundOrder
 from bcfl.consensus.server.conversation import Conversation
 from bcfl.consensus.server.coordinator import Coordinator
+from bcfl.consensus.server.inner_state import InnerState
 from bcfl.consensus.server.inner_strategy import Training, aggregate_with, train_metrics
 from bcfl.consensus.server.members import Members
 from bcfl.consensus.server.metrics import read_metrics
@@ -106,6 +107,7 @@ class Round:
         self._members = members
         self._configs = configs
         self._inner = inner
+        self._inner_before: InnerState | None = None
         self._max_attempts = max_attempts
         self._on_phase = on_phase
         self._on_round = on_round
@@ -280,6 +282,10 @@ class Round:
         metrics = train_metrics(self._members.fedavg, self._coordinator)
         if self._inner is None:
             return self._coordinator.aggregate(self._arrays), metrics
+        if self._inner_before is None:
+            self._inner_before = InnerState(self._inner)
+        else:  # once more, after a reorganisation
+            self._inner_before.restore()
         return aggregate_with(
             self._inner,
             self._coordinator,
@@ -304,6 +310,7 @@ class Round:
             if self._ledger.state().phase == Phase.SELECTED:
                 raise
             return False
+        self._inner_before = None
         self._report()
         return True
 

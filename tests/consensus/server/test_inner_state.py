@@ -1,0 +1,68 @@
+"""A strategy that remembers does not step twice for one round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord
+from flwr.serverapp.strategy import DifferentialPrivacyServerSideFixedClipping, FedAdam, FedAvg
+
+from bcfl.consensus import MemoryChain
+from bcfl.consensus.member.mod import peer_consensus_mod
+from bcfl.consensus.server.inner_state import InnerState
+from bcfl.consensus.server.round import Round
+from bcfl.core.model import Arrays
+from bcfl.flower.grid import InProcessGrid
+from bcfl.strategies import PeerConsensus
+from tests import toy
+
+
+def play(folder: Path) -> ArrayRecord:
+    strategy = PeerConsensus(run_dir=folder, inner=FedAdam(), chain=MemoryChain(seed=0))
+    grid = InProcessGrid(toy.client_app([peer_consensus_mod]), 3)
+    return strategy.start(grid, toy.initial_arrays(), 2).arrays
+
+
+def test_a_round_whose_choice_was_taken_back_comes_to_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = play(tmp_path / "undisturbed")
+    close, attempts = Round.close, []
+
+    def taken_back_twice(self: Round, arrays: Arrays) -> bool:
+        attempts.append(self)
+        return attempts.count(self) == 3 and close(self, arrays)
+
+    monkeypatch.setattr(Round, "close", taken_back_twice)
+    assert play(tmp_path / "disturbed") == undisturbed
+    assert len(attempts) == 6
+
+
+def test_what_is_wrapped_stays_the_same_object_and_gets_its_state_back() -> None:
+    within = FedAvg()
+    around = DifferentialPrivacyServerSideFixedClipping(within, 0.0, 1.0, 2)
+    within.moments = [np.zeros(2)]  # type: ignore[attr-defined]
+    before = InnerState(around)
+    for _ in range(2):
+        within.moments[0] += 1  # type: ignore[attr-defined]
+        around.late = 1  # type: ignore[attr-defined]
+        before.restore()
+        assert around.strategy is within
+        assert within.moments[0].tolist() == [0, 0]  # type: ignore[attr-defined]
+        assert not hasattr(around, "late")
+
+
+def test_what_cannot_be_copied_stays_and_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    def connection() -> Iterator[Any]:
+        yield 1
+
+    caplog.set_level("WARNING", logger="flwr")
+    inner = FedAvg()
+    inner.tracker = opened = connection()  # type: ignore[attr-defined]
+    InnerState(inner).restore()
+    assert inner.tracker is opened  # type: ignore[attr-defined]
+    assert "no copy can be made of: tracker" in caplog.text
