@@ -71,8 +71,10 @@ def call_train(
     """
     reply = call(message, context, call_next, "train")
     if len(reply.array_records) != 1:
+        found = ", ".join(reply.array_records) or "none"
         raise ProtocolError(
-            f"expected train to reply with one ArrayRecord; found {len(reply.array_records)}"
+            f"expected train to reply with one ArrayRecord, the model; found {found}. What a "
+            "client keeps for itself, such as its optimizer's, belongs into context.state"
         )
     _expect_metrics(reply, "train")
     key, record = model_in(reply)

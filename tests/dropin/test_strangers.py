@@ -25,7 +25,7 @@ from bcfl.chain import EmbeddedChain
 from bcfl.consensus.contract.memory import MemoryChain
 from bcfl.consensus.member import mod
 from bcfl.consensus.spec.record import RoundRecord
-from bcfl.core.errors import ConfigurationError, NobodyLeft
+from bcfl.core.errors import ConfigurationError, NobodyLeft, RoundVoid
 from bcfl.flower.grid import InProcessGrid
 from tests import toy
 
@@ -311,6 +311,93 @@ def test_it_is_a_fedavg_with_fedavgs_attributes() -> None:
     strategy = PeerConsensus(fraction_train=0.5, weighted_by_key="n")
     assert isinstance(strategy, FedAvg)
     assert (strategy.fraction_train, strategy.weighted_by_key) == (0.5, "n")
+
+
+# --- apps that nobody listed
+
+
+def test_two_models_in_one_reply_are_named(tmp_path: Path) -> None:
+    def train(message: Message, context: Context) -> Message:
+        reply = handler(message, context)
+        reply.content["optimizer"] = ArrayRecord([np.ones(2)])
+        return reply
+
+    with pytest.raises(NobodyLeft, match=r"found arrays, optimizer\. .*context\.state"):
+        play(tmp_path, client_app(train=train), max_attempts=1)
+
+
+def test_a_train_function_with_a_name_alone_takes_part_where_the_strategy_names_it(
+    tmp_path: Path,
+) -> None:
+    def finetune(message: Message, context: Context) -> Message:
+        message.metadata.message_type = "train"
+        reply = handler(message, context)
+        reply.content["state"] = ConfigRecord({"trained": True})
+        return reply
+
+    app = ClientApp(mods=[PeerConsensusMod(evaluate=handler)])
+    app.train("finetune")(finetune)
+    with pytest.raises(
+        NobodyLeft, match=r"function under @app\.evaluate\(\), or under @app\.train"
+    ):
+        play(tmp_path / "without", app, inner=Says(fraction_evaluate=0.0))
+    app.evaluate()(lambda message, context: _evaluate(message, context))
+    _, (record,) = play(tmp_path / "with", app, inner=Says())
+    assert record.committed == record.voted == (0, 1, 2)
+
+
+def _evaluate(message: Message, context: Context) -> Message:
+    return handler(message, context)
+
+
+def test_numbers_that_are_none_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def lists(message: Message, context: Context) -> Message:
+        reply = handler(message, context)
+        reply.content["metrics"] = MetricRecord({"eval_loss": [1.0, 2.0], "num-examples": 3})
+        return reply
+
+    def nan(message: Message, context: Context) -> Message:
+        reply = handler(message, context)
+        reply.content["metrics"]["eval_loss"] = float("nan")
+        return reply
+
+    with pytest.raises(
+        RoundVoid, match=r"found \['num-examples'\] \(lists are none: \['eval_loss'\]"
+    ):
+        play(tmp_path / "lists", client_app(evaluate=lists), max_attempts=1)
+    caplog.set_level("WARNING", logger="flwr")
+    play(tmp_path / "nan", client_app(evaluate=nan))
+    assert "evaluate gave no number on any of 2 updates" in caplog.text
+
+
+def test_arrays_without_entries_are_carried(tmp_path: Path) -> None:
+    def within(message: Message, context: Context) -> Message:
+        *arrays, empty = message.content["arrays"].to_numpy_ndarrays()
+        message.content["arrays"] = ArrayRecord(arrays)
+        reply = handler(message, context)
+        if reply.content.array_records:
+            arrays = reply.content["arrays"].to_numpy_ndarrays()
+            reply.content["arrays"] = ArrayRecord([*arrays, empty])
+        return reply
+
+    arrays = [*toy.initial_arrays().to_numpy_ndarrays(), np.zeros((0, 4), np.float32)]
+    app = client_app(train=within, evaluate=within)
+    result, _ = play(tmp_path, app, arrays=ArrayRecord(arrays))
+    assert result.arrays["2"].shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"inner": FedAvg}, r"^inner: expected a strategy .*FedAdam\(\); found <class"),
+        ({"inner": "FedAdam"}, r"^inner: expected a strategy .*found 'FedAdam'"),
+        ({"inner": FedAvg(), "combine": "sum"}, r"^combine: expected nothing beside inner=FedAvg"),
+        ({"inner": FedAvg(), "server_learning_rate": 2.0}, r"^server_learning_rate: expected"),
+    ],
+)
+def test_a_wrong_inner_strategy_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        PeerConsensus(**options)
 
 
 # --- time

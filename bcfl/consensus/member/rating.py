@@ -11,10 +11,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from logging import WARNING
 from typing import Any, TypeAlias
 
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
+from flwr.common.logger import log
 from numpy.typing import NDArray
 
 from bcfl.consensus.records import LONGEST_REASON, apps_own
@@ -99,6 +101,10 @@ def rate_all(measure: Measure, rateable: Rateable) -> tuple[dict[int, float], di
             qualities[candidate] = found[key]
         except Exception as error:  # noqa: BLE001 - whatever a stranger's delta does to the app
             failed[candidate] = f"evaluate failed on it: {error}"[:LONGEST_REASON]
+    if len(found) > 1 and not any(map(math.isfinite, found.values())):
+        log(
+            WARNING, "evaluate gave no number on any of %s updates: all are rated alike", len(found)
+        )
     if failed and not qualities:
         raise ProtocolError(
             f"evaluate failed on every delta of the round; first: {next(iter(failed.values()))}"

@@ -76,6 +76,12 @@ def rules_within(inner: Strategy | None, given: Mapping[str, Any], rules: Rules 
     """
     name = type(inner).__name__ if inner else ""
     found = replace(rules or Rules(), **given, inner=name)
+    idle = sorted(given.keys() & {"combine", "server_learning_rate"})
+    if inner is not None and idle and found.update == "delta":
+        raise ConfigurationError(
+            f"{', '.join(idle)}: expected nothing beside inner={name}(…), which makes the next "
+            f"model by itself; give {name} what it takes, or leave inner out"
+        )
     if isinstance(inner, FedXgbCyclic):
         raise ConfigurationError(
             f"{name} asks one node a round, and nobody is there to rate it: leave inner out; "
@@ -97,11 +103,16 @@ def expect_fitting(inner: Strategy | None, sampling: Collection[str]) -> None:
     Raises
     ------
     ConfigurationError
-        It has a start() of its own, which would not be; or it is a FedAvg, or around one, and
-        ``sampling`` names arguments of a FedAvg beside it.
+        It is no strategy; it has a start() of its own, which would not be called; or it is a
+        FedAvg, or around one, and ``sampling`` names arguments of a FedAvg beside it.
     """
     if inner is None:
         return
+    if not isinstance(inner, Strategy):
+        raise ConfigurationError(
+            "inner: expected a strategy of Flower's Message API, such as "
+            f"flwr.serverapp.strategy.FedAdam(); found {inner!r}"
+        )
     name = type(inner).__name__
     if type(inner).start is not Strategy.start:
         raise ConfigurationError(

@@ -250,4 +250,7 @@ def _nobody_joined(refused: Mapping[int, str] | Mapping[str, str]) -> str:
     reasons = Counter(refused.values()).most_common(3)
     said = "; ".join(f"{count} × {reason}" for reason, count in reasons)
     hint = ". Every client app needs ClientApp(mods=[peer_consensus_mod, …]), before all other mods"
+    if "No train function registered" in said:
+        hint += ", and a function under @app.evaluate(), or under @app.train() without a name, by "
+        hint += "which messages reach them"
     return f"none of {len(refused)} nodes joined: {said}{'' if 'mods=[' in said else hint}"

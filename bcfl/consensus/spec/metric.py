@@ -48,9 +48,12 @@ def choose_quality(
         names = [bare] if bare in scalars else _saying(scalars, parts)
         asked = repr(bare)
     if len(names) != 1:
+        lists = (
+            f" (lists are none: {sorted(others)})" if (others := {*metrics} - {*scalars}) else ""
+        )
         raise MetricError(
             f"expected the app's evaluate to report exactly one metric for {asked}; "
-            f"found {sorted(scalars) or 'none'}. Set metric= to one of the names"
+            f"found {sorted(scalars) or 'none'}{lists}. Set metric= to one of the names"
         )
     name = names[0]
     sign = _sign(wanted or "", name)
