@@ -12,6 +12,7 @@ from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAdam
 
+from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.consensus.contract.memory import MemoryChain
 from bcfl.consensus.member.mod import PeerConsensusMod, peer_consensus_mod
 from bcfl.consensus.spec.record import RoundRecord
@@ -173,8 +174,9 @@ def test_members_pay_for_their_own_transactions(tmp_path: Path) -> None:
 
 
 def test_a_member_without_ether_is_told_so(tmp_path: Path) -> None:
+    chain = EmbeddedChain(tmp_path / "run" / "chain.jsonl")
     with pytest.raises(NobodyLeft, match=r"cannot pay|wei"):
-        run(tmp_path, transactions="direct", clients=3, max_attempts=1)
+        run(tmp_path, transactions="direct", clients=3, max_attempts=1, chain=chain)
 
 
 def test_part_of_the_members_train_and_the_sample_follows_from_the_seed(tmp_path: Path) -> None:

@@ -72,10 +72,6 @@ class Rules:
 
     Parameters
     ----------
-    update : {"delta", "whole"}
-        What a member commits to: the largest changes of its model's floats; or its reply as it is,
-        whatever the arrays are, such as trees, for which γ, its warm-up, clipping and η mean
-        nothing. See ``bcfl.consensus.spec.update``.
     gamma : float
         γ in (0, 1], share of the parameters that a delta keeps.
     warmup_rounds : int
@@ -121,6 +117,10 @@ class Rules:
     inner : str
         Name of the strategy that aggregates the winners instead of ``combine``; empty for none.
         Of whole updates, ``combine`` still says what members rate: what it makes of one alone.
+    update : {"delta", "whole"}
+        What a member commits to: the largest changes of its model's floats; or its reply as it is,
+        whatever the arrays are, such as trees, for which γ, its warm-up, clipping and η mean
+        nothing. See ``bcfl.consensus.spec.update``.
 
     Raises
     ------
@@ -128,7 +128,6 @@ class Rules:
         A value out of range; the message names it.
     """
 
-    update: Update = "delta"
     gamma: float = 0.1
     warmup_rounds: int = 3
     values: Values = "float32"
@@ -148,6 +147,7 @@ class Rules:
     commit_window_s: int = 600
     ballot_window_s: int = 600
     inner: str = ""
+    update: Update = "delta"
 
     def __post_init__(self) -> None:
         for name in ("gamma", "error_feedback", "kappa", "server_learning_rate"):
@@ -262,7 +262,6 @@ class Rules:
 class RuleOptions(TypedDict, total=False):
     """The rules as keyword arguments: those fields of :class:`Rules` that a user chooses."""
 
-    update: Update
     gamma: float
     warmup_rounds: int
     values: Values
@@ -280,6 +279,7 @@ class RuleOptions(TypedDict, total=False):
     quorum: int
     commit_window_s: int
     ballot_window_s: int
+    update: Update
 
 
 def expect_none_of_deltas(stated: Collection[str]) -> None:
