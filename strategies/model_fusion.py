@@ -79,6 +79,10 @@ class ModelFusion(Strategy):
         To wait for.
     seed : int
         Of development keys in simulations.
+    resume : bool
+        Go on with the task in ``run_dir``: what the chain says is where it stands. Submissions
+        that are there are seen through, nodes that have not submitted are asked, and rounds
+        that are over are told of again.
     on_phase : callable, optional
         Told (round, phase) when a phase begins.
     on_round : callable, optional
@@ -89,6 +93,8 @@ class ModelFusion(Strategy):
     ConfigurationError
         An argument out of range.
     """
+
+    _submitted: bytes | None = None  # by the round's contributor, in a task that goes on
 
     def __init__(
         self,
@@ -116,6 +122,7 @@ class ModelFusion(Strategy):
         run_dir: Path | str | None = None,
         min_available_nodes: int = 2,
         seed: int = 0,
+        resume: bool = False,
         on_phase: Callable[[int, str], None] | None = None,
         on_round: Callable[[MarketRecord], None] | None = None,
     ) -> None:
@@ -137,7 +144,7 @@ class ModelFusion(Strategy):
         self._open_s, self._window_s = open_s, window_s
         self._store = store or str((self.folder / "blobs").absolute())
         self._least = max(min_available_nodes, 2)
-        self._seed = seed
+        self._seed, self._resume = seed, resume
         self._on_phase = on_phase or (lambda round_, phase: None)
         self._on_round = on_round or (lambda record: None)
 
@@ -179,12 +186,14 @@ class ModelFusion(Strategy):
                 bond_wei=self._bond_wei,
                 market=self._address,
                 store=self._store,
-                folder=str((self.folder / "roles").absolute()),
+                folder=self.folder,
                 seed=self._seed,
+                resume=self._resume,
             )
             self.market.gather(self._least, self.rules.seats, self._allowance_wei)
             rounds = min(num_rounds, len(self.market.nodes))
-            self._launch(rounds)
+            if not self.market.go_on():
+                self._launch(rounds)
             result = super().start(
                 grid=grid,
                 initial_arrays=ArrayRecord(),
@@ -217,7 +226,11 @@ class ModelFusion(Strategy):
         """Contract event 1: ask the round's contributor to train, publish and submit a model."""
         self._began = time.monotonic()
         self._on_phase(server_round, "train")
-        return [self.market.ask(self.market.nodes[server_round - 1])]
+        market, turn = self.market, server_round - 1
+        self._submitted = market.submitted_before(market.nodes[turn])
+        if self._submitted is not None or market.had_turn(turn):
+            return []
+        return [market.ask(market.nodes[turn])]
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -227,20 +240,20 @@ class ModelFusion(Strategy):
         seconds = {"train": time.monotonic() - self._began}
         tell = partial(self._on_phase, server_round)
         try:
-            submission = market.submission(market.nodes[contributor], replies)
+            submission = self._submitted or market.submission(market.nodes[contributor], replies)
         except ProtocolError as error:
             log(WARNING, "round %s: no model: %s", server_round, error)
-            market.admit([market.nodes[contributor]])  # it may have left to submit
+            self._admit(contributor)  # it may have left to submit
             had = len(self.fused.models)
             record = MarketRecord(server_round, server_round, contributor, "", str(error), had)
             self._on_round(record)
             return None, None
         # contract event 2: draw, open to the panel, report, pay
         submitted = market.see_through(submission, tell, seconds)
-        market.admit([market.nodes[contributor]])
+        self._admit(contributor)
         # after payment: the initiator opens what it has bought, and makes it one model
         tell("fuse")
-        self.fused = market.initiator.fused()
+        self.fused = market.initiator.fused(submission)
         for digest, reason in market.initiator.lost.items():
             log(WARNING, "the model %s was bought, and is left out: %s", digest.hex(), reason)
         had = len(self.fused.models)
@@ -249,6 +262,10 @@ class ModelFusion(Strategy):
             return None, None
         metrics = MetricRecord({"models": had, "fitness": self.fused.accuracy})
         return to_array_record(fused_arrays(self.fused)), metrics
+
+    def _admit(self, contributor: int) -> None:
+        if not self.market.terms.is_closed(self.market.ledger.now()):
+            self.market.admit([self.market.nodes[contributor]])
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

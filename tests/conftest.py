@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import joblib
 import pytest
@@ -63,6 +64,14 @@ def fused_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fusion, "descend", remembered)
         yield
+
+
+@pytest.fixture(scope="session")
+def sold_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a market's task that was played to its end. Copy it before you spoil it."""
+    from tests.strategies.sold_market import play
+
+    return play(tmp_path_factory.mktemp("sold") / "run")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -25,6 +25,7 @@
 ``task_files``          task.json, config.yaml and checkpoints, against the chain
 ``findings``            what was found, and who is to blame
 ``report``              for people and for machines
+``market``              the same of a market's task
 ======================  ====================================================================
 """
 

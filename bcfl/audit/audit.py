@@ -37,7 +37,7 @@ from bcfl.audit.withheld import check_withheld
 from bcfl.store.blob_store import BlobStore
 
 #: What is not checked of a chain that is the folder's own, by whether it was executed again.
-_OWN_CHAIN = {
+OWN_CHAIN = {
     True: "dates: the folder's own chain has a simulated clock",
     False: "the chain itself: the folder's copy of it was read, and not executed again",
 }
@@ -204,7 +204,7 @@ def _say_what_was_checked(
     if told:
         audit.unchecked.append("seconds and bytes: only whoever ran it has seen them")
     if not evidence.live:
-        audit.unchecked.append(_OWN_CHAIN[os.path.lexists(evidence.folder / "chain.jsonl")])
+        audit.unchecked.append(OWN_CHAIN[os.path.lexists(evidence.folder / "chain.jsonl")])
     audit.unchecked.append(
         "the members' data, and whether their ballots are true: nobody sees them"
     )

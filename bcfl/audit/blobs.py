@@ -22,9 +22,12 @@ _IPFS_INDEX: Final = "ipfs-index.jsonl"  # as conf/store/ipfs.yaml names it
 
 
 def open_blobs(
-    folder: Path, ipfs_url: str | None = None, key_file: Path | None = None
+    folder: Path,
+    ipfs_url: str | None = None,
+    key_file: Path | None = None,
+    blobs: Path | None = None,
 ) -> BlobStore:
-    """The store to fetch blobs from: the node at ``ipfs_url``, else the folder's own.
+    """The store to fetch blobs from: the node at ``ipfs_url``, ``blobs``, else the folder's own.
 
     What is sealed there is opened with the key of ``key_file``. The blobs of a simulation on a
     development chain need none: its keys follow from its seed.
@@ -37,7 +40,7 @@ def open_blobs(
         The run kept its blobs on IPFS, and no node was named; or they are sealed, and there
         is no key.
     """
-    store = _as_they_lie(folder, ipfs_url)
+    store = _as_they_lie(folder, ipfs_url, blobs)
     index = folder / SEALED_INDEX
     if not index.is_dir():
         return store
@@ -50,11 +53,11 @@ def open_blobs(
     return SealedStore(store, reader, tuple, index=index)
 
 
-def _as_they_lie(folder: Path, ipfs_url: str | None) -> BlobStore:
+def _as_they_lie(folder: Path, ipfs_url: str | None, blobs: Path | None) -> BlobStore:
     index = folder / _IPFS_INDEX
     if ipfs_url is not None:
         return IpfsStore(ipfs_url, index=index if index.is_dir() else None, pin=False)
-    path = folder / "blobs"
+    path = folder / "blobs" if blobs is None else blobs
     if path.is_dir():
         return LocalStore(path)
     if index.exists() or b"IpfsStore" in _configuration(folder):
@@ -93,7 +96,7 @@ class _NoBlobs:
     def get(self, digest: bytes, max_bytes: int) -> bytes:
         raise BlobMissing(
             f"expected a blob {digest.hex()}; there is no folder {self._path}. If the blobs are "
-            "on IPFS, name a node with --ipfs"
+            "on IPFS, name a node with --ipfs; another folder with --blobs"
         )
 
     def has(self, digest: bytes) -> bool:

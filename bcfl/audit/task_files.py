@@ -57,7 +57,7 @@ def check_config(evidence: Evidence) -> Iterator[Finding]:
     agreed = {name: value for name, value in rules.to_json().items() if name != "inner"}
     try:
         text = read_file(path, _MOST_CONFIG_BYTES).decode()
-        knobs = {name: value for name, value in _strategy_knobs(text) if name in agreed}
+        knobs = {name: value for name, value in strategy_knobs(text) if name in agreed}
     except (AuditError, yaml.YAMLError, ValueError) as error:
         yield Finding("config.yaml", KEEPER, None, "a configuration", f"{error!r:.200}")
         return
@@ -70,7 +70,7 @@ def check_config(evidence: Evidence) -> Iterator[Finding]:
             yield Finding("config.yaml", KEEPER, None, f"{name} {agreed[name]!r}", f"{value!r:.80}")
 
 
-def _strategy_knobs(text: str) -> Iterator[tuple[str, Any]]:
+def strategy_knobs(text: str) -> Iterator[tuple[str, Any]]:
     """The scalars right under ``strategy:``; line by line, so that nothing nests deeply."""
     _, _, block = f"\n{text}".partition("\nstrategy:\n")
     for line in block.split("\n"):

@@ -102,13 +102,16 @@ def resume(
 
 @app.command()
 def audit(
-    run_dir: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run_dir: Annotated[Path, typer.Argument(help="The folder of a run, or of a market's role.")],
     rpc: Annotated[str | None, typer.Option(help="Audit against the node at this URL.")] = None,
     receipt: Annotated[
         list[Path] | None, typer.Option(help="A receipt, or what a member signed, to hold up.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
     ipfs: Annotated[str | None, typer.Option(help="Fetch blobs from this IPFS node.")] = None,
+    blobs: Annotated[
+        Path | None, typer.Option(help="The folder of the blobs, if it is not the run's own.")
+    ] = None,
     key_file: Annotated[
         Path | None, typer.Option(help="Of a member, or the server, to open sealed blobs with.")
     ] = None,
@@ -134,6 +137,7 @@ def audit(
         report,
         ipfs,
         key_file,
+        blobs=blobs,
         names=who,
         measure=measure_or_why(run_dir),
     )

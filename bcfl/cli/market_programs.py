@@ -44,6 +44,8 @@ from bcfl.market.spec.terms import (
     least_draw_window_s,
     least_stake,
 )
+from bcfl.market.statement import statement_of
+from bcfl.market.task_file import MarketTask
 from bcfl.market.verification_set import VerificationSet
 
 Tell = Callable[[str], None]
@@ -81,9 +83,11 @@ def launch(access: Access, request: Request, tell: Tell, *, stay: bool) -> int:
     """
     with access.open() as session:
         task = _launched(session, request, tell)
+        _keep(session, task)
         if stay:
             tell("waiting for models: a panel that is not granted in time costs what a model costs")
             run_role(Initiator(session, task), session.chain, tell)
+            _keep(session, task)
         return task
 
 
@@ -149,6 +153,7 @@ def collect(access: Access, task: int, out: Path, tell: Tell) -> None:
         turn = initiator.turn()
         for line in (*turn.actions, *turn.troubles):
             tell(line)
+        _keep(session, task)
         tell("opening what was bought, and fusing it")
         fused = initiator.fused()
         for digest, why in initiator.lost.items():
@@ -161,6 +166,14 @@ def collect(access: Access, task: int, out: Path, tell: Tell) -> None:
             f"{len(fused.models)} models fused into {out}: accuracy {fused.accuracy:.4f} on the "
             "measuring part of the verification set"
         )
+
+
+def _keep(session: Session, task: int) -> None:
+    """Leave in the role's folder what ``bcfl audit`` and ``bcfl report`` begin with."""
+    ledger, statement = session.ledger, statement_of(session.ledger.events(), task)
+    description = str(statement.get("description", ""))
+    told = MarketTask(ledger.chain_id, ledger.address, session.account.address)
+    replace(told, description=description, task=task, statement=statement).write(session.folder)
 
 
 def _launched(session: Session, request: Request, tell: Tell) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 _CANNOT = 2
-_Folder = Annotated[Path, typer.Argument(help="The folder of a run, or of a sweep.")]
+_Folder = Annotated[Path, typer.Argument(help="The folder of a run, a sweep, or a market's role.")]
 _Names = Annotated[Path | None, typer.Option(help='Who is who: {"0x…": "Clinic A"}, as JSON.')]
 
 
@@ -79,7 +79,7 @@ def audited_page(folder: Path, audit: Path, names: Mapping[str, str]) -> bool:
     from bcfl.core.errors import BcflError  # noqa: PLC0415
     from bcfl.report import read_run, write_page  # noqa: PLC0415
 
-    if not (folder / "result.json").exists():
+    if not _is_run(folder):
         return True  # there is nothing to show
     path = audit.with_suffix(".html")
     try:
@@ -97,7 +97,11 @@ def audited_page(folder: Path, audit: Path, names: Mapping[str, str]) -> bool:
 def _read(folder: Path) -> Any:
     from bcfl.report import read_run, read_sweep  # noqa: PLC0415
 
-    return read_run(folder) if (folder / "result.json").exists() else read_sweep(folder)
+    return read_run(folder) if _is_run(folder) else read_sweep(folder)
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("result.json", "market.json"))
 
 
 def _say(act: Callable[[], Any]) -> Any:

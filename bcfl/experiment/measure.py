@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from flwr.app import ArrayRecord
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bcfl.audit.plain_files import read_file
@@ -16,6 +17,8 @@ from bcfl.core.model import Arrays
 from bcfl.experiment.clients.central import CentralEvaluation
 from bcfl.experiment.clients.settings import ModelSettings
 from bcfl.experiment.configuration import build, read_group, read_settings
+from bcfl.experiment.datasets.images import Images
+from bcfl.experiment.recorder import Evaluation
 from bcfl.experiment.run_folder import RunFolder
 from bcfl.flower.handlers import to_array_record
 
@@ -51,7 +54,7 @@ def measure_of(folder: Path) -> Callable[[Arrays], dict[str, float]]:
         raise ConfigurationError(str(error).partition("\n")[0]) from error
     if any(width > _WIDEST for width in model.widths):
         raise ConfigurationError(f"model.widths: expected at most {_WIDEST}; found {model.widths}")
-    evaluation = CentralEvaluation(model, images)
+    evaluation = _evaluation(config, model, images)
 
     def measure(arrays: Arrays) -> dict[str, float]:
         record: ArrayRecord = to_array_record(arrays)
@@ -62,3 +65,12 @@ def measure_of(folder: Path) -> Callable[[Arrays], dict[str, float]]:
         return {name: float(str(metrics[name])) for name in ("loss", "accuracy")}
 
     return measure
+
+
+def _evaluation(config: DictConfig, model: ModelSettings, images: Images) -> Evaluation:
+    if OmegaConf.select(config, "strategy._target_") == "bcfl.strategies.ModelFusion":
+        # a marketplace's: what it measures is fused
+        from bcfl.experiment.market.market_simulation import FusionEvaluation  # noqa: PLC0415
+
+        return FusionEvaluation(images)
+    return CentralEvaluation(model, images)

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 
 from bcfl.amounts import in_words
 from bcfl.chain import RpcChain
-from bcfl.core.errors import BcflError, ConfigurationError, StorageFailed
+from bcfl.core.errors import BcflError, StorageFailed
 from bcfl.experiment.attacks.coalition import poison
 from bcfl.experiment.clients.central import initial_arrays
 from bcfl.experiment.clients.client_data import ClientData, write_clients
@@ -130,11 +130,6 @@ def _expect_resumable(plan: Plan, folder: RunFolder, strategy: str) -> None:
     """Make ready to go on; a strategy that keeps nothing plays again, by the same seed."""
     if plan.scenario.resumable:
         return
-    if plan.scenario.tells_rounds:
-        raise ConfigurationError(
-            f"strategy={strategy} cannot go on with what is in {folder.path}, as "
-            "strategy=peer_consensus can; begin anew in another folder"
-        )
     print(f"strategy={strategy} keeps nothing between rounds: playing again from the first one")
     folder.rounds.path.unlink(missing_ok=True)
 

@@ -57,7 +57,7 @@ class RunFolder:
         ConfigurationError
             There is a run in the folder.
         """
-        for name in ("config.yaml", "task.json"):
+        for name in ("config.yaml", "task.json", "market.json"):
             if (self.path / name).exists():
                 raise self._taken(name)
 

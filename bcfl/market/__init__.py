@@ -3,6 +3,8 @@
 ====================  =============================================================
 ``spec``              tasks, submissions, draw, verdict, a model described: pure
 ``contract``          the contract as a ledger: its calls, its events
+``statement``         what a task came to, to the wei, from its events
+``task_file``         market.json, which says where a task is
 ``verification_set``  the labelled samples that models are fused and judged on
 ``models``            a model built and trained
 ``fusion``            many models as one, by strategies I and II

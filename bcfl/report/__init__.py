@@ -4,6 +4,7 @@
 ``sources``     a run's, or a sweep's, folder as plain values; strangers' folders included
 ``matrices``    who rated whom, round by round, as arrays
 ``figures``     Bokeh figures of one run
+``sales``       of a market's task: money, panel by panel
 ``sweeps``      and of a sweep: mean and deviation over seeds, heat maps
 ``page``        the HTML file, by the template beside it
 ``pictures``    the same as PNG and SVG, by matplotlib

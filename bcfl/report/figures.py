@@ -83,7 +83,7 @@ def stacked(rounds: Sequence[Round], name: str, unit: str) -> figure | None:
     )
     shown.add_tools(HoverTool(tooltips=[("round", "@round"), ("$name", "@$name{0,0.[00]}")]))
     shown.yaxis.formatter = NumeralTickFormatter(format="0,0.[0]")
-    _legend(shown)
+    outside_legend(shown)
     return shown
 
 
@@ -100,7 +100,7 @@ def bytes_sent(rounds: Sequence[Round]) -> figure:
         values = [getattr(r, name) for r in rounds]
         shown.line(numbers, values, color=colour, line_dash=dash, line_width=2, legend_label=words)
     shown.yaxis.formatter = NumeralTickFormatter(format="0.[0] b")
-    _legend(shown)
+    outside_legend(shown)
     return shown
 
 
@@ -180,7 +180,8 @@ def _mark(shown: figure, malicious: Iterable[int], members: int) -> None:
         )  # fmt: skip
 
 
-def _legend(shown: figure) -> None:
+def outside_legend(shown: figure) -> None:
+    """Put the legend beside the figure."""
     shown.legend.background_fill_alpha = 0
     shown.legend.label_text_color = GREY
     shown.legend.border_line_color = None

@@ -41,8 +41,9 @@ def _run_page(run: Run, names: Names) -> str:
     rounds = result.rounds
     figures: dict[str, Any] = {}
     from bcfl.report import figures as draw  # noqa: PLC0415 - an extra
+    from bcfl.report.sales import figures_of, read_sales, rows_of  # noqa: PLC0415
 
-    for name in ("accuracy", "loss"):
+    for name in ("accuracy", "loss") if rounds else ():
         figures[name] = draw.curve(rounds, name)
     voting = [r for r in rounds if r.expected]
     if voting:
@@ -50,16 +51,23 @@ def _run_page(run: Run, names: Names) -> str:
         figures["participation"] = draw.participation(voting, members, result.malicious)
     figures["gas"] = draw.stacked(rounds, "gas", "units of gas")
     figures["seconds"] = draw.stacked(rounds, "seconds", "seconds")
-    figures["bytes"] = draw.bytes_sent(rounds)
+    figures["bytes"] = draw.bytes_sent(rounds) if rounds else None
+    sales = read_sales(run)
+    if sales is not None:
+        figures |= figures_of(sales)
     shown = {name: figure for name, figure in figures.items() if figure is not None}
+    title = f"{result.strategy} on {result.dataset}"
+    if sales is not None and not rounds:
+        title = f"Task {sales.statement.task} of the market {sales.market}"
     return _render(
         "run.html",
-        f"{result.strategy} on {result.dataset}",
+        title,
         shown,
         run=run,
         people=_people(run, names),
         steps=[_step(r) for r in voting],
         market=any(r.outcome for r in rounds),
+        sales=sales and rows_of(sales, names),
     )
 
 

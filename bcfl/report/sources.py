@@ -86,6 +86,7 @@ class Run:
     result: _Result
     task: dict[str, Any] = field(default_factory=dict)  #: ``task.json``; empty where there is none
     audit: dict[str, Any] = field(default_factory=dict)  #: the report of ``bcfl audit``, likewise
+    market: dict[str, Any] = field(default_factory=dict)  #: ``market.json``, likewise
 
     @property
     def members(self) -> int:
@@ -108,14 +109,18 @@ class Sweep:
 def read_run(folder: Path, audit: Path | None = None) -> Run:
     """Read a run; ``audit`` is its audit's report, by default ``audit.json`` in the folder.
 
+    The folder of a market's role has no result: what there is of the task is read.
+
     Raises
     ------
     AuditError
         There is no ``result.json``, or it is not what a run leaves.
     """
+    path, market = folder / "result.json", _object(folder / "market.json")
     try:
-        path = folder / "result.json"
-        result = _Result.model_validate(parse_json(path, read_file(path)))
+        of_a_role = market and not os.path.lexists(path)
+        told = {"strategy": "market"} if of_a_role else parse_json(path, read_file(path))
+        result = _Result.model_validate(told)
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in wrong["loc"])
@@ -125,6 +130,7 @@ def read_run(folder: Path, audit: Path | None = None) -> Run:
         result,
         _object(folder / "task.json"),
         _object(audit or folder / "audit.json"),
+        market,
     )
 
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import boa
+from boa.util.abi import Address
 from eth_utils.crypto import keccak
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -26,6 +28,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from bcfl.audit.market.machine import Machine
+from bcfl.chain.contract import Log
+from bcfl.chain.event import Event
+from bcfl.market.contract.events import Armed
+from bcfl.market.contract.words import event_of
 from bcfl.market.spec.report import Report, seal
 from bcfl.market.spec.terms import Conditions, MarketPhase, TaskRules, deposit
 from tests.contracts.market_world import (
@@ -41,6 +48,7 @@ from tests.contracts.market_world import (
     VERIFIERS,
     Person,
     World,
+    block_hash,
     terms,
     word,
 )
@@ -50,6 +58,14 @@ PEOPLE = [INITIATOR, CONTRIBUTOR, STRANGER, *VERIFIERS[:7]]
 REPORTS = [Report(900_000), Report(100_000), Report(500_000), UNOPENABLE, UNGRANTED]
 KEPT_BACK = (MarketPhase.SHARE, MarketPhase.DISCLOSE)
 STAKE = 500
+
+
+def event_of_boa(log: Any, number: str, block: int, index: int, now: int) -> Event:
+    """As web3 would decode it from a node's answer."""
+    told = {name: getattr(log, name) for name in log._fields if name != "address"}
+    plain = {k: str(value) if isinstance(value, Address) else value for k, value in told.items()}
+    return event_of(Log(type(log).__name__, plain, number, block, index, now))
+
 
 successes: Counter[str] = Counter()
 refusals: Counter[str] = Counter()
@@ -79,6 +95,7 @@ class Market(RuleBasedStateMachine):
         self.paid_in = self.paid_out = self.burnt = 0
         self.sealed: dict[tuple[bytes, str], Report] = {}
         self.changed = False
+        self.events: list[Event] = []
 
     @initialize(
         bond=st.sampled_from([0, 5_000]),
@@ -125,6 +142,10 @@ class Market(RuleBasedStateMachine):
         self.changed = True
         self.paid_in += value
         self.put_in[by] += value
+        number = f"0x{sum(successes.values()):064x}"
+        for log in self.contract.get_logs():
+            place = self.world.block, len(self.events), self.world.now
+            self.events.append(event_of_boa(log, number, *place))
         return True
 
     @rule(
@@ -416,8 +437,31 @@ class Market(RuleBasedStateMachine):
         assert self.world.balance() == held == self.paid_in - self.paid_out - self.burnt
         assert sum(task.pending for task in tasks) == len(pending)
 
+    def replay(self) -> None:
+        """What the audit makes of the events is what the contract says."""
+        anchors = {event.anchor for event in self.events if isinstance(event, Armed)}
+        hashes = {number: block_hash(number) for number in anchors}
+        machine = Machine(int(self.contract.BOND()), int(self.contract.DRAW_DELAY()), hashes)
+        machine.replay(self.events)
+        assert +machine.credits == +self.owed
+        for submission, state in machine.submissions.items():
+            view = self.contract.submission(submission).state
+            machine.current(state, self.world.now)
+            if MarketPhase(view.phase) is MarketPhase.REVEAL and state.phase < MarketPhase.SEAL:
+                machine.abandoned(state)
+            assert (state.phase, state.cause) == (view.phase, view.cause)
+            assert (state.sealed, state.revealed) == (view.sealed, view.revealed)
+        for number, task in machine.tasks.items():
+            view = self.contract.task(number)
+            mine = task.free, task.opened, task.taken, task.pending, task.paid, task.drawing
+            assert mine == (
+                view.free, view.opened, view.taken, view.pending, view.paid, view.drawing
+            )  # fmt: skip
+        assert machine.held == self.world.balance()
+
     def finish(self) -> None:
         """All deadlines pass; everybody takes what is theirs; nothing is left."""
+        self.replay()
         for submission in self.submissions:
             for _ in range(20):
                 if MarketPhase(self.world.state(submission).phase).is_final:
@@ -438,6 +482,7 @@ class Market(RuleBasedStateMachine):
                 self.withdraw(someone)
         assert +self.owed == Counter()
         assert self.world.balance() == 0
+        self.replay()
         assert self.paid_in == self.paid_out + self.burnt
         gains = {p.address: boa.env.get_balance(p.address) - ETHER for p in PEOPLE}
         for someone, gain in gains.items():

@@ -6,7 +6,6 @@ signed what. Whoever does not want to take the contract's word decodes the one b
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,17 +13,15 @@ from typing import Any, Final
 
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
-from eth_utils.abi import collapse_if_tuple, function_abi_to_4byte_selector
+from eth_utils.abi import collapse_if_tuple
 
+from bcfl.chain.calldata import Selectors, Sent, decode_input, read_sent, selectors_of
 from bcfl.chain.connection import Connection
 from bcfl.consensus.contract.words import CONTRACTS
 from bcfl.consensus.spec.rules import Rule
 from bcfl.contracts import artifact
-from bcfl.core.errors import ReplyMalformed, TransactionUnknown
 from bcfl.keys.accounts import checksummed
 
-_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
-_DATA: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 _LOW_255_BITS: Final = 2**255 - 1
 
 
@@ -114,58 +111,28 @@ class PeerCalldata:
         self._connection = connection
         self._contract = contract
 
-    def call(self, transaction: str) -> Call:
-        """The call in a mined transaction.
+    def calls(self, transactions: Sequence[str]) -> dict[str, Call | None]:
+        """The calls in these, by number, in few requests; None where the chain has none.
 
         Raises
         ------
-        TransactionUnknown
-            The chain has no such transaction.
         LedgerError
-            It cannot be read.
+            They cannot be read.
         """
-        found = self._connection.request("eth_getTransactionByHash", transaction)
-        if found is None:
-            raise TransactionUnknown(f"the chain has no transaction {transaction}")
-        return self._read(transaction, found)
+        sent = read_sent(self._connection, transactions)
+        return {number: each if each is None else self._read(each) for number, each in sent.items()}
 
-    def calls(self, transactions: Sequence[str]) -> dict[str, Call | None]:
-        """The calls in these, by number, in few requests; None where the chain has none."""
-        rows = [[number] for number in transactions]
-        found = self._connection.request_many("eth_getTransactionByHash", rows)
-        return {
-            number: None if each is None else self._read(number, each)
-            for number, each in zip(transactions, found, strict=True)
-        }
-
-    def _read(self, transaction: str, found: Any) -> Call:
-        try:
-            number, sender, data = (str(found[name]) for name in ("hash", "from", "input"))
-            to = str(found["to"] or "")
-        except (KeyError, TypeError) as error:
-            raise ReplyMalformed(f"transaction {transaction}: {error!r} is missing") from error
-        if number.lower() != transaction.lower() or not _ADDRESS.fullmatch(sender):
-            raise ReplyMalformed(
-                f"asked for {transaction}; the node sent another one, or no sender"
-            )
-        if not _DATA.fullmatch(data):
-            raise ReplyMalformed(f"transaction {transaction}: its input is not hexadecimal")
-        if not to:
-            return decode_deployment(checksummed(sender), bytes.fromhex(data[2:]))
-        if to.lower() != self._contract.lower():
-            return Call(checksummed(sender))
-        return decode_call(checksummed(sender), bytes.fromhex(data[2:]))
+    def _read(self, sent: Sent) -> Call:
+        if not sent.to:
+            return decode_deployment(sent.sender, sent.data)
+        if sent.to.lower() != self._contract.lower():
+            return Call(sent.sender)
+        return decode_call(sent.sender, sent.data)
 
 
 def decode_call(sender: str, data: bytes) -> Call:
     """Decode a call of the contract; one that is none has no ``function``."""
-    name, types = _selectors().get(data[:4], ("", []))
-    if not name:
-        return Call(sender)
-    try:
-        arguments = decode(types, data[4:])
-    except (DecodingError, ValueError, OverflowError):
-        return Call(sender)
+    name, arguments = decode_input(_selectors(), data)
     read = _READERS.get(name)
     return Call(sender, name) if read is None else read(sender, name, *arguments)
 
@@ -254,17 +221,8 @@ _READERS: Final[Mapping[str, Callable[..., Call]]] = {
 
 
 @cache
-def _selectors() -> Mapping[bytes, tuple[str, list[str]]]:
-    """By the first four bytes of a call: the function's name and its arguments' types."""
-    return {
-        bytes(function_abi_to_4byte_selector(entry)): (  # type: ignore[arg-type]
-            entry["name"],
-            [collapse_if_tuple(argument) for argument in entry["inputs"]],
-        )
-        for name in CONTRACTS.values()
-        for entry in artifact(name).abi
-        if entry["type"] == "function"
-    }
+def _selectors() -> Selectors:
+    return selectors_of(*map(artifact, CONTRACTS.values()))
 
 
 def _signature(r: int, vs: int) -> bytes:

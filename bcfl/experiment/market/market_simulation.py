@@ -141,6 +141,7 @@ class MarketScenario(Scenario):
     """Every client sells one model, and judges those of others."""
 
     tells_rounds = True
+    resumable = True
 
     def check(self, plan: Plan) -> None:
         """Refuse what the contributors cannot do, who do not vote, nor know each other's models."""

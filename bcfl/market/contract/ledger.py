@@ -83,6 +83,11 @@ class MarketLedger(ContractLedger):
         return self._connection.signer.address
 
     @property
+    def chain_id(self) -> int:
+        """EIP-155 chain id."""
+        return self._connection.chain_id
+
+    @property
     def least_bond(self) -> int:
         """Wei that a verifier deposits at least to enter a task's pool."""
         return int(self._read("BOND"))

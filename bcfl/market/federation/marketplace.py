@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from logging import INFO, WARNING
 from pathlib import Path
+from typing import Any
 
 from flwr.app import Message
 from flwr.common.logger import log
@@ -17,16 +19,24 @@ from flwr.common.logger import log
 from bcfl.amounts import in_ether
 from bcfl.chain.chain import Chain
 from bcfl.chain.connection import Connection
-from bcfl.core.errors import BlobError, CodecError, ConfigurationError, ProtocolError
+from bcfl.core.errors import (
+    ArtifactError,
+    BlobError,
+    CodecError,
+    ConfigurationError,
+    ProtocolError,
+)
 from bcfl.keys.accounts import DEVELOPMENT_CHAINS
 from bcfl.market.contract.ledger import SAFE_DRAW_DELAY, MarketLedger
 from bcfl.market.federation.nodes import Federation
 from bcfl.market.federation.records import Order
 from bcfl.market.roles.access import Session, open_store
-from bcfl.market.roles.history import SubmissionLog, read_history, state_of
+from bcfl.market.roles.history import SubmissionLog, expect_task, read_history, state_of
 from bcfl.market.roles.initiator import Initiator
 from bcfl.market.roles.opening import fetch_offer
-from bcfl.market.spec.terms import Conditions, MarketPhase, Submission, TaskRules
+from bcfl.market.spec.terms import Conditions, MarketPhase, Submission, Task, TaskRules
+from bcfl.market.statement import statement_of
+from bcfl.market.task_file import MarketTask, read_market_task
 
 #: What a person sees of a submission's phases.
 _NAMES = {
@@ -52,10 +62,20 @@ class Marketplace:
         The least that a verifier deposits.
     market : str or None
         A marketplace to come to; None: one is deployed.
-    store, folder : str
+    store : str
         For nodes that name none of their own, see ``client_app``.
+    folder : Path
+        Has ``market.json``, and ``roles/`` for nodes that name no folder of their own.
     seed : int
         Of development keys in simulations.
+    resume : bool
+        Go on with the task that is in ``folder``, if one was begun there.
+
+    Raises
+    ------
+    ConfigurationError
+        A task was begun in the folder, and ``resume`` is not asked for; or its market is not
+        on the chain any more.
     """
 
     def __init__(
@@ -67,24 +87,39 @@ class Marketplace:
         bond_wei: int,
         market: str | None,
         store: str,
-        folder: str,
+        folder: Path,
         seed: int,
+        resume: bool = False,
     ) -> None:
         self._chain = chain
         self._connection = connection
         self._federation = federation
         self.store = open_store(store)
-        self.ledger = (
-            MarketLedger.attach(connection, market, chain.wait_until)
-            if market
-            else MarketLedger.deploy(
-                connection, chain.wait_until, bond=bond_wei, draw_delay=draw_delay_of(connection)
+        kept = read_market_task(folder)
+        if kept is not None and not resume:
+            raise ConfigurationError(
+                f"{folder} holds a task already: to go on with it, ModelFusion(resume=True); else "
+                "name another folder"
             )
+        self._goes_on = kept is not None
+        if kept is not None:
+            self.ledger = _attach(connection, chain, kept, folder)
+        elif market:
+            self.ledger = MarketLedger.attach(connection, market, chain.wait_until)
+        else:
+            delay = draw_delay_of(connection)
+            self.ledger = MarketLedger.deploy(
+                connection, chain.wait_until, bond=bond_wei, draw_delay=delay
+            )
+        roles = str((folder / "roles").absolute())
+        chain_id = connection.chain_id
+        self._order = Order(chain.url, chain_id, self.ledger.address, seed, store, roles)
+        self._folder = folder
+        known = seed if chain_id in DEVELOPMENT_CHAINS else None
+        self._kept = kept or MarketTask(
+            chain_id, self.ledger.address, self.ledger.account, self.ledger.deployed_at, known
         )
-        self._order = Order(
-            chain.url, connection.chain_id, self.ledger.address, seed, store, folder
-        )
-        self._folder = Path(folder)
+        self._kept.write(folder)
         self.initiator: Initiator  #: once there is a task
 
     @property
@@ -109,16 +144,60 @@ class Marketplace:
                 f"{len(self.nodes)}: lower seats and quorum"
             )
         for address in self.nodes if allowance_wei else []:
-            self._chain.fund(address, allowance_wei)
+            # a run that goes on has given it to those who have something
+            if not (self._goes_on and self._connection.balance(address)):
+                self._chain.fund(address, allowance_wei)
 
     def launch(self, description: bytes, rules: TaskRules, conditions: Conditions) -> None:
         """Launch the task, with its deposit, and ask all nodes into its pool."""
-        task = self.ledger.launch(description, rules, conditions).task
+        # known before it is launched: killed in between, a resumed run finds it on the chain
+        self._keep(description=description.hex())
+        self._play(self.ledger.launch(description, rules, conditions).task)
+
+    def go_on(self) -> bool:
+        """Go on with the task that was launched before; False where none was."""
+        task, account = self._kept.task, self.ledger.account
+        if not task:
+            for number, launched in read_history(self.ledger).launched.items():
+                if (launched.initiator, launched.description.hex()) == (
+                    account,
+                    self._kept.description,
+                ):
+                    task = number
+        if not task:
+            return False
+        self._play(task)
+        return True
+
+    def _play(self, task: int) -> None:
+        self._keep(task=task)
+        folder = self._folder / "roles"
         self.initiator = Initiator(
-            Session(self._chain, self.ledger, self.store, self._chain.coordinator, self._folder),
-            task,
+            Session(self._chain, self.ledger, self.store, self._chain.coordinator, folder), task
         )
-        self.admit(self.nodes)
+        if not self.terms.is_closed(self.ledger.now()):
+            self.admit(self.nodes)
+
+    @property
+    def terms(self) -> Task:
+        """The task as it stands."""
+        return expect_task(self.ledger, self.initiator.task)
+
+    def _keep(self, **fields: Any) -> None:
+        self._kept = replace(self._kept, **fields)
+        self._kept.write(self._folder)
+
+    def had_turn(self, turn: int) -> bool:
+        """Whether a later node than that one, from 0, has submitted to a task that goes on."""
+        later = set(self.nodes[turn + 1 :])
+        submitted = read_history(self.ledger).of_task(self.initiator.task)
+        return self._goes_on and any(each.contributor in later for each in submitted)
+
+    def submitted_before(self, contributor: str) -> bytes | None:
+        """What this node has submitted to a task that goes on; the newest."""
+        submitted = read_history(self.ledger).of_task(self.initiator.task)
+        own = [each.digest for each in submitted if each.contributor == contributor]
+        return own[-1] if own and self._goes_on else None
 
     def admit(self, nodes: Iterable[str]) -> None:
         """Ask these nodes into the task's pool: each looks at the terms and its owner's cap."""
@@ -213,6 +292,7 @@ class Marketplace:
         self._warn("%s did not leave, its money waits on the chain: %s")
         left = self._connection.balance(self.ledger.address)
         log(INFO, "left on the contract: %s", in_ether(left))
+        self._keep(statement=statement_of(self.ledger.events(), self.initiator.task))
 
     def _look(self, submitted: SubmissionLog, found: Submission) -> None:
         turn = self.initiator.turn()
@@ -241,6 +321,16 @@ class Marketplace:
         if wake is None or self._chain.time_is_virtual:
             return False
         return wake - self.ledger.now() > patience_s
+
+
+def _attach(connection: Connection, chain: Chain, kept: MarketTask, folder: Path) -> MarketLedger:
+    try:
+        return MarketLedger.attach(connection, kept.market, chain.wait_until, kept.deployed_at)
+    except ArtifactError as error:
+        raise ConfigurationError(
+            f"{folder} cannot be gone on with: its market {kept.market}, with all that was "
+            f"deposited and sold, is not on the chain that was found ({error})"
+        ) from error
 
 
 def draw_delay_of(connection: Connection) -> int:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bcfl.chain.event import Event
-from bcfl.market.contract.events import ReportSealed, Seated
 from bcfl.market.federation.marketplace import Marketplace
 from bcfl.market.roles.history import SubmissionLog
+from bcfl.market.statement import transactions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +54,8 @@ def describe_round(
     seconds : dict
         By phase.
     """
-    # a transaction is called by its first event, a draw not by its seats: the last report's is
-    # also the verdict's
-    transactions = {
-        event.transaction: "sealed" if isinstance(event, ReportSealed) else _name(event)
-        for event in reversed(market.ledger.events())
-        if getattr(event, "submission", None) == submitted.digest and not isinstance(event, Seated)
-    }
     gas: dict[str, int] = {}
-    for transaction, name in reversed(transactions.items()):
+    for transaction, name in transactions_of(market.ledger.events(), submitted.digest).items():
         gas[name] = gas.get(name, 0) + market.gas_of(transaction)
     index = {address: number for number, address in enumerate(market.nodes)}
     # strangers may verify, too; they have no index
@@ -86,7 +78,3 @@ def describe_round(
         bytes_down=size_bytes * len(submitted.reports),
         bytes_down_dense=size_bytes * len(submitted.reports),
     )
-
-
-def _name(event: Event) -> str:
-    return type(event).__name__.lower()

@@ -45,12 +45,20 @@ class Examiner:
         The verifier's, to which keys are sealed.
     limits : Limits
         The largest models that this machine is lent for.
+    assessment : Assessment, optional
+        What another examiner on the same store has fused already.
     """
 
-    def __init__(self, store: BlobStore, account: Account, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        store: BlobStore,
+        account: Account,
+        limits: Limits = DEFAULT_LIMITS,
+        assessment: Assessment | None = None,
+    ) -> None:
         self._store = store
         self._account = account
-        self._assessment = Assessment(store, limits)
+        self._assessment = assessment or Assessment(store, limits)
 
     def expect_bearable(self, terms: Task) -> None:
         """See :meth:`bcfl.market.roles.assessment.Assessment.expect_bearable`."""

@@ -5,7 +5,7 @@ Nothing is remembered beside it; a role that was killed reads it again and goes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bcfl.chain.event import Event
@@ -72,13 +72,18 @@ class MarketHistory:
 
 
 def read_history(ledger: MarketLedger) -> MarketHistory:
-    """Put the events of a market together. Raises LedgerError as ``MarketLedger.events``."""
+    """What a market's events tell. Raises LedgerError as ``MarketLedger.events``."""
+    return history_of(ledger.events())
+
+
+def history_of(events: Iterable[Event]) -> MarketHistory:
+    """Put the events of a market together."""
     launched: dict[int, Launched] = {}
     submissions: dict[bytes, SubmissionLog] = {}
     bought: dict[int, list[bytes]] = {}
     public_keys: dict[str, bytes] = {}
     pools: dict[int, set[str]] = {}
-    for event in ledger.events():
+    for event in events:
         match event:
             case Launched(task=task):
                 launched[task] = event

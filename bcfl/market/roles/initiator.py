@@ -80,25 +80,35 @@ class Initiator(Role):
             return False  # anyone may, and somebody did
         return True
 
-    def models(self) -> list[tuple[bytes, TrainedModel]]:
+    def models(self, until: bytes = b"") -> list[tuple[bytes, TrainedModel]]:
         """What was paid for, in the order in which it was: (submission, model).
 
         What is not to be had any more, or was bought by a panel that did not care, is left
         out, as verifiers leave it out; ``lost`` says what and why.
+
+        Parameters
+        ----------
+        until : bytes
+            A submission: what was bought until then, itself included. Left out: everything.
         """
         history = read_history(self._ledger)
         found: list[tuple[bytes, TrainedModel]] = []
         self.lost = {}
-        for digest in history.bought[self.task]:
+        bought = history.bought[self.task]
+        if until:
+            judged = history.submissions[until]
+            own = [until] if judged.outcome is MarketPhase.PAID else []
+            bought = [*judged.bought_before, *own]
+        for digest in bought:
             try:
                 found.append((digest, self._open(history, history.submissions[digest])))
             except (BlobMissing, SealError, CodecError, ArchitectureError, ModelError) as error:
                 self.lost[digest] = str(error)
         return found
 
-    def fused(self) -> FusedModel:
-        """The models bought as one; ``FusedModel()`` while there is none."""
-        models, history = self.models(), read_history(self._ledger)
+    def fused(self, until: bytes = b"") -> FusedModel:
+        """The models bought as one, see :meth:`models`; ``FusedModel()`` while there is none."""
+        models, history = self.models(until), read_history(self._ledger)
         verification = self._assessment.verification(history, self.task, 1, self._key(history, 1))
         return self._assessment.fuse(history, self.task, models, verification)
 

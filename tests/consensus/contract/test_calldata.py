@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from bcfl.consensus.contract.words import compact, evidence
 from bcfl.consensus.spec.domain import Commitment, SignedCommitment, TypedDataDomain
 from bcfl.consensus.spec.messages import commitment_message
 from bcfl.contracts import artifact
-from bcfl.core.errors import ReplyMalformed, TransactionUnknown
+from bcfl.core.errors import ReplyMalformed
 from bcfl.keys.accounts import derive_account
 
 SENDER = derive_account(0, "member", 0).address
@@ -103,17 +104,17 @@ class Node:
     def __init__(self, answer: Any) -> None:
         self._answer = answer
 
-    def request(self, method: str, *parameters: Any) -> Any:
-        return self._answer
+    def request_many(self, method: str, rows: Sequence[Any]) -> list[Any]:
+        return [self._answer for _ in rows]
 
 
 NUMBER = "0x" + 32 * "ab"
-WHOLE = {"hash": NUMBER, "from": SENDER, "to": CONTRACT, "input": "0x"}
+WHOLE = {"hash": NUMBER, "from": SENDER, "to": CONTRACT, "input": "0x", "value": "0x0"}
 
 
-def looked_up(answer: Any) -> Call:
+def looked_up(answer: Any) -> Call | None:
     calldata = PeerCalldata(Node(answer), CONTRACT)  # type: ignore[arg-type]
-    return calldata.call(NUMBER)
+    return calldata.calls([NUMBER])[NUMBER]
 
 
 def test_a_call_of_another_contract_is_not_read() -> None:
@@ -121,8 +122,7 @@ def test_a_call_of_another_contract_is_not_read() -> None:
 
 
 def test_a_transaction_that_is_not_there() -> None:
-    with pytest.raises(TransactionUnknown, match=NUMBER):
-        looked_up(None)
+    assert looked_up(None) is None
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,7 @@ def test_a_transaction_that_is_not_there() -> None:
         {**WHOLE, "from": "0x12"},
         {**WHOLE, "input": "0x1"},
         {**WHOLE, "input": None},
+        {**WHOLE, "value": "much"},
         {"hash": NUMBER, "from": SENDER, "input": "0x"},
     ],
 )

@@ -1,0 +1,13 @@
+"""``bcfl audit`` of a market's task: a stranger checks every wei, report and model of it.
+
+================  ==========================================================================
+``audit``         all checks, in order
+``gather``        the evidence: ``market.json``, the chain, replayed or live
+``evidence``      all that, as plain values
+``machine``       the contract once more, in Python, an event at a time
+``chain_checks``  events, transactions, views and money against it
+``models``        what was sold, opened; reports, measured again; the fused model, made anew
+``claims``        market.json, result.json, rounds.jsonl, models, config.yaml, roles
+``report``        for people and for machines
+================  ==========================================================================
+"""
