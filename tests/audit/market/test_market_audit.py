@@ -22,7 +22,7 @@ from tests.audit.market.tampering import Gathered, gathered
 
 
 @pytest.fixture(scope="module")
-def honest(sold_task: Path) -> Gathered:
+def honest(sold_task: Path, fused_once: None) -> Gathered:
     return gathered(sold_task)
 
 
