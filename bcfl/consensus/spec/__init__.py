@@ -9,6 +9,8 @@ No I/O, no clock, no logging, no global randomness, no mutated input.
 ``codec``              a delta as canonical bytes; its digest
 ``indices``            which parameters it changes, in those bytes
 ``values``             by how much, there, where that takes fewer bits
+``whole``              updates that are replies as they are, such as trees
+``update``             deltas and whole updates, as all else knows them
 ``clipping``           no delta longer than the round's median
 ``verification``       S3: what a reviewer checks before it evaluates
 ``metric``             which of an app's metrics is the value, and which way it points
