@@ -156,6 +156,12 @@ def test_two_models_are_asked_for_sold_and_fused(shell: Shell) -> None:
     fused = load_fused(Path("fused.safetensors"))
     right = fused.logits(samples).argmax(1) == labels
     assert right.mean() > 0.9
+    # whoever launched it leaves what an audit begins with
+    (folder,) = {path.parent for path in Path("bcfl-market").glob("*/market.json")}
+    words = ("audit", str(folder), "--rpc", shell.chain.url, "--blobs", str(shell.folder / "blobs"))
+    result = shell.run(*words)
+    assert result.exit_code == 0, result.output
+    assert "HOLDS: 2 submissions, 0 of 6 reports measured again, 2 of 2 fused" in result.output
 
 
 def test_verify_enters_judges_until_the_task_is_over_and_leaves(
