@@ -10,8 +10,9 @@
 ``contract``           one contract, with its errors as Python's
 ``delivery``,          sending a transaction until it is mined, once
 ``sender``
-``provider``,          web3's way to a node: over HTTP, bounded and repeated, or
-``json_rpc``           by a ``Web3`` of the user's own
+``provider``,          the way to a node: over HTTP, bounded and repeated, or by a
+``json_rpc``,          ``Web3`` of the user's own
+``own_web3``
 ``node``               what a node is asked, and what it may answer
 ``wire``               JSON-RPC's hexadecimal
 ``event``              what a contract says

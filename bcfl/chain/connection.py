@@ -1,7 +1,7 @@
 """Ethereum through a node's JSON-RPC: calls, signed transactions, events.
 
-web3 knows contracts and their ABI. The way to the node and back is ``provider``'s, its plain
-answers are ``node``'s, and what becomes of a transaction is ``delivery``'s and ``outbox``'s.
+Contracts and their ABI are ``contract``'s, the way to the node and back is ``provider``'s, its
+plain answers are ``node``'s, and what becomes of a transaction is ``delivery``'s and ``outbox``'s.
 Whatever a node answers, callers see ``LedgerError`` only.
 
 Every read is of a named block, never of an older one than was seen or written to before, and
@@ -14,19 +14,16 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from hexbytes import HexBytes
-from web3 import Web3
-
-from bcfl.chain.contract import Contract, Log, believing
+from bcfl.chain.contract import Contract, Log, Values
 from bcfl.chain.delivery import Delivery, revert_reason
 from bcfl.chain.event import Transaction
 from bcfl.chain.json_rpc import JsonRpc
 from bcfl.chain.log_history import RawLog
 from bcfl.chain.node import Head, Node, Receipt
 from bcfl.chain.outbox import Outbox
-from bcfl.chain.provider import NodeProvider, UserProvider
+from bcfl.chain.provider import NodeProvider
 from bcfl.chain.sender import Sender
 from bcfl.contracts import Artifact
 from bcfl.core.errors import (
@@ -40,6 +37,9 @@ from bcfl.core.errors import (
 )
 from bcfl.keys.accounts import DEVELOPMENT_CHAINS, checksummed
 from bcfl.keys.signer import Wallet
+
+if TYPE_CHECKING:
+    from web3 import Web3
 
 _T = TypeVar("_T")
 
@@ -104,6 +104,8 @@ class Connection:
                 clock=clock,
             )
         else:
+            from bcfl.chain.own_web3 import UserProvider  # noqa: PLC0415 - web3: a second
+
             self._rpc = UserProvider(url, retry_s=retry_s, sleep=sleep, clock=clock)
         self._node = Node(self._rpc)
         self._delivery = Delivery(
@@ -113,8 +115,7 @@ class Connection:
         self._max_fee = round(max_fee_gwei * 10**9)
         self._stuck_s = mining_s / 4
         self._on_mined = mined
-        # no middleware: what it would look after (fees, gas, names) is not web3's here
-        self._web3 = Web3(self._rpc, middleware=[])
+        self._glanced: dict[str, Receipt] = {}  # by number
 
     @property
     def address(self) -> str:
@@ -189,7 +190,7 @@ class Connection:
 
     def contract(self, address: str, abi: Sequence[Mapping[str, Any]]) -> Contract:
         """Bind a contract's interface to its address; asks the node nothing."""
-        return Contract.bind(self._web3, address, abi)
+        return Contract.bind(address, abi)
 
     def attach(self, address: str, *artifacts: Artifact) -> tuple[Contract, Artifact]:
         """Bind a contract that is there already, once its code was compared; and which it is.
@@ -225,10 +226,9 @@ class Connection:
         ArtifactError
             There is no contract at the address.
         """
-        bound = contract.web3.functions[function](*arguments)
+        fields = _call(contract, function, arguments)
         try:
-            with believing(function):
-                return self._at_head(lambda block: bound.call(block_identifier=block))
+            return contract.returned(function, self._calls([fields])[1][0])
         except NodeRefused as refusal:
             if (reason := revert_reason(refusal)) is None:
                 raise
@@ -237,6 +237,40 @@ class Connection:
             if self.code(contract.address):
                 raise
             raise ArtifactError(f"there is no contract at {contract.address}") from error
+
+    def views(
+        self,
+        contract: Contract,
+        functions: Sequence[str],
+        block: int = 0,
+        block_hash: str = "",
+        transactions: Sequence[str] = (),
+    ) -> tuple[Head, list[Any]]:
+        """What these views, which take no arguments, return, all of one block, the newest.
+
+        Parameters
+        ----------
+        block, block_hash : int, str
+            Of another's block, which the node is to have: see :meth:`await_block`. Where it is
+            the newest, as mostly, all that is asked here is one request.
+        transactions : sequence of str
+            Transactions whose receipts will be looked up next: asked for along with it.
+
+        Returns
+        -------
+        tuple
+            The block, and what each view returned.
+
+        Raises
+        ------
+        NodeBehind
+            As :meth:`await_block`.
+        """
+        calls = [_call(contract, function) for function in functions]
+        numbers = [number for number in transactions if _HASH.fullmatch(number)]
+        head, found = self._calls(calls, block, block_hash, numbers)
+        values = [contract.returned(*each) for each in zip(functions, found, strict=True)]
+        return head, values
 
     def transact(
         self,
@@ -264,8 +298,8 @@ class Connection:
 
     def deploy(self, artifact: Artifact, *arguments: Any) -> tuple[str, Transaction]:
         """Deploy a compiled contract; return its address and the transaction."""
-        factory = self._web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
-        data = HexBytes(factory.constructor(*arguments).data_in_transaction)
+        (taken,) = [e["inputs"] for e in artifact.abi if e["type"] == "constructor"] or [[]]
+        data = artifact.bytecode + Values(taken).write(arguments)
         receipt = self._send(None, data, 0, "deploy")
         if receipt.contract is None:
             raise ReplyMalformed("the receipt of a deployment names no contract")
@@ -295,7 +329,7 @@ class Connection:
                 f"a transaction number is 0x and 64 hexadecimal digits; found {transaction!r:.80}"
             )
         find = self._node.await_receipt if expected else self._node.find_receipt
-        receipt = find(transaction)
+        receipt = self._glanced.pop(transaction, None) or find(transaction)
         if receipt is None and expected:
             self._head()  # it may have been taken back; it is sent again then
             receipt = find(transaction)
@@ -319,7 +353,7 @@ class Connection:
         return self._rpc.request_many(method, rows)
 
     def events(
-        self, contract: Contract, names: Sequence[str] = (), from_block: int = 0
+        self, contract: Contract, names: Sequence[str] = (), from_block: int = 0, at: int = 0
     ) -> list[Log]:
         """A contract's events in the chain's order.
 
@@ -329,10 +363,13 @@ class Connection:
             Which; empty for all that its interface knows.
         from_block : int
             The first block to look at.
+        at : int
+            The newest block, where it is known, as from :meth:`views`.
         """
         topics = tuple(contract.topics(names))
         for _ in self._rpc.tries():
-            last = self._head().number - self.confirmations
+            last = (at or self._head().number) - self.confirmations
+            at = 0
             logs = self._node.history.read(from_block, last, contract.address, topics)
             own = self._outbox.logs(contract.address, topics, from_block, last)
             if {*map(_place, own)} <= {*map(_place, logs)}:
@@ -379,7 +416,7 @@ class Connection:
             stuck_s=self._stuck_s,
             mend=self._outbox.mend,
         )
-        raw, receipt = self._at_head(lambda _: sender.send(to, bytes(data), value, call))
+        raw, receipt = self._at_head(lambda _: sender.send(to, data, value, call))
         self._outbox.note(raw, call, receipt, still)
         self._on_mined()
         return receipt
@@ -389,19 +426,37 @@ class Connection:
         self._on_mined()
         return receipt
 
-    def _at_head(self, ask: Callable[[int], _T]) -> _T:
+    def _calls(
+        self,
+        calls: Sequence[Mapping[str, Any]],
+        block: int = 0,
+        block_hash: str = "",
+        transactions: Sequence[str] = (),
+    ) -> tuple[Head, list[bytes]]:
+        """What calls return of the newest block: at a glance where it is the one expected."""
+        expected = block if block_hash else self._node.reached
+        if glance := self._node.glance(expected, block_hash, calls, transactions):
+            head, found, receipts = glance
+            self._glanced = receipts or self._glanced
+            if self._outbox.stands(head):
+                return head, found
+        if block_hash:
+            self.await_block(block, block_hash)
+        return self._at_head(lambda head: (head, self._node.call_each(calls, head.number)))
+
+    def _at_head(self, ask: Callable[[Head], _T]) -> _T:
         """What the node answers of the newest block.
 
         Asked once more where a reorganisation takes that block back in between.
         """
-        block = self._head().number
+        head = self._head()
         try:
-            return ask(block)
+            return ask(head)
         except (NodeRefused, NodeBehind, ContractReverted):
             newest = self._node.newest()
-            if newest.number >= block and self._outbox.stands(newest):
+            if newest.number >= head.number and self._outbox.stands(newest):
                 raise
-        return ask(self._head().number)
+        return ask(self._head())
 
     def _head(self) -> Head:
         """The newest block, once all that was sent from here is on its chain."""
@@ -421,6 +476,10 @@ class Connection:
         unknown = sorted({log.block for log in logs} - times.keys())
         times |= self._node.timestamps(unknown)
         return [contract.decode(log, times[log.block]) for log in logs]
+
+
+def _call(contract: Contract, function: str, arguments: Sequence[Any] = ()) -> dict[str, str]:
+    return {"to": contract.address, "data": "0x" + contract.encode(function, arguments).hex()}
 
 
 def _place(log: RawLog) -> tuple[str, int, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
-from bcfl.chain.provider import NodeProvider, PassingError, refused
+from bcfl.chain.provider import FAILED, Call, NodeProvider, PassingError, refused
 from bcfl.core.errors import (
     ConfigurationError,
     NodeUnreachable,
@@ -35,7 +36,8 @@ _PASSING_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 #: Of these, the answers to what took too long: less may have been answered.
 _SLOW_STATUS: Final = frozenset({408, 504})
 _MOST_AT_ONCE: Final = 100  # of a batch; nodes limit it, geth to 1,000
-_NOTHING: Final = object()
+#: For how long a node that has refused a batch is sent none.
+_SINGLY_S: Final = 60.0
 
 
 #: By URL: the chains that this process serves. What is asked from here takes no way over HTTP.
@@ -56,7 +58,7 @@ class _Error:
 @dataclass(frozen=True, slots=True)
 class _Reply:
     id: Any = None
-    result: Any = _NOTHING
+    result: Any = FAILED
     error: _Error | None = None
 
 
@@ -99,7 +101,7 @@ class JsonRpc(NodeProvider):
         super().__init__(retry_s=retry_s, sleep=sleep, clock=clock)
         host = _host(url)
         self.url = url
-        self._batches = True
+        self._singly_until = -math.inf  # of the clock
         self._timeout_s = timeout_s
         self._max_reply_bytes = max_reply_bytes
         self._ids = itertools.count(1)
@@ -114,15 +116,15 @@ class JsonRpc(NodeProvider):
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=32))
 
-    def request_many(self, method: str, rows: Sequence[Sequence[Any]]) -> list[Any]:
-        """As ``request``, for each row of parameters; in batches where the node takes them."""
+    def glance(self, calls: Sequence[Call]) -> list[Any]:
+        """As ``NodeProvider.glance``: in batches, where the node takes them."""
         found: list[Any] = []
-        while len(found) < len(rows) and self._batches and len(rows) > 1:
-            part = rows[len(found) : len(found) + _MOST_AT_ONCE]
-            answers = self._batch(method, part)
-            self._batches = answers is not None
-            found += answers or []
-        return found + super().request_many(method, rows[len(found) :])
+        while len(found) < len(calls) and len(calls) > 1 and self.clock() >= self._singly_until:
+            part = calls[len(found) : len(found) + _MOST_AT_ONCE]
+            found += (answers := self._batch(part))
+            if all(answer is FAILED for answer in answers):
+                self._singly_until = self.clock() + _SINGLY_S
+        return found + [FAILED] * (len(calls) - len(found))
 
     @property
     def patience_s(self) -> float:
@@ -150,18 +152,17 @@ class JsonRpc(NodeProvider):
             raise self._unreachable(f"HTTP status {status}: no JSON-RPC is served there")
         return _result(decoded, number, method)
 
-    def _batch(self, method: str, rows: Sequence[Sequence[Any]]) -> list[Any] | None:
-        """The results of one batch; None where it has not all of them, whyever."""
-        numbers = [next(self._ids) for _ in rows]
-        body = [_body(number, method, row) for number, row in zip(numbers, rows, strict=True)]
+    def _batch(self, calls: Sequence[Call]) -> list[Any]:
+        """The results of one batch; ``FAILED`` where one has none, whyever."""
+        numbers = [next(self._ids) for _ in calls]
+        body = [_body(number, *call) for number, call in zip(numbers, calls, strict=True)]
         try:
-            status, reply = self._post(body, method)
+            status, reply = self._post(body, "a batch")
             decoded = _REPLIES.validate_python(parse_json(reply)) if status == 200 else []
         except (PassingError, ReplyTooLong, ValueError):
-            return None
+            return [FAILED] * len(calls)
         found = {each.id: each for each in decoded if type(each.id) is int and each.error is None}
-        answers = [found.get(number, _Reply()).result for number in numbers]
-        return None if _NOTHING in answers else answers
+        return [found.get(number, _Reply()).result for number in numbers]
 
     def _post(self, body: Any, method: str) -> tuple[int, bytes]:
         """One HTTP request; its status and what came back."""
@@ -241,7 +242,7 @@ def _result(decoded: _Reply, number: int, method: str) -> Any:
         raise refused(method, asdict(decoded.error))
     if decoded.id != number:
         raise _malformed(method, f"answers request {decoded.id!r:.40}, not {number}")
-    if decoded.result is _NOTHING:
+    if decoded.result is FAILED:
         raise _malformed(method, "has neither result nor error")
     return decoded.result
 

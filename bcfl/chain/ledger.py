@@ -104,9 +104,9 @@ class ContractLedger:
         """Whether this block is on the chain still."""
         return self._connection.has_block(number, block_hash)
 
-    def _logs(self, *names: str, from_block: int = 0) -> Sequence[Log]:
+    def _logs(self, *names: str, from_block: int = 0, at: int = 0) -> Sequence[Log]:
         first = max(from_block, self.deployed_at)
-        return self._connection.events(self._contract, names, first)
+        return self._connection.events(self._contract, names, first, at)
 
     def _read(self, function: str, *arguments: Any) -> Any:
         return self._connection.call(self._contract, function, *arguments)

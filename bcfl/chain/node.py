@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from bcfl.chain.event import Transaction
 from bcfl.chain.log_history import LogHistory, RawLog
-from bcfl.chain.provider import NodeProvider
+from bcfl.chain.provider import FAILED, Call, NodeProvider
 from bcfl.chain.wire import Address, Bytes32, Data, Flag, Quantity, TransactionNumber, Wei
 from bcfl.core.errors import NodeBehind, NodeRefused, ReplyMalformed
 
@@ -65,6 +65,16 @@ class Receipt:
         return Transaction(self.number, self.block, self.gas)
 
 
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a transaction would need, and what there is."""
+
+    gas: int
+    head: Head  #: the newest block
+    balance: int  #: wei, the account's
+    tip: int  #: wei per gas
+
+
 class Node:
     """Typed reads, and the one write, of a node's JSON-RPC interface.
 
@@ -79,6 +89,11 @@ class Node:
         self._seen = 0  # the newest that was seen
         self.history = LogHistory(self._logs, self.had_code, rpc.tries)
 
+    @property
+    def reached(self) -> int:
+        """The newest block that was seen, or is known to be there."""
+        return max(self._known, self._seen)
+
     def chain_id(self) -> int:
         """EIP-155 chain id."""
         return self._ask(_QUANTITY, "eth_chainId")
@@ -92,7 +107,7 @@ class Node:
             The node stays behind a block that is known to be on the chain.
         """
         for _ in self.rpc.tries():
-            if (found := self.newest()).number >= max(self._known, self._seen):
+            if (found := self.newest()).number >= self.reached:
                 break
         if found.number < self._known:
             raise NodeBehind(
@@ -176,24 +191,93 @@ class Node:
 
     def nonces(self, address: str) -> tuple[int, int]:
         """How many transactions of this account are mined, and with those that are pending."""
-        mined = self._ask(_QUANTITY, "eth_getTransactionCount", address, hex(self.head().number))
-        pending = self._ask(_QUANTITY, "eth_getTransactionCount", address, "pending")
+        rows = [[address, hex(self.head().number)], [address, "pending"]]
+        answers = self.rpc.request_many("eth_getTransactionCount", rows)
+        mined, pending = (
+            self._read(_QUANTITY, "eth_getTransactionCount", answer) for answer in answers
+        )
         return mined, max(mined, pending)
 
-    def tip(self) -> int:
+    def quote(self, fields: Mapping[str, Any], address: str) -> Quote:
+        """What a transaction of this account would need; raises NodeRefused if it would revert."""
+        at = hex(self.head().number)
+        calls: list[Call] = [
+            ("eth_estimateGas", [fields, at]),
+            ("eth_getBlockByNumber", ["latest", False]),
+            ("eth_getBalance", [address, at]),
+            ("eth_maxPriorityFeePerGas", []),
+        ]
+        *answers, tip = self.rpc.glance(calls)
+        gas, newest, wei = (
+            self.rpc.request(*call) if answer is FAILED else answer
+            for call, answer in zip(calls[:3], answers, strict=True)
+        )
+        return Quote(
+            self._read(_QUANTITY, "eth_estimateGas", gas),
+            self._read(_HEAD, "eth_getBlockByNumber", newest) or self.newest(),
+            self._read(_WEI, "eth_getBalance", wei),
+            self._tip(tip),
+        )
+
+    def _tip(self, answer: Any) -> int:
         """Wei per gas for the block's builder: the node's advice, within reason."""
         try:
-            return min(self._ask(_WEI, "eth_maxPriorityFeePerGas"), _HIGHEST_TIP)
+            if answer is FAILED:
+                answer = self.rpc.request("eth_maxPriorityFeePerGas", [])
+            return min(self._read(_WEI, "eth_maxPriorityFeePerGas", answer), _HIGHEST_TIP)
         except NodeRefused:  # not every node has the method
             return _GWEI
-
-    def estimate(self, fields: Mapping[str, Any]) -> int:
-        """The gas that a transaction would need; raises NodeRefused if it would revert."""
-        return self._ask(_QUANTITY, "eth_estimateGas", fields, hex(self.head().number))
 
     def call(self, fields: Mapping[str, Any], block: int) -> bytes:
         """What a call returns in the state after ``block``; NodeRefused if it reverts."""
         return self._ask(_DATA, "eth_call", fields, hex(block))
+
+    def call_each(self, calls: Sequence[Mapping[str, Any]], block: int) -> list[bytes]:
+        """As :meth:`call`, for each."""
+        answers = self.rpc.request_many("eth_call", [[fields, hex(block)] for fields in calls])
+        return [self._read(_DATA, "eth_call", answer) for answer in answers]
+
+    def glance(
+        self,
+        block: int,
+        block_hash: str,
+        calls: Sequence[Mapping[str, Any]],
+        transactions: Sequence[str],
+    ) -> tuple[Head, list[bytes], dict[str, Receipt]] | None:
+        """As :meth:`call_each`, and receipts; None unless this very block is the newest.
+
+        One request, which says so itself, and is not repeated. Without a hash, ``block`` is a
+        guess, such as :attr:`reached`.
+        """
+        if block == 0:
+            return None
+        newest, *answers = self.rpc.glance(
+            [
+                ("eth_getBlockByNumber", ["latest", False]),
+                *(("eth_call", [fields, hex(block)]) for fields in calls),
+                *(("eth_getTransactionReceipt", [number]) for number in transactions),
+            ]
+        )
+        called, looked_up = answers[: len(calls)], answers[len(calls) :]
+        if newest is FAILED or FAILED in called:
+            return None
+        head = self._read(_HEAD, "eth_getBlockByNumber", newest)
+        if head is None or head.number != block:
+            return None
+        if block_hash and not head.is_called(block_hash):
+            return None
+        if block < self.reached:
+            return None
+        self._seen = block
+        if block_hash:
+            self._known = block
+        found = [self._read(_DATA, "eth_call", answer) for answer in called]
+        receipts = {
+            number: receipt
+            for number, answer in zip(transactions, looked_up, strict=True)
+            if answer is not FAILED and (receipt := self._receipt_of(number, answer)) is not None
+        }
+        return head, found, receipts
 
     def send(self, raw: bytes) -> None:
         """Hand over signed bytes, once."""
@@ -207,8 +291,8 @@ class Node:
 
     def find_receipt(self, number: str) -> Receipt | None:
         """The receipt of a mined transaction; None while there is none."""
-        receipt = self._ask(_RECEIPT, "eth_getTransactionReceipt", number)
-        return self._expect_receipt_of(number, receipt)
+        answer = self.rpc.request("eth_getTransactionReceipt", [number])
+        return self._receipt_of(number, answer)
 
     def await_receipt(self, number: str) -> Receipt | None:
         """The receipt of a transaction that is known to be mined; None after some patience."""
@@ -223,8 +307,7 @@ class Node:
         replies = self.rpc.request_many("eth_getTransactionReceipt", rows)
         found = {}
         for number, reply in zip(numbers, replies, strict=True):
-            receipt = self._read(_RECEIPT, "eth_getTransactionReceipt", reply)
-            if self._expect_receipt_of(number, receipt) is None:
+            if (receipt := self._receipt_of(number, reply)) is None:
                 receipt = self.await_receipt(number)
             if receipt is not None:
                 found[number] = receipt
@@ -251,7 +334,8 @@ class Node:
             return None
         return bool(self._read(_DATA, "eth_getCode", found))
 
-    def _expect_receipt_of(self, number: str, receipt: Receipt | None) -> Receipt | None:
+    def _receipt_of(self, number: str, reply: Any) -> Receipt | None:
+        receipt = self._read(_RECEIPT, "eth_getTransactionReceipt", reply)
         if receipt is not None and receipt.number != number.lower():
             raise ReplyMalformed(
                 f"asked for the receipt of {number}; the node sent that of {receipt.number}"

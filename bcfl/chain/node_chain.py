@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
-
-from web3 import Web3
+from typing import TYPE_CHECKING, Any, Final
 
 from bcfl.chain.chain import Chain, wait_for_time
 from bcfl.chain.connection import Connection
 from bcfl.core.errors import ConfigurationError, expect
 from bcfl.keys.accounts import Account
 from bcfl.keys.signer import Wallet
+
+if TYPE_CHECKING:
+    from web3 import Web3
 
 #: A wrong URL should be an answer, not a wait.
 _FIRST_CONTACT_S: Final = 3.0

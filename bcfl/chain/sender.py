@@ -172,19 +172,19 @@ class Sender:
 
     def _priced(self, to: str | None, data: bytes, value: int, call: str) -> dict[str, Any]:
         try:
-            needed = self._node.estimate(self._fields(to, data, value))
+            quote = self._node.quote(self._fields(to, data, value), self._wallet.address)
         except NodeRefused as refusal:
             if (reason := revert_reason(refusal)) is not None:
                 raise ContractReverted(reason, call) from refusal
             if cannot_pay(refusal):
                 raise self._too_poor(call, value) from refusal
             raise
-        head, tip = self._node.newest(), self._node.tip()
+        needed, head, tip = quote.gas, quote.head, quote.tip
         # the state may change between the estimate and the block; a quarter more is kept free
         gas = max(needed, min(needed * 5 // 4 + 10_000, head.gas_limit, _GAS_CAP))
         # the base fee grows by an eighth a block at most: this lasts for five full blocks
         fee = min(2 * head.base_fee + tip, self._max_fee)
-        if self._node.balance(self._wallet.address) < (need := gas * fee + value):
+        if quote.balance < (need := gas * fee + value):
             raise self._too_poor(call, need)
         return {
             "type": 2,

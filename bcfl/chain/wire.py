@@ -34,8 +34,9 @@ def _sized(value: Any, size_bytes: int) -> bytes:
 
 
 @lru_cache(2**12)  # Keccak, for each of the few addresses that events name over and over
-def _checksummed(address: bytes) -> str:
-    return to_checksum_address(address)
+def with_capitals(address: bytes | str) -> str:
+    """An address, as 20 bytes or in hexadecimal, checksummed."""
+    return str(to_checksum_address(address))
 
 
 _camel: Final = lru_cache(2**8)(to_camel)
@@ -53,7 +54,7 @@ TransactionNumber: TypeAlias = Annotated[
     str, BeforeValidator(lambda value: "0x" + _sized(value, 32).hex())
 ]
 #: Checksummed.
-Address: TypeAlias = Annotated[str, BeforeValidator(lambda value: _checksummed(_sized(value, 20)))]
+Address: TypeAlias = Annotated[str, BeforeValidator(lambda value: with_capitals(_sized(value, 20)))]
 
 
 def to_json(value: Any) -> Any:

@@ -211,3 +211,30 @@ def test_wide_json_and_brackets_in_strings_are_no_depth():
 
 def test_all_errors_are_ledger_errors():
     assert all(issubclass(e, LedgerError) for e in (NodeUnreachable, ReplyMalformed, NodeRefused))
+
+
+def test_a_node_that_refuses_a_batch_is_sent_one_again_after_a_while() -> None:
+    refusing, time = [True], FakeTime()
+
+    def answer(body: bytes) -> bytes:
+        asked = json.loads(body)
+        if not isinstance(asked, list):
+            return result(body, "0x1")
+        if refusing[0]:
+            return http(b"", "501 Not Implemented")
+        # of three, one is refused by itself
+        replies = [{"jsonrpc": "2.0", "id": each["id"], "result": "0x2"} for each in asked[:-1]]
+        return http(json.dumps(replies).encode())
+
+    with RawServer(answer) as server:
+        rpc = JsonRpc(server.url, sleep=time.sleep, clock=time.clock)
+        rows = [["0x0"]] * 3
+        assert rpc.request_many("eth_getCode", rows) == ["0x1"] * 3
+        assert rpc.request_many("eth_getCode", rows) == ["0x1"] * 3
+        assert len(server.requests) == 1 + 3 + 3
+        refusing[0] = False
+        time.now += 61.0
+        assert rpc.request_many("eth_getCode", rows) == ["0x2", "0x2", "0x1"]
+        assert rpc.request_many("eth_getCode", rows) == ["0x2", "0x2", "0x1"]
+        assert len(server.requests) == 1 + 3 + 3 + 2 + 2
+        rpc.close()

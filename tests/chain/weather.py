@@ -97,7 +97,7 @@ class Weather:
     def _answer(self, reader: str, body: bytes, lag: float) -> bytes | None:
         request = json.loads(body)
         if isinstance(request, list):
-            return http(b"", "501 Not Implemented")
+            return self._answer_each(reader, request, lag)
         with self._lock:
             bad = self.chance.random() < self.trouble
             trouble = self.chance.choice(_TROUBLES) if bad else ""
@@ -116,6 +116,18 @@ class Weather:
         with self._lock:
             self._look()
         return None if trouble == "answer lost" else reply
+
+    def _answer_each(self, reader: str, batch: list[Any], lag: float) -> bytes | None:
+        """Half of all batches are refused; the others' requests go to a replica each."""
+        with self._lock:
+            refused = self.chance.random() < 0.5
+        self.seen["batch refused" if refused else "batch"] += 1
+        if refused:
+            return http(b"", "501 Not Implemented")
+        replies = [self._answer(reader, json.dumps(each).encode(), lag) for each in batch]
+        bodies = [reply.partition(b"\r\n\r\n")[2] for reply in replies if reply is not None]
+        said = [body for body in bodies if body.startswith(b"{")]
+        return http(b"[" + b",".join(said) + b"]")
 
     def _look(self) -> None:
         evm = self.chain._evm

@@ -6,6 +6,7 @@ What each call may do, when and for whom is the contract's to say.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Self
 
@@ -41,6 +42,17 @@ from bcfl.keys.accounts import checksummed
 #: ``PeerConsensus.BALLOT_BATCH``: how many ballots one transaction can relay.
 _BALLOT_BATCH: Final = 32
 _NO_SALT: Final = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a task's contract says at one block; see :meth:`Ledger.look`."""
+
+    block: int  #: its number
+    time: int  #: its timestamp, seconds
+    state: RoundState
+    members: tuple[str, ...]
+    active: int  #: bit field
 
 
 class Ledger(ContractLedger):
@@ -144,11 +156,29 @@ class Ledger(ContractLedger):
 
     def state(self) -> RoundState:
         """The current round, in one call."""
-        round_, phase, *rest = self._read("state")
-        try:
-            return RoundState(round_, Phase(phase), *rest)
-        except ValueError as error:
-            raise ReplyMalformed(f"state: {error}") from error
+        return _state(self._read("state"))
+
+    def look(self, block: int = 0, block_hash: str = "", transactions: Sequence[str] = ()) -> View:
+        """State and members of the newest block, mostly in one request.
+
+        Parameters
+        ----------
+        block, block_hash, transactions
+            As ``Connection.views``: what the node is to have, and will be asked for next.
+
+        Raises
+        ------
+        NodeBehind
+            The node has not got the block in time, or has another in its place.
+        """
+        names = ["state", "members", "active"]
+        # which stay what they are
+        names += [name for name in ("coordinator", "rules") if name not in self.__dict__]
+        head, (state, members, active, *rest) = self._connection.views(
+            self._contract, names, block, block_hash, transactions
+        )
+        self.__dict__.update(zip(names[3:], rest, strict=True))
+        return View(head.number, head.timestamp, _state(state), tuple(members), active)
 
     def add_member(self, address: str) -> Transaction:
         """Coordinator, where there is no stake: a member from the next round on."""
@@ -269,9 +299,9 @@ class Ledger(ContractLedger):
         pair = evidence(one), evidence(other)
         return self._write("prove_equivocation", one.member, round_, *pair)
 
-    def events(self, from_block: int = 0) -> Sequence[Event]:
-        """Every event of this contract, in the chain's order."""
-        return self._said(self._logs(*EVENTS, from_block=from_block))
+    def events(self, from_block: int = 0, at: int = 0) -> Sequence[Event]:
+        """Every event of this contract, in the chain's order; ``at`` as ``Connection.events``."""
+        return self._said(self._logs(*EVENTS, from_block=from_block, at=at))
 
     def await_events(
         self, from_block: int, enough: Callable[[Sequence[Event]], bool]
@@ -293,10 +323,13 @@ class Ledger(ContractLedger):
             self._asked, self._answer = transaction, tuple(self._said(logs))
         return self._answer
 
-    def receipt(self, transaction: str) -> Transaction:
-        """A mined transaction by its number."""
-        receipt = self._connection.receipt(transaction, expected=True)
-        return Transaction(receipt.number, receipt.block, receipt.gas)
+    def receipts(self, transactions: Sequence[str]) -> dict[str, Transaction]:
+        """These transactions, which are known to be mined, by number; in few requests."""
+        found = self._connection.receipts(transactions)
+        return {
+            number: (found.get(number) or self._connection.receipt(number)).transaction
+            for number in transactions
+        }
 
     def _said(self, logs: Sequence[Log]) -> list[Event]:
         known = [log for log in logs if log.name in EVENTS]
@@ -311,3 +344,11 @@ class Ledger(ContractLedger):
     def _of_round(self) -> list[RoundEvent]:
         round_ = self.state().round
         return [e for e in self.events() if isinstance(e, RoundEvent) and e.round == round_]
+
+
+def _state(values: Sequence[Any]) -> RoundState:
+    round_, phase, *rest = values
+    try:
+        return RoundState(round_, Phase(phase), *rest)
+    except ValueError as error:
+        raise ReplyMalformed(f"state: {error}") from error

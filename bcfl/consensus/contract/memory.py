@@ -20,7 +20,7 @@ from bcfl.chain.chain import IN_PROCESS, Chain
 from bcfl.chain.connection import Connection
 from bcfl.chain.contract import Contract, Log
 from bcfl.chain.event import Transaction
-from bcfl.chain.node import Receipt
+from bcfl.chain.node import Head, Receipt
 from bcfl.consensus.contract.proposal_reference import (
     PeerCoalitionReference,
     PeerRefereeReference,
@@ -160,7 +160,7 @@ class MemoryConnection(Connection):
 
     def contract(self, address: str, abi: Sequence[Mapping[str, Any]]) -> Contract:
         """Bind an address; there is no interface to decode."""
-        return Contract(address, None, {})
+        return Contract(address, {}, {})
 
     def attach(self, address: str, *artifacts: Artifact) -> tuple[Contract, Artifact]:
         """Bind a contract that is there already. Raises ArtifactError."""
@@ -175,6 +175,19 @@ class MemoryConnection(Connection):
         found = self._chain.contracts[contract.address]
         found.now = self.now()
         return getattr(found, function)(*arguments)
+
+    def views(
+        self,
+        contract: Contract,
+        functions: Sequence[str],
+        block: int = 0,
+        block_hash: str = "",
+        transactions: Sequence[str] = (),
+    ) -> tuple[Head, list[Any]]:
+        """What these views return, and the newest block."""
+        newest = self._chain.blocks[-1]
+        head = Head(newest.number, newest.timestamp, 0)
+        return head, [self.call(contract, function) for function in functions]
 
     def transact(
         self,
@@ -214,8 +227,12 @@ class MemoryConnection(Connection):
             raise TransactionUnknown(f"the chain has no transaction {transaction}")
         return Receipt(transaction, found.number, 0, True, None, ())
 
+    def receipts(self, transactions: Sequence[str]) -> dict[str, Receipt]:
+        """These transactions, by number."""
+        return {number: self.receipt(number) for number in transactions}
+
     def events(
-        self, contract: Contract, names: Sequence[str] = (), from_block: int = 0
+        self, contract: Contract, names: Sequence[str] = (), from_block: int = 0, at: int = 0
     ) -> list[Log]:
         """The contract's events in the chain's order."""
         blocks = self._chain.blocks[from_block:]

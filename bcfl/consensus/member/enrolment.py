@@ -32,9 +32,9 @@ def enrol(order: EnrolOrder, context: Context, signer: Wallet, *, simulated: boo
     ``refuse_development_key`` keeps off every chain that matters.
     """
     try:
-        ledger, _ = attach(order, context, signer)
-        members, active = ledger.members(), ledger.active()
-        if signer.address in members and active >> members.index(signer.address) & 1:
+        ledger, _, view = attach(order, context, signer)
+        members = view.members
+        if signer.address in members and view.active >> members.index(signer.address) & 1:
             return EnrolReply("", "")
         if simulated:
             refuse_development_key(context, ledger.domain.chain_id)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from flwr.app import Context
 
-from bcfl.consensus.contract.ledger import Ledger
+from bcfl.consensus.contract.ledger import Ledger, View
 from bcfl.consensus.contract.words import seal_of
 from bcfl.consensus.member.kept import Kept
 from bcfl.consensus.member.sign_once import signing_once
@@ -37,6 +37,7 @@ from bcfl.consensus.spec.domain import (
     SignedCommitment,
     SignedProposal,
     SignedSeal,
+    members_in,
 )
 from bcfl.consensus.spec.messages import (
     ballot_message,
@@ -58,9 +59,8 @@ class Membership:
     signer: Wallet
     ledger: Ledger
     rules: Rules
-    state: RoundState
+    view: View
     index: int
-    members: tuple[str, ...]
     kept: Kept
 
     @classmethod
@@ -82,17 +82,26 @@ class Membership:
         LedgerError
             The chain cannot be read, or the contract is not bcfl's.
         """
-        ledger, rules = attach(order, context, signer if pays else None)
-        state = ledger.state()
+        ledger, rules, view = attach(order, context, signer if pays else None)
+        state, members = view.state, view.members
         if state.round != order.round:
             raise ProtocolError(f"the contract is in round {state.round}, not {order.round}")
-        members = ledger.members()
         if signer.address not in members:
             raise ProtocolError(f"{signer.address} is not a member of {order.contract}")
         once = signing_once(signer, context, ledger.domain.chain_id)
         index = members.index(signer.address)
         kept = Kept(context, ledger.domain.contract, state.round)
-        return cls(once, ledger, rules, state, index, members, kept)
+        return cls(once, ledger, rules, view, index, kept)
+
+    @property
+    def state(self) -> RoundState:
+        """The round, as it was when the order came."""
+        return self.view.state
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Addresses, by index."""
+        return self.view.members
 
     @property
     def expected(self) -> bool:
@@ -169,8 +178,8 @@ class Membership:
         ProtocolError
             Somebody else's is among them.
         """
-        active = self.ledger.active()
-        known = {address for i, address in enumerate(self.members) if active >> i & 1}
+        active = members_in(self.view.active)
+        known = {address for i, address in enumerate(self.members) if i in active}
         if strangers := {*map(address_of, readers)} - known - {self.ledger.coordinator}:
             raise ProtocolError(
                 f"the server wants the delta sealed to {sorted(strangers)}, who are no members"

@@ -187,7 +187,10 @@ def _of_round(membership: Membership, from_block: int, kind: type[_E], members: 
         opened = any(isinstance(event, Opened) for event in ours(events))
         return opened and bits(event.member for event in of_kind(events)) == members
 
-    if not any(isinstance(event, Opened) for event in ours(ledger.events(from_block))):
+    events = ledger.events(from_block, membership.view.block)
+    if complete(events):
+        return of_kind(events)
+    if not any(isinstance(event, Opened) for event in ours(events)):
         from_block = 0
     if complete(events := ledger.await_events(from_block, complete)):
         return of_kind(events)

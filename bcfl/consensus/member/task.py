@@ -15,11 +15,11 @@ from flwr.app import Context
 
 from bcfl.chain.chain import IN_PROCESS
 from bcfl.chain.connection import Connection
-from bcfl.consensus.contract.ledger import Ledger
+from bcfl.consensus.contract.ledger import Ledger, View
 from bcfl.consensus.parcels import IPFS_URL, Parcels
 from bcfl.consensus.records import EnrolOrder, ReviewOrder, RoundOrder
 from bcfl.consensus.spec.rules import Rules
-from bcfl.core.errors import ProtocolError
+from bcfl.core.errors import ArtifactError, ProtocolError
 from bcfl.core.strict_json import parse_json
 from bcfl.flower.identity import CONTRACT, own_contract, rpc_url_of
 from bcfl.keys.signer import Reader, Signer, Wallet
@@ -41,8 +41,8 @@ def _expect_pinned(contract: str, context: Context) -> None:
 
 def attach(
     order: EnrolOrder | RoundOrder | ReviewOrder, context: Context, signer: Wallet | None
-) -> tuple[Ledger, Rules]:
-    """The task's contract, at the Ethereum node that this node trusts, and its rules.
+) -> tuple[Ledger, Rules, View]:
+    """The task's contract, at the Ethereum node that this node trusts, its rules and its state.
 
     Raises
     ------
@@ -59,16 +59,22 @@ def attach(
     url = rpc_url_of(context, order.rpc_url)
     patience_s = float(str(context.node_config.get(PATIENCE_S, _PATIENCE_S)))
     connection = _connect(url, order.contract, order.rules, signer, patience_s)
-    if order.block_hash:
-        connection.await_block(order.block, order.block_hash)
-    ledger = _attach(connection, order.contract)
+    try:
+        ledger = _attach(connection, order.contract)
+    except ArtifactError:
+        if not order.block_hash:
+            raise
+        connection.await_block(order.block, order.block_hash)  # in which it may be
+        ledger = _attach(connection, order.contract)
+    named = order.transactions if isinstance(order, ReviewOrder) else ()
+    view = ledger.look(order.block, order.block_hash, list(dict.fromkeys(named)))
     try:
         rules = Rules(**parse_json(order.rules.encode()))
     except (TypeError, ValueError) as error:
         raise ProtocolError(f"the server sent rules that are none: {error}") from error
     if rules.digest() != ledger.rules:
         raise ProtocolError("the server's rules are not those the contract was deployed with")
-    return ledger, rules
+    return ledger, rules, view
 
 
 @lru_cache(maxsize=64)

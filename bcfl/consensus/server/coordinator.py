@@ -21,6 +21,7 @@ from bcfl.consensus.contract.events import (
     Selected,
     winning_sets,
 )
+from bcfl.consensus.contract.ledger import View
 from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import ReceiptOrder
 from bcfl.consensus.server.signed_checks import SignedChecks
@@ -86,8 +87,16 @@ class Coordinator:
         self._enter_round()
         return sent
 
-    def accept(self, signed: SignedCommitment, blob: bytes, metrics: Mapping[str, Any]) -> None:
+    def accept(
+        self,
+        signed: SignedCommitment,
+        blob: bytes,
+        metrics: Mapping[str, Any],
+        view: View | None = None,
+    ) -> None:
         """Check a member's commitment, keep its blob, and remember it for relaying.
+
+        ``view``, here and below, is what the contract said since it came; else it is asked.
 
         Raises
         ------
@@ -96,7 +105,8 @@ class Coordinator:
             with the digest that was signed. Such a member is left out.
         """
         commitment, member = signed.commitment, signed.member
-        self._checks.expect_commitment(signed, self.ledger.state(), self.ledger.now())
+        view = view or self.ledger.look()
+        self._checks.expect_commitment(signed, view.state, view.time)
         if digest_of(blob) != commitment.digest:
             raise CommitmentRejected("the blob is not the one whose digest was signed")
         try:
@@ -151,9 +161,9 @@ class Coordinator:
             for member, signed in self.signed.ballots.items()
         }
 
-    def accept_proposal(self, signed: SignedProposal) -> None:
+    def accept_proposal(self, signed: SignedProposal, view: View | None = None) -> None:
         """Remember a proposal. Raises ProtocolError if the contract refused it."""
-        self._checks.expect_proposal(signed, self.ledger.state())
+        self._checks.expect_proposal(signed, (view or self.ledger.look()).state)
         if signed.member not in self.signed.proposals:
             self.signed.keep_proposal(signed)
 
@@ -162,9 +172,9 @@ class Coordinator:
         done = self.ledger.state().proposed
         return self._relay(self.signed.proposals, done, self.ledger.propose)
 
-    def accept_seal(self, seal: SignedSeal) -> None:
+    def accept_seal(self, seal: SignedSeal, view: View | None = None) -> None:
         """Remember the promise of a ballot. Raises ProtocolError if the contract refused it."""
-        self._checks.expect_seal(seal, self.ledger.state())
+        self._checks.expect_seal(seal, (view or self.ledger.look()).state)
         if seal.member not in self.signed.seals:
             self.signed.keep_seal(seal)
 
@@ -172,9 +182,12 @@ class Coordinator:
         """Sealed ballots only: the promises of all ballots go on chain."""
         return self._relay(self.signed.seals, self.ledger.state().sealed, self.ledger.seal)
 
-    def accept_ballot(self, signed: SignedBallot, rejected: Mapping[int, str]) -> None:
+    def accept_ballot(
+        self, signed: SignedBallot, rejected: Mapping[int, str], view: View | None = None
+    ) -> None:
         """Remember a ballot. Raises ProtocolError for one that the contract would refuse."""
-        self._checks.expect_ballot(signed, self.ledger.state(), self._seals())
+        state = (view or self.ledger.look()).state
+        self._checks.expect_ballot(signed, state, self._seals())
         if signed.member not in self.signed.ballots:
             self.signed.keep_ballot(signed, rejected)
 

@@ -16,6 +16,7 @@ from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common.logger import log
 from flwr.serverapp.strategy import Strategy
 
+from bcfl.consensus.contract.ledger import View
 from bcfl.consensus.records import ProposalReply, ReviewOrder, ReviewReply, RoundOrder
 from bcfl.consensus.server.conversation import Conversation
 from bcfl.consensus.server.coordinator import Coordinator
@@ -187,7 +188,8 @@ class Round:
 
     def _accept_commitments(self, replies: Iterable[Message]) -> None:
         read, failures = self._conversation.trained(replies, self._asked)
-        state = self._ledger.state()
+        view = self._ledger.look()
+        state = view.state
         for member, (reply, content) in read.items():
             self._replies[member] = content
             metrics = read_metrics(content)
@@ -197,7 +199,7 @@ class Round:
                 commitment = Commitment(state.round, state.model, reply.digest, reply.timestamp)
                 signed = SignedCommitment(member, commitment, reply.signature)
                 blob = self._coordinator.receive(reply.digest, reply.blob, reply.locator)
-                self._coordinator.accept(signed, blob, metrics)
+                self._coordinator.accept(signed, blob, metrics, view)
             except BcflError as error:
                 failures[member] = str(error)
             else:
@@ -362,24 +364,27 @@ class Round:
         read, failures = self._conversation.review(
             order, nodes, self._record, self._configs.evaluate, receipts, kind
         )
+        view = self._ledger.look()
         for member, reply in read.items():
             try:
-                self._accept(state.round, member, reply)
+                self._accept(state.round, member, reply, view)
             except BcflError as error:
                 failures[member] = str(error)
         return failures
 
-    def _accept(self, round_: int, member: int, reply: ProposalReply | ReviewReply) -> None:
+    def _accept(
+        self, round_: int, member: int, reply: ProposalReply | ReviewReply, view: View
+    ) -> None:
         if isinstance(reply, ProposalReply):
             self._log.bytes_up += len(reply.members) + len(reply.signature)
             proposal = Proposal(round_, int.from_bytes(reply.members, "big"))
             signed = SignedProposal(member, proposal, reply.signature)
-            self._coordinator.accept_proposal(signed)
+            self._coordinator.accept_proposal(signed, view)
             return
         self._log.bytes_up += len(reply.entries) + len(reply.signature) + len(reply.seal)
         if reply.seal:
             seal = SignedSeal(member, round_, reply.seal, reply.signature)
-            self._coordinator.accept_seal(seal)
+            self._coordinator.accept_seal(seal, view)
             return
         if len(reply.rejected) != len(reply.reasons):
             raise ProtocolError(
@@ -389,7 +394,7 @@ class Round:
         ballot = Ballot.decode(round_, reply.entries)
         cast = SignedBallot(member, ballot, reply.signature, reply.salt)
         rejected = dict(zip(reply.rejected, reply.reasons, strict=True))
-        self._coordinator.accept_ballot(cast, rejected)
+        self._coordinator.accept_ballot(cast, rejected, view)
 
     def _present(self, members: set[int]) -> dict[int, int]:
         """Member to node, of those of ``members`` that are connected, in their order."""

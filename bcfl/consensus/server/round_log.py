@@ -165,6 +165,7 @@ def read_record(
     closed = next((event for event in events if isinstance(event, Closed)), None)
     ballots = {event.member: event for event in events if isinstance(event, BallotCast)}
     transactions = _by_phase(events)
+    mined = ledger.receipts(list(dict.fromkeys(event.transaction for event in events)))
     abstained = {e.member: members_in(e.missing) for e in events if isinstance(e, Abstained)}
     return RoundRecord(
         round=number,
@@ -199,7 +200,7 @@ def read_record(
         rejected={i: dict(reasons) for i, reasons in sorted(rejected.items()) if reasons},
         transactions=transactions,
         gas={
-            phase: sum(ledger.receipt(number).gas for number in numbers)
+            phase: sum(mined[number].gas for number in numbers)
             for phase, numbers in transactions.items()
         },
     )

@@ -489,9 +489,9 @@ def test_a_transaction_of_another_contract_shows_nothing(chain: EmbeddedChain):
     other.open()
     sent = other.ledger.commit([other.commitment(0)])
     assert task.ledger.events_of(sent.hash) == ()
-    assert task.ledger.receipt(sent.hash) == sent
+    assert task.ledger.receipts([sent.hash]) == {sent.hash: sent}
     for number in ("0x" + "0" * 64, "", "not a number"):
-        for look_up in (task.ledger.events_of, task.ledger.receipt):
+        for look_up in (task.ledger.events_of, lambda found: task.ledger.receipts([found])):
             with pytest.raises(TransactionUnknown):
                 look_up(number)
 
@@ -526,7 +526,7 @@ def test_128_members_fit(chain: EmbeddedChain):
     assert [e.member for e in task.ledger.events_of(last.hash)] == [64]  # type: ignore[attr-defined]
     cast = [event for event in task.ledger.events() if isinstance(event, BallotCast)]
     assert [event.member for event in cast] == list(range(65))
-    full = task.ledger.receipt(cast[0].transaction)
+    full = task.ledger.receipts([cast[0].transaction])[cast[0].transaction]
     task.ledger.wait_until(task.ledger.state().ballot_deadline)
     # EIP-7825 lets no transaction have more
     assert max(full.gas, task.ledger.select().gas) < 2**24
