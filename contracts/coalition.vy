@@ -45,15 +45,12 @@ def select(
     @param ballots All ballots that count, in the order of their events.
     """
     begun: proposal_outcome.Begun = proposal_outcome._begun()
+    eligible: uint256 = begun.proposers & ~begun.barred
     sets: uint256[lanes.CAPACITY] = empty(uint256[lanes.CAPACITY])
-    eligible: uint256 = 0
     head: bytes32 = empty(bytes32)
     for one: proposal_outcome.Proposal in proposals:
         head = proposal_round._linked(head, one.member, convert(one.members, bytes32))
-        sets[one.member] = one.members & ~begun.barred
-        bit: uint256 = 1 << one.member
-        if sets[one.member] != 0 and begun.barred & bit == 0:
-            eligible |= bit
+        sets[one.member] = one.members
     assert head == proposal_round._proposal_chain(
         begun.proposers
     ), "consensus: not all proposals"

@@ -2,10 +2,12 @@
 """
 @title Rounds of proposals from beginning to end
 @license Apache-2.0
-@notice As `peer_outcome`, where members propose. Who is shown to be a cheat is struck out of
-        every proposal: were the proposals void that hold it, a member that all think well of
-        could bring them down together, and leave those of its friends. How a round is decided is the rule's to say,
-        in `coalition` and in `referee`; here is what both begin and end with.
+@notice As `peer_outcome`, where members propose. How a round is decided is the rule's to say, in
+        `coalition` and in `referee`; here is what both begin and end with.
+@dev A proposal of a member that is shown to be a cheat wins nothing. Proposals of others that
+     hold the cheat stand as they were rated: were they void, a member that all think well of
+     could bring them down together; were it struck out of them, it could have vouched for a
+     poisoned delta by one of its own that undoes it, and go when the ballots are in.
 """
 
 import borda

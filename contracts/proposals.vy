@@ -93,8 +93,7 @@ def propose_direct(round: uint256, members: uint256):
 @pure
 def _fault(header: uint256, bit: uint256, members: uint256) -> uint256:
     """
-    @notice Why this set, of this member, does not count; 0 if it does. Who is in it may be shown
-            to be a cheat just before it comes: that is not its author's fault.
+    @notice Why this set, of this member, does not count; 0 if it does.
     """
     if header & membership.SET & bit == 0:
         return refusals.NOT_COMMITTED

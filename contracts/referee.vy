@@ -35,7 +35,7 @@ def select(
     """
     begun: proposal_outcome.Begun = proposal_outcome._begun()
     assert len(medians) == len(proposals), "referee: not a median for each proposal"
-    eligible: uint256 = 0
+    eligible: uint256 = begun.proposers & ~begun.barred
     # By proposer.
     sets: uint256[lanes.CAPACITY] = empty(uint256[lanes.CAPACITY])
     median: uint256[lanes.CAPACITY] = empty(uint256[lanes.CAPACITY])
@@ -43,11 +43,8 @@ def select(
     for at: uint256 in range(len(proposals), bound=lanes.CAPACITY):
         one: proposal_outcome.Proposal = proposals[at]
         head = proposal_round._linked(head, one.member, convert(one.members, bytes32))
-        sets[one.member] = one.members & ~begun.barred
+        sets[one.member] = one.members
         median[one.member] = medians[at]
-        bit: uint256 = 1 << one.member
-        if sets[one.member] != 0 and begun.barred & bit == 0:
-            eligible |= bit
     assert head == proposal_round._proposal_chain(
         begun.proposers
     ), "consensus: not all proposals"

@@ -13,7 +13,7 @@ from bcfl.audit.findings import CHAIN, Finding
 from bcfl.audit.history import Round
 from bcfl.consensus.contract.events import Selected, Voided
 from bcfl.consensus.spec import coalition, referee
-from bcfl.consensus.spec.candidates import Decision, eligible, struck, takes_part
+from bcfl.consensus.spec.candidates import Decision, eligible, takes_part
 from bcfl.consensus.spec.domain import Ballot, members_in
 
 
@@ -32,10 +32,9 @@ def check_decision(
     scores = {m: expected.scores.get(m, 0) for m in range(len(outcome.scores))}
     if (said := dict(enumerate(outcome.scores))) != scores:
         yield Finding("scores", CHAIN, number, str(scores), str(said))
-    left = struck({j: event.members for j, event in round_.proposals.items()}, round_.barred)
     winners = 0
     for proposer in expected.chosen:
-        winners |= left[proposer]
+        winners |= round_.proposals[proposer].members
     if winners != outcome.winners:
         yield Finding("winners", CHAIN, number, f"{members_in(winners)}", f"{round_.winners}")
 

@@ -26,7 +26,6 @@ from bcfl.consensus.contract.events import (
     Selected,
     Voided,
 )
-from bcfl.consensus.spec.candidates import struck
 from bcfl.consensus.spec.coalition import standings_after
 from bcfl.consensus.spec.domain import MAX_MEMBERS, Phase, bits, members_in
 from bcfl.consensus.spec.rules import Rule
@@ -86,8 +85,7 @@ class Round:
             return self.standings
         sets = {member: event.members for member, event in self.proposals.items()}
         chosen = {*members_in(self.outcome.chosen)} & sets.keys()
-        left = struck(sets, self.barred)
-        return standings_after(self.standings, left, chosen, self.commitments.keys())
+        return standings_after(self.standings, sets, chosen, self.commitments.keys())
 
     @property
     def spoken(self) -> dict[int, BallotCast | Abstained]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from eth_account.signers.local import LocalAccount
 
 from bcfl.consensus.spec import coalition, referee
-from bcfl.consensus.spec.candidates import Decision, eligible, struck, takes_part
+from bcfl.consensus.spec.candidates import Decision, eligible, takes_part
 from bcfl.consensus.spec.domain import Ballot, Phase, Proposal, bits, members_in
 from tests.consensus.spec.proposals import Proposed
 from tests.contracts.peer_consensus_keys import Words
@@ -124,7 +124,7 @@ class ProposalTask(Task):
     def expect_decision(self) -> Decision:
         """Select, and hold the contract's choice against the reference's."""
         expected = self.expected()
-        proposals = struck(dict(self.shown()[0]), self.state.equivocators)
+        proposals = dict(self.shown()[0])
         committed, before = set(members_in(self.state.committed)), len(self.events("Selected"))
         self.select()
         new = self.events("Selected")[before:]

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from bcfl.consensus.spec.coalition import FULL
 from bcfl.consensus.spec.contract import ContractModel, Terms
 from bcfl.consensus.spec.domain import Phase, bits, members_in
+from bcfl.consensus.spec.proposal_contract import ProposalModel
 from bcfl.consensus.spec.rules import Rule
 from tests.contracts.anybody import ALWAYS, Anybody, expect_all, play
 from tests.contracts.peer_consensus_actors import ACTIONS, BATCHES, CHIEF, FAULTS, Actions
 from tests.contracts.peer_consensus_task import GENESIS
-from tests.contracts.proposal_model import ProposalModel
 from tests.contracts.proposal_task import ProposalTask
 
 FUZZ = bool(os.environ.get("BCFL_FUZZ"))
@@ -43,7 +43,7 @@ class AnybodyProposes(Anybody):
         return ProposalTask(self.decides, 6, **options), model
 
     def candidates(self, member: int) -> list[int]:
-        return sorted(self.model.rated_by(member))
+        return sorted(self.model.rated(member))
 
     def due(self, phase: Phase) -> set[int]:
         if phase is Phase.PROPOSE:
@@ -98,14 +98,14 @@ class AnybodyProposes(Anybody):
         before = len(self.task.events("Selected"))
         good = self.model.select(self.now, self.task.seed())
         self.expect(good, "select", proposals, ballots, *medians, sender=sender)
-        if good and self.model.decision is not None:
+        if good:
             found = [
                 (members_in(event["chosen"]), dict(enumerate(event["scores"])))
                 for event in self.task.events("Selected")[before:]
             ]
             chosen, scores = self.model.decision.chosen, self.model.decision.scores
             told = {i: scores.get(i, 0) for i in range(max(scores, default=-1) + 1)}
-            assert found == ([(chosen, told)] if chosen else [])
+            assert found == ([(chosen, told)] if self.model.status == "selected" else [])
 
     def lies(self, lie: str, proposals: list[Any], ballots: list[Any], medians: list[Any]) -> Any:
         """What ``select`` must refuse, as something was said: none where nothing was."""

@@ -160,11 +160,11 @@ def winning_sets(selected: Selected, proposals: Iterable[Proposed]) -> list[int]
     Returns
     -------
     list of int
-        In the order of their proposers; who was shown to be a cheat is struck out of them.
+        In the order of their proposers.
     """
     if not selected.chosen:
         return [selected.winners]
-    sets = {event.member: event.members & selected.winners for event in proposals}
+    sets = {event.member: event.members for event in proposals}
     return [sets[member] for member in members_in(selected.chosen) if member in sets]
 
 

@@ -108,11 +108,6 @@ class Membership:
         """Whether the round waits for this member; else it may end before it has been heard."""
         return bool(self.state.expected >> self.index & 1)
 
-    @property
-    def honest(self) -> int:
-        """Bit field: who committed, and was not shown to have cheated."""
-        return self.state.committed & ~self.state.equivocators
-
     def expect_base(self, arrays: Arrays) -> None:
         """The arrays received are θ_g, the model that the chain names.
 

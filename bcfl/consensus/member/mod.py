@@ -227,7 +227,7 @@ class PeerConsensusMod:
             candidates = proposable(membership, reviewed, kind, base)
             losses = losses_of(measure, partial(kind.model, base=base))
             propose = referee.propose if membership.rules.rule == "referee" else coalition.propose
-            least = membership.rules.least(membership.honest.bit_count())
+            least = membership.rules.least(membership.state.committed.bit_count())
             chosen = self.choose(propose(candidates, losses, least), context)
             proposal = Proposal(order.round, bits(chosen))
             memory.keep_proposal(proposal)

@@ -108,7 +108,7 @@ def rateable(
     """What this member's ballot is to rate: the others' updates, or what was proposed.
 
     A proposal is missing where it holds a delta that is; it is invalid where it holds one that
-    is, or holds fewer members than the rules allow. Cheats are struck out of it before.
+    is, or holds fewer members than the rules allow.
 
     Parameters
     ----------
@@ -128,21 +128,20 @@ def rateable(
         return Rateable(keys, lambda j: candidate(limited[j]), missing, invalid)
     sets = kind.sets(base, limited)
     found = Rateable({}, lambda some: kind.model(sets.step(members_in(some)), base), {}, {})
-    least = rules.least(membership.honest.bit_count())
+    least = rules.least(state.committed.bit_count())
     keys = {}
     for event in _of_round(membership, order.opening_block, Proposed, state.proposed):
-        proposer, left = event.member, event.members & membership.honest
+        proposer, members = event.member, members_in(event.members)
         if proposer == membership.index and rules.rule != "referee":
             continue
-        if lacking := reviewed.missing.keys() & members_in(left):
+        if lacking := reviewed.missing.keys() & members:
             found.missing[proposer] = f"it holds the delta of {sorted(lacking)}, which is missing"
-        elif bad := {*members_in(left)} - reviewed.updates.keys():
+        elif bad := {*members} - reviewed.updates.keys():
             found.invalid[proposer] = f"it holds the delta of {sorted(bad)}, which is none"
-        elif event.members.bit_count() < least or not left:
-            size = event.members.bit_count()
-            found.invalid[proposer] = f"it holds {size} members; expected {least} at least"
+        elif len(members) < least:
+            found.invalid[proposer] = f"it holds {len(members)} members; expected {least} at least"
         else:
-            keys[proposer] = left
+            keys[proposer] = event.members
     return replace(found, keys=keys)
 
 

@@ -95,24 +95,21 @@ def ordered(losses: Sequence[float]) -> list[float]:
     return [math.inf if math.isnan(loss) else loss for loss in losses]
 
 
-def struck(proposals: Mapping[int, int], barred: int) -> dict[int, int]:
-    """The proposals (by proposer, bit fields) without those who are shown to be cheats.
+def eligible(proposals: Iterable[int], barred: int) -> frozenset[int]:
+    """The proposals, by proposer, that can win: those that no cheat has made.
 
-    Were a proposal void that holds one, a member whom all think well of could bring down theirs
-    together, and leave those of its friends.
+    Proposals of others that hold the cheat stand as they were rated. Were they void, a member that
+    all think well of could bring theirs down together. Were it struck out of them, it could have
+    vouched for a poisoned delta by one of its own that undoes it, and go when the ballots are in.
 
     Parameters
     ----------
+    proposals : iterable of int
+        Who proposed.
     barred : int
         Bit field: who was shown to have signed two deltas for one round.
     """
-    return {proposer: members & ~barred for proposer, members in proposals.items()}
-
-
-def eligible(proposals: Mapping[int, int], barred: int) -> frozenset[int]:
-    """The proposals that can win: no cheat has made them, and somebody is left in them."""
-    left = struck(proposals, barred)
-    return frozenset(j for j, members in left.items() if members and not barred >> j & 1)
+    return frozenset(proposer for proposer in proposals if not barred >> proposer & 1)
 
 
 def takes_part(candidates: int, proposals: int, ballots: int, committed: int, quorum: int) -> bool:

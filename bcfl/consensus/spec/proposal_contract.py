@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from bcfl.consensus.spec import coalition, referee
-from bcfl.consensus.spec.candidates import Decision, eligible, struck, takes_part
+from bcfl.consensus.spec.candidates import Decision, eligible, takes_part
 from bcfl.consensus.spec.contract import ContractModel
 from bcfl.consensus.spec.domain import Phase, RoundState, bits, members_in
 from bcfl.consensus.spec.rules import Rule
@@ -88,7 +88,7 @@ class ProposalModel(ContractModel):
         if not chosen or not takes_part(*counts, self.terms.quorum):
             self.status = "idle"
             return True
-        sets = struck(self.proposals, barred)
+        sets = self.proposals
         self.winners = tuple(sorted({i for j in chosen for i in members_in(sets[j])}))
         self.status = "selected"
         if self.rule == "coalition":

@@ -236,7 +236,7 @@ class Rules:
         return self.combine or ("pair" if self.proposes else "carriers_mean")
 
     def least(self, committed: int) -> int:
-        """The fewest members of a proposal, where so many have committed and are no cheats."""
+        """The fewest members of a proposal, where so many have committed."""
         whole = self.rule == "coalition" or self.coalition_size == "half"
         return half(committed) if whole else 1
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcfl.consensus.spec.aggregation import aggregate
-from bcfl.consensus.spec.candidates import Candidates, eligible, half, struck, takes_part
+from bcfl.consensus.spec.candidates import Candidates, eligible, half, takes_part
 from bcfl.consensus.spec.delta import Delta
 from bcfl.core.errors import ModelError, NobodyLeft
 from tests.consensus.spec.deltas import rounds
@@ -88,13 +88,18 @@ def test_half_is_rounded_up() -> None:
     assert [half(c) for c in range(6)] == [0, 1, 1, 2, 2, 3]
 
 
-def test_a_cheat_is_struck_out_of_what_the_others_propose() -> None:
-    """It would otherwise take down with it whatever holds it: the honest proposals, say."""
-    proposals = {0: 0b0011, 1: 0b0110, 2: 0b1001, 3: 0b0001}
-    assert eligible(proposals, 0b0000) == {0, 1, 2, 3}
-    assert eligible(proposals, 0b0100) == {0, 1, 3}
-    assert struck(proposals, 0b0100) == {0: 0b0011, 1: 0b0010, 2: 0b1001, 3: 0b0001}
-    assert eligible(proposals, 0b0001) == {1, 2}
+def test_what_a_cheat_has_made_wins_nothing_and_what_holds_it_stands() -> None:
+    assert eligible(range(4), 0b0000) == {0, 1, 2, 3}
+    assert eligible(range(4), 0b0100) == {0, 1, 3}
+    assert eligible((0, 2), 0b1111) == set()
+
+
+def test_without_a_cheat_a_set_may_be_another_than_was_rated() -> None:
+    """Why it is not struck out: members 0 and 1 poison, 2 and 3 undo it, and are then shown."""
+    deltas = towards(1.0, 1.0, -0.75, -0.75)
+    candidates = Candidates(np.zeros(1, np.float32), deltas)
+    assert candidates.step(range(4))[0] == pytest.approx(0.125)  # what was rated
+    assert candidates.step((0, 1))[0] == pytest.approx(1.0)  # what would be left
 
 
 @pytest.mark.parametrize(
