@@ -122,19 +122,22 @@ def losses_of(
     Raises
     ------
     ProtocolError
-        Of several vectors none could be measured.
+        Of several vectors none could be measured, nor any before.
     """
+    measured = False
 
     def losses(vectors: Iterable[NDArray[Any]]) -> list[float]:
+        nonlocal measured
         found: list[float] = []
         reason = ""
         for vector in vectors:
             try:
                 found.append(-measure(model(vector)))
+                measured = True
             except Exception as error:  # noqa: BLE001 - as above
                 found.append(math.inf)
                 reason = reason or str(error)
-        if reason and len(found) > 1 and all(math.isinf(loss) for loss in found):
+        if reason and len(found) > 1 and not measured:
             raise ProtocolError(f"evaluate failed on every set of deltas; first: {reason}")
         return found
 

@@ -69,7 +69,8 @@ class Candidates:
     def best_prefix(self, order: Sequence[int], losses: Losses, least: int) -> frozenset[int]:
         """Of the first ``least`` and more of ``order``, those whose step has the smallest loss.
 
-        Of equal ones the fewest.
+        Of equal ones the fewest. Where there is no loss of any of them, as deltas that are harmless
+        alone break the model together, those are left out that break what stands before them.
 
         Raises
         ------
@@ -82,7 +83,19 @@ class Candidates:
             )
         sizes = range(max(least, 1), len(order) + 1)
         found = ordered(losses(self.step(order[:size]) for size in sizes))
+        if all(map(math.isinf, found)):
+            sound = self._sound(order, losses)
+            if least <= len(sound) < len(order):
+                return self.best_prefix(sound, losses, least)
         return frozenset(order[: sizes[int(np.argmin(found))]])
+
+    def _sound(self, order: Sequence[int], losses: Losses) -> list[int]:
+        """Without whom there is no loss of, behind those before that there is one of."""
+        sound: list[int] = []
+        for member in order:
+            if not math.isinf(ordered(losses([self.step([*sound, member])]))[0]):
+                sound.append(member)
+        return sound
 
 
 def half(committed: int) -> int:

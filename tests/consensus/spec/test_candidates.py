@@ -84,6 +84,23 @@ def test_losses_may_be_taken_one_at_a_time() -> None:
     assert alive == [0, 1]
 
 
+@pytest.mark.parametrize("none", [float("nan"), float("inf")])
+def test_deltas_that_break_the_model_together_are_not_proposed_together(none: float) -> None:
+    """A variance that falls below 0 once two accomplices lower it: alone they look like anybody."""
+
+    def losses(vectors: Any) -> list[float]:
+        return [none if vector[0] <= 0 else abs(vector[1] - 1) for vector in vectors]
+
+    lowers = Delta(2, np.array([0, 1]), np.array([-1.2, 1], np.float32))
+    honest = Delta(2, np.array([1]), np.array([1], np.float32))
+    deltas = {0: lowers, 1: lowers, 2: honest, 3: honest, 4: honest}
+    candidates = Candidates(np.array([1, 0], np.float32), deltas)
+    order = candidates.in_order(losses)
+    assert order == [0, 1, 2, 3, 4]
+    assert candidates.best_prefix(order, losses, 3) == {0, 2, 3}
+    assert candidates.best_prefix([0, 1, 2], losses, 3) == {0, 1, 2}, "else there would be too few"
+
+
 def test_half_is_rounded_up() -> None:
     assert [half(c) for c in range(6)] == [0, 1, 1, 2, 2, 3]
 
