@@ -79,9 +79,9 @@ class DirichletPartitioner(Partitioner):
             if min(map(len, parts)) >= self.min_partition_size:
                 return _finished(parts, rng if self.shuffle else None)
         raise ConfigurationError(
-            f"partition: {_DRAWS} draws with alpha={self.alpha} left a client with fewer than "
-            f"{self.min_partition_size} of {len(labels)} images; take a larger alpha, a smaller "
-            "min_partition_size, or fewer clients"
+            f"partition: {len(labels)} images cannot be shared out that way: {_DRAWS} draws with "
+            f"alpha={self.alpha} left a client with fewer than {self.min_partition_size}; take a "
+            "larger alpha, a smaller min_partition_size, or fewer clients"
         )
 
     def _draw(self, labels: NDArray[np.int64], rng: np.random.Generator) -> list[list[int]]:
