@@ -266,6 +266,7 @@ class Connection:
         NodeBehind
             As :meth:`await_block`.
         """
+        self._glanced = {}  # of an older block: a reorganisation may have taken it back
         calls = [_call(contract, function) for function in functions]
         numbers = [number for number in transactions if _HASH.fullmatch(number)]
         head, found = self._calls(calls, block, block_hash, numbers)
@@ -437,8 +438,8 @@ class Connection:
         expected = block if block_hash else self._node.reached
         if glance := self._node.glance(expected, block_hash, calls, transactions):
             head, found, receipts = glance
-            self._glanced = receipts or self._glanced
             if self._outbox.stands(head):
+                self._glanced |= receipts
                 return head, found
         if block_hash:
             self.await_block(block, block_hash)

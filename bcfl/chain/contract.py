@@ -170,5 +170,5 @@ def believing(what: str) -> Iterator[None]:
         yield
     except LedgerError:
         raise
-    except Exception as error:  # web3 and eth-abi raise nearly anything
+    except Exception as error:  # eth-abi raises nearly anything
         raise ReplyMalformed(f"{what}: what the node sent cannot be decoded ({error})") from error

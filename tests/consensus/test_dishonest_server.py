@@ -199,7 +199,7 @@ class Server:
             reply = self.trained[member]
             said = Commitment(state.round, state.model, reply.digest, reply.timestamp)
             signed = SignedCommitment(member, said, reply.signature)
-            self.coordinator.accept(signed, reply.blob, {})
+            self.coordinator.accept(signed, reply.blob, {}, self.coordinator.ledger.look())
             self.moment()
 
     def commit(self) -> None:
@@ -295,7 +295,10 @@ class Server:
             reply = self.ask(member)
             assert reply is None or not (reply.entries or reply.salt), "shown too early"
             if reply is not None and member in self.history.sealed_by:
-                self.coordinator.accept_seal(SignedSeal(member, 1, reply.seal, reply.signature))
+                self.coordinator.accept_seal(
+                    SignedSeal(member, 1, reply.seal, reply.signature),
+                    self.coordinator.ledger.look(),
+                )
                 self.moment()
         if len(self.coordinator.signed.seals) < len(self.honest):
             HAPPENED["seals withheld"] += 1
@@ -317,7 +320,7 @@ class Server:
                 bent = replace(ballot, ratings=ballot.ratings[:1])
                 self.ledger.cast_ballots([replace(signed, ballot=bent)])
             elif not self.history.sealed or self.ledger.state().sealed >> member & 1:
-                self.coordinator.accept_ballot(signed, {})
+                self.coordinator.accept_ballot(signed, {}, self.coordinator.ledger.look())
                 self.moment()
         self.coordinator.cast()
         self.moment()

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from bcfl.audit.findings import CHAIN, Finding
 from bcfl.audit.market.evidence import Evidence, place_of
-from bcfl.audit.market.machine import Impossible, Machine
+from bcfl.audit.market.machine import Machine
+from bcfl.audit.market.state import Impossible
 from bcfl.chain.calldata import Selectors, Sent, decode_input, selectors_of
 from bcfl.chain.event import Event
 from bcfl.contracts import artifact

@@ -92,11 +92,11 @@ class Coordinator:
         signed: SignedCommitment,
         blob: bytes,
         metrics: Mapping[str, Any],
-        view: View | None = None,
+        view: View,
     ) -> None:
         """Check a member's commitment, keep its blob, and remember it for relaying.
 
-        ``view``, here and below, is what the contract said since it came; else it is asked.
+        ``view``, here and below, is what the contract said since it came.
 
         Raises
         ------
@@ -105,7 +105,6 @@ class Coordinator:
             with the digest that was signed. Such a member is left out.
         """
         commitment, member = signed.commitment, signed.member
-        view = view or self.ledger.look()
         self._checks.expect_commitment(signed, view.state, view.time)
         if digest_of(blob) != commitment.digest:
             raise CommitmentRejected("the blob is not the one whose digest was signed")
@@ -161,9 +160,9 @@ class Coordinator:
             for member, signed in self.signed.ballots.items()
         }
 
-    def accept_proposal(self, signed: SignedProposal, view: View | None = None) -> None:
+    def accept_proposal(self, signed: SignedProposal, view: View) -> None:
         """Remember a proposal. Raises ProtocolError if the contract refused it."""
-        self._checks.expect_proposal(signed, (view or self.ledger.look()).state)
+        self._checks.expect_proposal(signed, view.state)
         if signed.member not in self.signed.proposals:
             self.signed.keep_proposal(signed)
 
@@ -172,9 +171,9 @@ class Coordinator:
         done = self.ledger.state().proposed
         return self._relay(self.signed.proposals, done, self.ledger.propose)
 
-    def accept_seal(self, seal: SignedSeal, view: View | None = None) -> None:
+    def accept_seal(self, seal: SignedSeal, view: View) -> None:
         """Remember the promise of a ballot. Raises ProtocolError if the contract refused it."""
-        self._checks.expect_seal(seal, (view or self.ledger.look()).state)
+        self._checks.expect_seal(seal, view.state)
         if seal.member not in self.signed.seals:
             self.signed.keep_seal(seal)
 
@@ -182,12 +181,9 @@ class Coordinator:
         """Sealed ballots only: the promises of all ballots go on chain."""
         return self._relay(self.signed.seals, self.ledger.state().sealed, self.ledger.seal)
 
-    def accept_ballot(
-        self, signed: SignedBallot, rejected: Mapping[int, str], view: View | None = None
-    ) -> None:
+    def accept_ballot(self, signed: SignedBallot, rejected: Mapping[int, str], view: View) -> None:
         """Remember a ballot. Raises ProtocolError for one that the contract would refuse."""
-        state = (view or self.ledger.look()).state
-        self._checks.expect_ballot(signed, state, self._seals())
+        self._checks.expect_ballot(signed, view.state, self._seals())
         if signed.member not in self.signed.ballots:
             self.signed.keep_ballot(signed, rejected)
 

@@ -20,7 +20,7 @@ from bcfl.experiment.clients.stacked import train_together
 from bcfl.experiment.clients.training import evaluate_model
 from bcfl.losses import bounded_loss
 
-_REMEMBERED = 512
+_REMEMBERED = 64  # of one run, some three a round; each may hold a model a client
 
 
 class Network:
