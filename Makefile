@@ -21,8 +21,9 @@ run: $(READY)  ## ten clients on scikit-learn's digits: train, commit, rate, sel
 cluster: $(READY)  ## SuperLink, four SuperNodes, a real node: three rounds, audited
 	$(BIN)/python -m bcfl.cluster
 
+# Compiled files are kept, whatever the machine says: the suite starts many processes that import torch.
 test: $(READY)  ## the whole suite, on two cores; a third process for what waits
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 quick: $(READY)  ## the protocol and the keys, a minute; VENV=.venv313 PYTHON=python3.13 for another Python
 	$(BIN)/python -m pytest tests/core tests/keys tests/consensus/spec tests/market/spec tests/test_public_api.py tests/test_house.py
