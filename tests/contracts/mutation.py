@@ -103,14 +103,14 @@ COALITION: Final = Suite(
         *("ranking", "PeerCoalition"),
     ),
     "test_proposals",
-    ("_rounds", "_decisions"),
+    ("_rounds", "_decisions", "_machine"),
     {"coalition": "_decisions"},
 )
 REFEREE: Final = Suite(
     "PeerReferee",
     ("referee", "PeerReferee"),
     "test_proposals",
-    ("_decisions", "_rounds"),
+    ("_decisions", "_rounds", "_machine"),
     {},
 )
 MARKET: Final = Suite(

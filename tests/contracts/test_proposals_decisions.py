@@ -102,11 +102,13 @@ def test_nobody_says_another_median() -> None:
     task.expect_decision()
 
 
-def test_a_cheat_s_proposal_wins_nothing_and_others_that_hold_it_stand() -> None:
-    task = ProposalTask("referee", 4)
+@pytest.mark.parametrize("rule", RULES)
+def test_a_cheat_s_proposal_wins_nothing_and_others_that_hold_it_stand(rule: Rule) -> None:
+    task = ProposalTask(rule, 4, kappa_ppm=1)
     said = {0: 0b0011, 1: 0b0111, 2: 0b1110, 3: 0b0010}
     best_first = {0: 4, 1: 3, 2: 2, 3: 1}
-    ballots = {i: Ballot.from_values(1, best_first) for i in range(4)}
+    rated = {i: {j: best_first[j] for j in said if rule == "referee" or j != i} for i in said}
+    ballots = {i: Ballot.from_values(1, values) for i, values in rated.items()}
     task.direct(Proposed(4, frozenset(range(4)), said, ballots, {}, 0b0001))
     assert task.expect_decision().chosen == (1,)
     assert members_in(task.state.winners) == (0, 1, 2)

@@ -98,12 +98,26 @@ def test_with_ballots_of_half_of_the_committed_the_round_is_void(rule: Rule) -> 
 
 
 @each_rule
-def test_below_the_quorum_nobody_is_asked_to_propose(rule: Rule) -> None:
+@pytest.mark.parametrize(("committed", "phase"), [(2, Phase.SELECT), (3, Phase.PROPOSE)])
+def test_below_the_quorum_nobody_is_asked_to_propose(
+    rule: Rule, committed: int, phase: Phase
+) -> None:
     task = ProposalTask(rule, 4, quorum=3)
     task.open()
-    task.commit([0, 1])
+    task.commit(range(committed))
     task.travel(WINDOW_S + 1)
-    assert task.state.phase is Phase.SELECT
+    assert task.state.phase is phase
+
+
+@each_rule
+def test_a_round_waits_for_members_alone(rule: Rule) -> None:
+    task = ProposalTask(rule, 4)
+    with pytest.raises(Reverted, match="expected someone who is not a member"):
+        task.open([0, 4])
+    with pytest.raises(Reverted, match="nobody is expected"):
+        task.open([])
+    task.open([0, 3])
+    assert task.state.expected == 0b1001
 
 
 @each_rule
@@ -236,6 +250,17 @@ def test_who_misses_more_than_a_quarter_of_the_proposals_abstains(rule: Rule) ->
 
 
 @each_rule
+def test_who_misses_a_quarter_of_the_proposals_votes(rule: Rule) -> None:
+    task = ProposalTask(rule, 5)
+    task.open()
+    task.commit(range(5))
+    task.propose({i: range(5) for i in range(5)})
+    rated = [j for j in task.candidates(0) if j != 1]
+    task.call("cast_ballots", 1, [task.ballot(0, dict.fromkeys(rated, 5), missing=[1])])
+    assert (task.state.voted, task.state.abstained) == (0b00001, 0)
+
+
+@each_rule
 def test_ballots_are_sealed_after_proposals_were_shown(rule: Rule) -> None:
     task = proposing(rule, sealed=True)
     task.propose(ALL)
@@ -251,6 +276,16 @@ def test_ballots_are_sealed_after_proposals_were_shown(rule: Rule) -> None:
     task.call("cast_ballots", 1, [shown for _, shown in pairs])
     assert task.state.voted == 0b1111
     assert task.expect_decision().chosen
+
+
+@each_rule
+def test_who_has_not_committed_seals_nothing(rule: Rule) -> None:
+    task = proposing(rule, committed=3, sealed=True)
+    task.propose({i: range(3) for i in range(3)})
+    with pytest.raises(Reverted, match="has not committed"):
+        task.call("seal_direct", 1, bytes(32), sender=task.keys[3])
+    seal, _ = task.sealed_ballot(3, {0: 1})
+    assert task.refused("seal", 1, [seal]) == [(3, Refusal.NOT_COMMITTED)]
 
 
 @each_rule
