@@ -9,6 +9,7 @@ runs, resumes and audits experiments. What is imported from a package by its nam
 ``bcfl.experiment``   runs and sweeps: configuration, data, clients, attacks
 ``bcfl.cluster``      every part in a process of its own, against a real node
 ``bcfl.strategies``   the Flower strategies (the folder ``strategies``)
+``bcfl.trackers``     a run followed in TensorBoard, MLflow, W&B or Trackio
 ``bcfl.report``       what a run was, to look at
 ``bcfl.audit``        every round of a run, recomputed
 ``bcfl.consensus``    System A, peer consensus

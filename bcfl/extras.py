@@ -10,10 +10,14 @@ _EXTRAS: Final = {
     "datasets": "datasets",
     "flwr_datasets": "datasets",
     "matplotlib": "plots",
+    "mlflow": "mlflow",
     "ray": "simulation",
     "sklearn": "datasets",
+    "tensorboard": "tensorboard",
     "torch": "torch",
     "torchvision": "datasets",
+    "trackio": "trackio",
+    "wandb": "wandb",
 }
 
 

@@ -19,8 +19,11 @@ def test_every_extra_exists_and_brings_what_it_is_named_for() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
     ]
-    assert set(extras) == {"torch", "simulation", "datasets", "plots", "market", "all"}
-    called = {"sklearn": "scikit-learn", "flwr_datasets": "flwr-datasets"}
+    trackers = {"mlflow", "tensorboard", "trackio", "wandb"}
+    assert set(extras) == trackers | {"torch", "simulation", "datasets", "plots", "market", "all"}
+    called = {
+        "sklearn": "scikit-learn", "flwr_datasets": "flwr-datasets", "mlflow": "mlflow-skinny"
+    }  # fmt: skip
     for module, extra in _EXTRAS.items():
         names = [re.split(r"[\[><=]", line)[0] for line in extras[extra]]
         assert called.get(module, module) in names

@@ -42,6 +42,9 @@ PUBLIC = {
     "bcfl.losses": {"bounded_loss", "class_balanced"},
     "bcfl.market": {"FitnessRules", "VerificationSet"},
     "bcfl.store": {"IpfsStore", "LocalStore"},
+    "bcfl.trackers": {
+        "MlflowTracker", "TensorboardTracker", "Tracker", "TrackioTracker", "WandbTracker",
+    },
     "bcfl.strategies": {"Centralised", "ModelFusion", "PeerConsensus"},
 }  # fmt: skip
 #: Packages whose ``__all__`` is public too: what goes wrong.

@@ -16,6 +16,7 @@ from bcfl.core.model import Arrays, model_digest
 from bcfl.experiment.clients.grids import OrderedGrid
 from bcfl.experiment.run_folder import RunFolder
 from bcfl.flower.handlers import to_arrays
+from bcfl.trackers import Tracker
 
 #: Flower's ``evaluate_fn``.
 Evaluation: TypeAlias = Callable[[int, ArrayRecord], MetricRecord]
@@ -51,11 +52,20 @@ class Recorder:
     terminal : Screen
     evaluation : callable
         (round, arrays) to their metrics, loss and accuracy among them.
+    tracker : Tracker, optional
+        Who is told of each round that was measured, besides.
     """
 
-    def __init__(self, folder: RunFolder, terminal: Screen, evaluation: Evaluation) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        terminal: Screen,
+        evaluation: Evaluation,
+        tracker: Tracker | None = None,
+    ) -> None:
         self._folder = folder
         self._terminal = terminal
+        self._tracker = tracker
         self._evaluation = evaluation
         self._grid: OrderedGrid | None = None
         self._since = time.monotonic()
@@ -87,6 +97,8 @@ class Recorder:
         self._folder.append(entry)
         rounds = merge_rounds(list(self._folder.rounds))
         self._terminal.measured(rounds[-1])
+        if self._tracker is not None:
+            self._tracker.follow(rounds[-1])
         self._since = time.monotonic()
         if self._grid is not None:
             self.on_phase(server_round + 1, "train")

@@ -6,10 +6,10 @@ the strategy is its scenario's.
 
 from __future__ import annotations
 
-import logging
+import os
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from bcfl.amounts import in_words
 from bcfl.chain import RpcChain
@@ -32,10 +32,12 @@ from bcfl.experiment.clients.settings import ModelSettings
 from bcfl.experiment.configuration import build, read_group, read_settings
 from bcfl.experiment.datasets.images import Images, take_reference
 from bcfl.experiment.recorder import Recorder, make_result, merge_rounds
+from bcfl.experiment.redaction import without_secrets
 from bcfl.experiment.run_folder import RunFolder
 from bcfl.experiment.scenario import Material, Plan, read_plan
 from bcfl.experiment.seeds import derive_seed
 from bcfl.experiment.terminal import Terminal
+from bcfl.trackers import Tracker
 
 
 def run_experiment(
@@ -78,7 +80,7 @@ def run_experiment(
     if not resume:
         run_folder.claim()
     plan = read_plan(config)
-    logging.getLogger("flwr").setLevel(plan.run.log_level)
+    tracker = _tracker(config, folder)
     material = under_attack(load(plan), plan)
     if resume:
         _expect_resumable(plan, run_folder, choices["strategy"])
@@ -86,7 +88,7 @@ def run_experiment(
         run_folder.write_config(config, choices)
     title = f"{choices['strategy']} on {choices['dataset']}"
     terminal = Terminal(title, plan.scenario.rounds(plan))
-    recorder = Recorder(run_folder, terminal, plan.scenario.evaluation(material))
+    recorder = Recorder(run_folder, terminal, plan.scenario.evaluation(material), tracker)
 
     def conclude(error: str = "") -> dict[str, Any]:
         rounds = merge_rounds(list(run_folder.rounds))
@@ -103,7 +105,7 @@ def run_experiment(
         return result
 
     try:
-        with terminal:
+        with terminal, tracker or nullcontext():
             _carry_out(plan, material, recorder, resume=resume, grid=grid)
         result = conclude()
     except BaseException as reason:
@@ -118,6 +120,15 @@ def run_experiment(
         raise
     terminal.show(result, folder, _node_of(plan))
     return result
+
+
+def _tracker(config: DictConfig, folder: Path) -> Tracker | None:
+    """What follows the run besides, called by the run's folder, as one is told where it is."""
+    if not (config.get("tracker") or {}).get("_target_"):
+        return None  # none, or a run of before there were any
+    tracker: Tracker = build(config, "tracker", name=os.path.relpath(folder))
+    tracker.values = without_secrets(OmegaConf.to_container(config, resolve=True))
+    return tracker
 
 
 def _node_of(plan: Plan) -> str:
@@ -143,7 +154,6 @@ def member_app(config: DictConfig, folder: Path) -> ClientApp:
         The configuration is wrong, or there is no such data.
     """
     plan = read_plan(config)
-    logging.getLogger("flwr").setLevel(plan.run.log_level)
     material = under_attack(load(plan), plan)
     write_clients(material.shares, folder)
     return plan.scenario.client_app(plan, material, folder)

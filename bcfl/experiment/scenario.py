@@ -6,6 +6,7 @@ scenario in its YAML, ``scenario: {_target_: …}``, which overrides what differ
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -225,20 +226,22 @@ class CentralScenario(Scenario):
 
 
 def read_plan(config: DictConfig) -> Plan:
-    """Check everything that can be checked before data are loaded.
+    """Check everything that can be checked before data are loaded; Flower logs as asked from here.
 
     Raises
     ------
     BcflError
         A value is wrong.
     """
+    run = read_settings(RunSettings, config, "")
+    logging.getLogger("flwr").setLevel(run.log_level)  # its strategies warn while they are made
     asked: partial[Strategy] = build(config, "strategy", _partial_=True)
     values = dict(asked.keywords)
     scenario: Scenario = values.pop("scenario", None) or Scenario()
     expect(isinstance(scenario, Scenario), "strategy.scenario", "a Scenario", repr(scenario))
     plan = Plan(
         config=config,
-        run=read_settings(RunSettings, config, ""),
+        run=run,
         engine=read_settings(EngineSettings, config.engine, "engine"),
         training=read_settings(TrainingSettings, config.training, "training"),
         attack=build(config, "attack"),

@@ -59,7 +59,7 @@ def one_of_each() -> list[list[str]]:
 
 def test_there_are_options_of_every_kind() -> None:
     groups = {"attack", "chain", "contributor", "dataset", "engine", "model", "partition", "store"}
-    assert {path.parent.name for path in OPTIONS} == groups | {"strategy", "training"}
+    assert {path.parent.name for path in OPTIONS} == groups | {"strategy", "tracker", "training"}
 
 
 @pytest.mark.parametrize("chosen", one_of_each(), ids=" ".join)

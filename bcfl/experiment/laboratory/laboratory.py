@@ -6,7 +6,6 @@ laboratory plays what is missing.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,7 +128,6 @@ class Laboratory:
     def _load(self, cell: Cell) -> tuple[Plan, Material, Network]:
         asked = f"partition={cell.partition}", f"seed={cell.seed}"
         plan = read_plan(self._compose(*asked))
-        logging.getLogger("flwr").setLevel(plan.run.log_level)
         material = load(plan, self.settings.reference_size)
         return plan, material, Network(material.model)
 
