@@ -8,6 +8,8 @@
 ``market``           ``bcfl market``: the roles as programs
 ``market_programs``  what those programs do
 ``market_status``    what a market shows of its tasks
+``demo``             ``bcfl demo market``: all of them at once
+``market_demo``      how that is played, and narrated
 ``narrator``         what a long command says meanwhile
 ``show``             ``bcfl report``, ``bcfl plot``
 ``plain_text``       for terminals without Unicode

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from bcfl.cli.demo import demo
 from bcfl.cli.init import init, runs
 from bcfl.cli.key import key
 from bcfl.cli.market import market
@@ -30,6 +31,7 @@ app = typer.Typer(
 
 app.add_typer(market, name="market")
 app.add_typer(stake, name="stake")
+app.add_typer(demo, name="demo")
 app.command()(signer)
 app.command()(key)
 app.command()(init)

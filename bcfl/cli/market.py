@@ -66,7 +66,7 @@ def open_(
     from bcfl.cli.market_programs import open_market  # noqa: PLC0415
 
     access = _access(rpc, None, key_file, _BLOBS, None)
-    _run(lambda tell: open_market(access, _wei(bond), draw_delay, tell))
+    carry_out(lambda tell: open_market(access, _wei(bond), draw_delay, tell))
 
 
 @market.command()
@@ -133,7 +133,7 @@ def launch(
         )
         program(_access(rpc, address, key_file, store, folder), request, tell, stay=stay)
 
-    _run(ask)
+    carry_out(ask)
 
 
 @market.command()
@@ -159,7 +159,7 @@ def contribute(
     from bcfl.cli.market_programs import contribute as program  # noqa: PLC0415
     from bcfl.market.models.training import ContributorTraining  # noqa: PLC0415
 
-    _run(
+    carry_out(
         lambda tell: program(
             _access(rpc, address, key_file, store, folder, max_stake=max_stake),
             task,
@@ -187,7 +187,7 @@ def verify(
     """Lend hardware: judge the models one is drawn for, for a fee each, until the task is over."""
     from bcfl.cli.market_programs import verify as program  # noqa: PLC0415
 
-    _run(
+    carry_out(
         lambda tell: program(
             _access(rpc, address, key_file, store, folder, max_bond=max_bond),
             tell,
@@ -207,7 +207,9 @@ def status(
     """Show tasks, submissions and what was reported of them; needs no key."""
     from bcfl.cli.market_status import print_status  # noqa: PLC0415
 
-    _run(lambda _: print_status(_access(rpc, address, None, _BLOBS, None), task, as_json=as_json))
+    carry_out(
+        lambda _: print_status(_access(rpc, address, None, _BLOBS, None), task, as_json=as_json)
+    )
 
 
 @market.command()
@@ -226,7 +228,7 @@ def collect(
     from bcfl.cli.market_programs import collect as program  # noqa: PLC0415
 
     access = _access(rpc, address, key_file, store, folder)
-    _run(lambda tell: program(access, task, out, tell))
+    carry_out(lambda tell: program(access, task, out, tell))
 
 
 @market.command()
@@ -242,7 +244,7 @@ def data(
     """Write example data: a verification set, and a part for each contributor."""
     from bcfl.experiment.market.example_data import write_example  # noqa: PLC0415
 
-    _run(lambda _: write_example(dataset, data_folder, parts, seed, out))
+    carry_out(lambda _: write_example(dataset, data_folder, parts, seed, out))
 
 
 def _access(
@@ -282,7 +284,9 @@ def _whole(name: str, number: float) -> int:
     return round(number)
 
 
-def _run(program: Callable[[Narrator], Any]) -> None:
+def carry_out(
+    program: Callable[[Narrator], Any], if_interrupted: str = "the same command once more goes on"
+) -> None:
     """Run, and say in one line what went wrong."""
     from bcfl.cli.narrator import narrated  # noqa: PLC0415
     from bcfl.core.errors import (  # noqa: PLC0415
@@ -304,5 +308,5 @@ def _run(program: Callable[[Narrator], Any]) -> None:
         print(f"bcfl: {explain(ConfigurationError(str(error)))}", file=sys.stderr)
         raise typer.Exit(MISTAKEN) from None
     except KeyboardInterrupt:
-        print("bcfl: interrupted; the same command once more goes on", file=sys.stderr)
+        print(f"bcfl: interrupted; {if_interrupted}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None

@@ -82,12 +82,12 @@ def launch(access: Access, request: Request, tell: Tell, *, stay: bool) -> int:
     A task that asks for the same and is open already is gone on with.
     """
     with access.open() as session:
-        task = _launched(session, request, tell)
-        _keep(session, task)
+        task = launch_task(session, request, tell)
+        keep(session, task)
         if stay:
             tell("waiting for models: a panel that is not granted in time costs what a model costs")
             run_role(Initiator(session, task), session.chain, tell)
-            _keep(session, task)
+            keep(session, task)
         return task
 
 
@@ -113,7 +113,7 @@ def contribute(
         own = int(session.account.address[2:10], 16) if seed is None else seed
         asked = _Asked(session, task, data, f"{architecture} {training} {own}")
         if anew or (submission := asked.submission()) is None:
-            model = _train(description, data, architecture, training, own, tell)
+            model = train(description, data, architecture, training, own, tell)
             submission = contributor.submit(task, model, anew=anew)
             asked.remember(submission)
             tell(f"submitted {short_name(submission)} to task {task}")
@@ -122,7 +122,7 @@ def contribute(
         run_role(contributor, session.chain, tell)
         submitted = read_history(session.ledger).submissions[submission]
         assert submitted.outcome is not None
-        tell(_outcome(submitted, expect_task(session.ledger, task).rules.reward))
+        tell(outcome_of(submitted, expect_task(session.ledger, task).rules.reward))
         return submitted.outcome
 
 
@@ -153,7 +153,7 @@ def collect(access: Access, task: int, out: Path, tell: Tell) -> None:
         turn = initiator.turn()
         for line in (*turn.actions, *turn.troubles):
             tell(line)
-        _keep(session, task)
+        keep(session, task)
         tell("opening what was bought, and fusing it")
         fused = initiator.fused()
         for digest, why in initiator.lost.items():
@@ -168,15 +168,19 @@ def collect(access: Access, task: int, out: Path, tell: Tell) -> None:
         )
 
 
-def _keep(session: Session, task: int) -> None:
-    """Leave in the role's folder what ``bcfl audit`` and ``bcfl report`` begin with."""
+def keep(session: Session, task: int, seed: int | None = None) -> None:
+    """Leave in the role's folder what ``bcfl audit`` and ``bcfl report`` begin with.
+
+    ``seed`` is that of a simulation's development keys.
+    """
     ledger, statement = session.ledger, statement_of(session.ledger.events(), task)
     description = str(statement.get("description", ""))
-    told = MarketTask(ledger.chain_id, ledger.address, session.account.address)
+    told = MarketTask(ledger.chain_id, ledger.address, session.account.address, seed=seed)
     replace(told, description=description, task=task, statement=statement).write(session.folder)
 
 
-def _launched(session: Session, request: Request, tell: Tell) -> int:
+def launch_task(session: Session, request: Request, tell: Tell) -> int:
+    """Deposit the price of what is asked for, unless a task asks for just that; its number."""
     samples, labels = load_samples(request.verification)
     classes = int(labels.max(initial=0)) + 1
     expect_classes(classes)
@@ -252,7 +256,7 @@ def read_architecture(name: str, input_shape: tuple[int, ...], classes: int) -> 
         ) from error
 
 
-def _train(
+def train(
     description: Description,
     data: Path,
     architecture: str,
@@ -260,6 +264,13 @@ def _train(
     seed: int,
     tell: Tell,
 ) -> TrainedModel:
+    """Train what the task recommends, or what ``architecture`` names, on the samples at ``data``.
+
+    Raises
+    ------
+    ConfigurationError
+        There is nothing to train, or nothing to train it on.
+    """
     samples, labels = load_samples(data)
     chosen = (
         read_architecture(architecture, description.input_shape, description.classes)
@@ -300,7 +311,8 @@ class _Asked:
         self._journal.append(self._entry | {"submission": submission.hex()})
 
 
-def _outcome(submitted: SubmissionLog, reward: int) -> str:
+def outcome_of(submitted: SubmissionLog, reward: int) -> str:
+    """What became of a submission, for its contributor; ``reward`` in wei."""
     match submitted.outcome:
         case MarketPhase.PAID:
             return f"sold, for {in_ether(reward)}"

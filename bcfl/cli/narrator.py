@@ -30,8 +30,8 @@ class Narrator:
         self._task = progress.add_task("", total=None)
 
     def __call__(self, line: str) -> None:
-        """Say it."""
-        self._console.print(line, soft_wrap=True, markup=False)
+        """Say it; on a terminal folded between words, in a file whole."""
+        self._console.print(line, soft_wrap=not self._console.is_terminal, markup=False)
         self._progress.start()
         self._progress.reset(self._task, description=line)
 
