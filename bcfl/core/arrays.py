@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -101,17 +101,7 @@ def encode_model(arrays: Arrays) -> bytes:
     ModelError
         An array that they cannot carry, see :func:`expect_carried`.
     """
-    specs = describe(arrays)
-    expect_carried(specs)
-    parts = [struct.pack("<BI", _VERSION, len(specs))]
-    for spec in specs:
-        name = spec.key.encode()
-        parts.append(struct.pack("<H", len(name)) + name)
-        parts.append(struct.pack("<BB", _DTYPES.index(spec.dtype), len(spec.shape)))
-        parts.append(struct.pack(f"<{len(spec.shape)}Q", *spec.shape))
-    for array in arrays.values():
-        parts.append(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
-    return b"".join(parts)
+    return b"".join(_encoded(arrays))
 
 
 def decode_model(blob: bytes) -> dict[str, NDArray[Any]]:
@@ -141,7 +131,23 @@ def decode_model(blob: bytes) -> dict[str, NDArray[Any]]:
 
 def model_digest(arrays: Arrays) -> bytes:
     """SHA-256 of the canonical bytes: what the chain calls the model. Raises as they do."""
-    return hashlib.sha256(encode_model(arrays)).digest()
+    found = hashlib.sha256()
+    for part in _encoded(arrays):
+        found.update(part)
+    return found.digest()
+
+
+def _encoded(arrays: Arrays) -> Iterator[bytes | memoryview]:
+    specs = describe(arrays)
+    expect_carried(specs)
+    yield struct.pack("<BI", _VERSION, len(specs))
+    for spec in specs:
+        name = spec.key.encode()
+        yield struct.pack("<H", len(name)) + name
+        yield struct.pack("<BB", _DTYPES.index(spec.dtype), len(spec.shape))
+        yield struct.pack(f"<{len(spec.shape)}Q", *spec.shape)
+    for array in arrays.values():
+        yield np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).data
 
 
 def _decode_specs(blob: bytes) -> tuple[list[ArraySpec], int]:

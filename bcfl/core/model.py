@@ -126,15 +126,11 @@ class ModelSpec:
             raise ModelError(_difference(self.arrays, found))
         for spec in self._changing:
             _expect_finite(spec.key, arrays[spec.key])
-        return np.concatenate(
-            [
-                np.ascontiguousarray(arrays[spec.key]).ravel().astype(self.dtype)
-                for spec in self._changing
-            ]
-        )
+        parts = [arrays[spec.key].ravel() for spec in self._changing]
+        return np.concatenate(parts, dtype=self.dtype)
 
     def unflatten(self, vector: NDArray[Any], like: Arrays) -> dict[str, NDArray[Any]]:
-        """Invert :meth:`flatten`; arrays that no delta changes are taken from ``like``.
+        """Invert :meth:`flatten`, as views where dtypes allow; what no delta changes is ``like``'s.
 
         Where the arrays' dtypes differ, a value beyond a narrower one's range becomes
         infinite, and the next :meth:`flatten` refuses it.
@@ -177,9 +173,9 @@ class ModelSpec:
 
 
 def _cast(array: NDArray[Any], dtype: str) -> NDArray[Any]:
-    """A copy in another dtype; what lies beyond its range becomes infinite, without a warning."""
+    """In another dtype; what lies beyond its range becomes infinite, without a warning."""
     with np.errstate(over="ignore"):
-        return array.astype(dtype)
+        return array.astype(dtype, copy=False)
 
 
 def _expect_finite(key: str, array: NDArray[Any]) -> None:

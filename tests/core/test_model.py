@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from bcfl.core.errors import ModelError
 from bcfl.core.model import ModelSpec, decode_model, encode_model, model_digest
-from tests.consensus.spec.deltas import frozen
 from tests.core.models import FLOATS, INTEGERS, Model, equal, models
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -47,16 +46,13 @@ def test_the_vector_is_the_arrays_in_their_order(model: Model) -> None:
 
 
 @given(models(), st.data())
-def test_what_comes_out_can_be_written_to_without_touching_what_went_in(
+def test_a_vector_can_be_written_to_without_touching_what_went_in(
     model: Model, data: st.DataObject
 ) -> None:
     spec = ModelSpec.of(model)
     before = {key: array.tobytes() for key, array in model.items()}
     vector = spec.flatten(model)
     vector += 1
-    arrays = spec.unflatten(frozen(vector), model)
-    for array in arrays.values():
-        array[...] = 7
     assert {key: array.tobytes() for key, array in model.items()} == before
 
 

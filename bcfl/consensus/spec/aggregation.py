@@ -101,8 +101,8 @@ def _combined(
     for member in sorted(deltas):
         delta = deltas[member]
         expect_length(delta, base)
-        total[delta.indices] += delta.values.astype(np.float64)
-        carriers[delta.indices] += 1
+        total[delta.where] += delta.values
+        carriers[delta.where] += 1
     if combine == "carriers_mean":
         total /= np.maximum(carriers, 1, out=carriers)
     elif combine == "pair":

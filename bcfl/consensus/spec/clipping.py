@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
-from typing import Literal, TypeAlias, get_args
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from bcfl.core.errors import ConfigurationError
 
 Clip: TypeAlias = Literal["median_norm", "none"]
 
+_PART = 2**14  # values
+
 
 def norm(delta: Delta) -> float:
     """The Euclidean norm of a delta, the same on every machine.
@@ -27,8 +29,8 @@ def norm(delta: Delta) -> float:
     Within two units in the last place of the exact one; infinite where that is beyond the
     largest double.
     """
-    scale, _, length = _in_units(delta)
-    return scale * length
+    unit = _unit(delta.values)
+    return unit * _length(delta.values, unit)
 
 
 def clip(deltas: Mapping[int, Delta], rule: Clip) -> dict[int, Delta]:
@@ -68,39 +70,49 @@ def clip(deltas: Mapping[int, Delta], rule: Clip) -> dict[int, Delta]:
 
 def _shortened(delta: Delta, length: float) -> Delta:
     """``delta`` scaled to ``length``, computed in float64, each value rounded once at the end."""
-    _, values, found = _in_units(delta)
+    unit = _unit(delta.values)
     # Not values · (length / norm): that quotient is 0 or inexact where the norm is huge.
-    shortened = (values * (length / found)).astype(delta.values.dtype)
-    return Delta(delta.n, delta.indices, shortened)
+    factor = length / _length(delta.values, unit)
+    shortened = np.empty_like(delta.values)
+    for at, some in _in_units(delta.values, unit):
+        shortened[at] = some * factor
+    return Delta(delta.n, delta.where, shortened)
 
 
-def _in_units(delta: Delta) -> tuple[float, NDArray[np.float64], float]:
-    """A power of two, the values in units of it, all within (−2, 2), and their norm.
+def _unit(values: NDArray[Any]) -> float:
+    """The power of two in units of which all values lie within (−2, 2); 1 where all are 0.
 
-    The division by a power of two is exact, and no square of its results can overflow.
+    The division by it is exact, and no square of its results can overflow.
     """
-    values = delta.values.astype(np.float64)
-    largest = float(np.abs(values).max())
-    if largest == 0.0:
-        return 1.0, values, 0.0
-    scale = math.ldexp(1.0, math.frexp(largest)[1] - 1)
-    values /= scale
-    return scale, values, math.sqrt(sum_rounded_once(values * values))
+    largest = max(float(values.max()), -float(values.min()))
+    return math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
 
 
-def sum_rounded_once(numbers: NDArray[np.float64]) -> float:
+def _in_units(values: NDArray[Any], unit: float) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """The values in units, a part at a time that a processor's cache holds; and where it is."""
+    for start in range(0, len(values), _PART):
+        at = slice(start, start + _PART)
+        yield at, np.divide(values[at], unit, dtype=np.float64)
+
+
+def _length(values: NDArray[Any], unit: float) -> float:
+    return math.sqrt(sum_rounded_once(some * some for _, some in _in_units(values, unit)))
+
+
+def sum_rounded_once(parts: Iterable[NDArray[np.float64]]) -> float:
     """What ``math.fsum`` gives, in a few passes; of numbers in [0, 4), which are used up.
 
-    Each pass takes off all numbers what is a multiple of one unit. So few bits that their sums
-    are exact in any order (Rump, Ogita, Oishi 2008); the units' sums are then rounded together.
+    Each pass takes off all numbers of a part what is a multiple of one unit. So few bits that
+    their sums are exact in any order (Rump, Ogita, Oishi 2008); all sums are then rounded together.
     """
-    width = 50 - len(numbers).bit_length()
-    unit = math.ldexp(4.0, -width)
     sums = []
-    while numbers.any():
-        to_units = 1.5 * math.ldexp(unit, 52)  # added and taken away, it rounds to units
-        multiples = (numbers + to_units) - to_units
-        sums.append(float(multiples.sum()))
-        numbers -= multiples
-        unit = math.ldexp(unit, -width)
+    for numbers in parts:
+        width = 50 - len(numbers).bit_length()
+        unit = math.ldexp(4.0, -width)
+        while numbers.any():
+            to_units = 1.5 * math.ldexp(unit, 52)  # added and taken away, it rounds to units
+            multiples = (numbers + to_units) - to_units
+            sums.append(float(multiples.sum()))
+            numbers -= multiples  # noqa: PLW2901 - in place
+            unit = math.ldexp(unit, -width)
     return math.fsum(sums)

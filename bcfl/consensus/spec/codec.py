@@ -75,7 +75,7 @@ def encode_delta(delta: Delta, heading: Heading, values: Values = "float32") -> 
         where they are sent as they are.
     """
     n, k, dtype = delta.n, delta.k, delta.values.dtype
-    indices = encode_indices(delta.indices, n)
+    indices = b"" if isinstance(delta.where, slice) else encode_indices(delta.where, n)
     if delta.values.shape != (k,):
         raise CodecError(f"expected {k} values; found shape {delta.values.shape}")
     whose = heading.author, heading.round, heading.base
@@ -127,13 +127,13 @@ def decode_delta(
         )
     expect_heading(Heading(author, round_, base), heading)
     rest, at = memoryview(blob)[_HEADER.size :], sum(index_bytes(n, k))
-    indices = decode_indices(rest[:at], n, k)
+    where = slice(None) if k == n else decode_indices(rest[:at], n, k)
     if values != "float32":
-        return Delta(n, indices, decode_short(rest[at:], k, values, dtype))
+        return Delta(n, where, decode_short(rest[at:], k, values, dtype))
     found = np.frombuffer(rest[at:], dtype.newbyteorder("<")).astype(dtype, copy=False)
     if not np.isfinite(found).all():
         raise CodecError("expected finite values; found NaN or infinity")
-    return Delta(n, indices, found)
+    return Delta(n, where, found)
 
 
 def _seed(heading: Heading) -> bytes:

@@ -19,20 +19,26 @@ class Delta:
     """A sparse change Δθ^S of a vector of ``n`` parameters."""
 
     n: int
-    indices: NDArray[np.int64]  #: shape (k,), strictly ascending, in [0, n)
+    #: Indices, shape (k,), strictly ascending, in [0, n); of all n, ``slice(None)``.
+    where: NDArray[np.int64] | slice
     values: NDArray[Any]  #: shape (k,), the dtype of the parameters, finite
 
     @property
     def k(self) -> int:
         """Number of entries kept."""
-        return len(self.indices)
+        return self.n if isinstance(self.where, slice) else len(self.where)
+
+    @property
+    def indices(self) -> NDArray[np.int64]:
+        """Which entries, shape (k,)."""
+        return np.arange(self.n) if isinstance(self.where, slice) else self.where
 
     def scaled(self, factor: float) -> Delta:
         """The same entries times ``factor``, computed in float64 and rounded once."""
         if factor == 1.0:
             return self
         values = (self.values.astype(np.float64) * factor).astype(self.values.dtype)
-        return Delta(self.n, self.indices, values)
+        return Delta(self.n, self.where, values)
 
 
 def difference(trained: NDArray[Any], base: NDArray[Any]) -> NDArray[Any]:
@@ -72,7 +78,7 @@ def top_gamma(change: NDArray[Any], kept: int) -> Delta:
     if not 1 <= kept <= n:
         raise ModelError(f"expected to keep 1 to {n} entries; found {kept}")
     if kept == n:
-        return Delta(n, np.arange(n, dtype=np.int64), change)
+        return Delta(n, slice(None), change)
     magnitude = np.abs(change)
     least = np.partition(magnitude, n - kept)[n - kept]  # of those that are kept; linear in n
     chosen = magnitude > least
@@ -97,7 +103,7 @@ def apply_delta(base: NDArray[Any], delta: Delta) -> NDArray[Any]:
     expect_length(delta, base)
     result = base.copy()
     with np.errstate(over="ignore"):
-        result[slice(None) if delta.k == delta.n else delta.indices] += delta.values
+        result[delta.where] += delta.values
     return result
 
 

@@ -44,22 +44,22 @@ def encode_indices(indices: NDArray[np.int64], n: int) -> bytes:
     high = np.zeros(high_bytes * 8, np.uint8)
     for part, first, end in _parts(k, shift):
         some = indices[part : part + _AT_ONCE]
-        bits = (some[:, None] >> np.arange(shift)) & 1
-        low[first:end] = np.packbits(bits.astype(np.uint8).ravel(), bitorder="little")
+        bits = np.empty((len(some), shift), np.uint8)
+        for bit in range(shift):
+            bits[:, bit] = some >> bit & 1
+        low[first:end] = np.packbits(bits, bitorder="little")
         high[(some >> shift) + np.arange(part, part + len(some))] = 1
     return low.tobytes() + np.packbits(high, bitorder="little").tobytes()
 
 
 def decode_indices(blob: memoryview, n: int, k: int) -> NDArray[np.int64]:
-    """Invert :func:`encode_indices`, of bytes that are as many as :func:`index_bytes` says.
+    """Invert :func:`encode_indices` for k < n, of as many bytes as :func:`index_bytes` says.
 
     Raises
     ------
     CodecError
         They are not canonical, or the indices are not k in [0, n).
     """
-    if k == n:
-        return np.arange(n, dtype=np.int64)
     shift = _low_bits(n, k)
     low = np.frombuffer(blob, np.uint8, index_bytes(n, k)[0])
     high = np.unpackbits(np.frombuffer(blob, np.uint8, offset=len(low)), bitorder="little")
@@ -68,14 +68,14 @@ def decode_indices(blob: memoryview, n: int, k: int) -> NDArray[np.int64]:
         raise CodecError("expected zeros in the padding")
     if (count := np.count_nonzero(high)) != k:
         raise CodecError(f"expected {k} indices; found {count}")
-    indices: NDArray[np.int64] = np.flatnonzero(high)
+    indices: NDArray[np.int64] = np.flatnonzero(high.view(np.bool_))
     for part, first, end in _parts(k, shift):
         some = indices[part : part + _AT_ONCE]
         some -= np.arange(part, part + len(some))
-        some <<= shift
         bits = np.unpackbits(low[first:end], bitorder="little")[: len(some) * shift]
-        rows = bits.reshape(len(some), shift).astype(np.int64)
-        some += (rows << np.arange(shift)).sum(axis=1, dtype=np.int64)
+        for column in bits.reshape(len(some), shift).T[::-1]:
+            some <<= 1
+            some |= column
     _expect_ascending(indices, n)
     return indices
 
