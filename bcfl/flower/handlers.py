@@ -7,21 +7,26 @@ behind a ``client_fn`` is served by Flower's own adapter, which reads ``fitins.*
 
 from __future__ import annotations
 
+import math
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
+from flwr.common.constant import SType
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from bcfl.core.errors import ModelError, ProtocolError
 from bcfl.core.model import Arrays
 
+_READ_HEADER = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _LEGACY = {"train": ("fitins", "fitres"), "evaluate": ("evaluateins", "evaluateres")}
 
 
 def to_arrays(record: ArrayRecord) -> dict[str, NDArray[Any]]:
-    """The record's arrays as numpy's, in its order.
+    """The record's arrays as numpy's, in its order: of its own bytes, not to be written to.
 
     Raises
     ------
@@ -31,8 +36,8 @@ def to_arrays(record: ArrayRecord) -> dict[str, NDArray[Any]]:
     arrays = {}
     for key, array in record.items():
         try:
-            arrays[key] = array.numpy()
-        except (TypeError, ValueError) as error:
+            arrays[key] = _to_numpy(array)
+        except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
                 f"array {key!r} ({array.dtype}) is none of numpy's: {error}"
             ) from error
@@ -41,8 +46,28 @@ def to_arrays(record: ArrayRecord) -> dict[str, NDArray[Any]]:
 
 def to_array_record(arrays: Arrays) -> ArrayRecord:
     """Flower's record of these arrays, in their order."""
+    return ArrayRecord({key: _to_flower(array) for key, array in arrays.items()})
+
+
+def _to_numpy(array: Array) -> NDArray[Any]:
+    """As ``array.numpy()``, which copies."""
+    if array.stype != SType.NUMPY:
+        return array.numpy()  # says what is wrong
+    stream = BytesIO(array.data)
+    read_header = _READ_HEADER[npy.read_magic(stream)]
+    shape, by_column, dtype = read_header(stream)
+    entries = np.frombuffer(array.data, dtype, math.prod(shape), stream.tell())
+    return entries.reshape(shape, order="F" if by_column else "C")
+
+
+def _to_flower(array: NDArray[Any]) -> Array:
+    """As ``Array(array)``, which copies twice."""
     # np.ascontiguousarray would give a counter of shape () the shape (1,).
-    return ArrayRecord({key: Array(np.asarray(array, order="C")) for key, array in arrays.items()})
+    rows = np.asarray(array, order="C")
+    header = BytesIO()
+    npy.write_array_header_1_0(header, npy.header_data_from_array_1_0(rows))
+    data = b"".join((header.getvalue(), rows.reshape(-1).data))
+    return Array(str(rows.dtype), rows.shape, SType.NUMPY, data)
 
 
 def model_in(content: RecordDict) -> tuple[str, ArrayRecord]:
