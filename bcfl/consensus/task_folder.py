@@ -111,14 +111,19 @@ class TaskFolder:
             self.path / "task.json", json.dumps(task.to_json(), indent=2).encode() + b"\n"
         )
 
-    def save_checkpoint(self, arrays: Arrays) -> None:
-        """Keep ``arrays``, and of the older checkpoints only the newest."""
-        kept = self._checkpoint(model_digest(arrays))
-        write_atomically(kept, encode_model(arrays))
+    def save_checkpoint(self, arrays: Arrays) -> bytes:
+        """Keep ``arrays``, and of the older checkpoints only the newest; their digest."""
+        digest = model_digest(arrays)
+        kept = self._checkpoint(digest)
+        if kept.exists():
+            kept.touch()
+        else:
+            write_atomically(kept, encode_model(arrays))
         others = [path for path in self.path.glob("checkpoint-*.model") if path != kept]
         newest_first = sorted(others, key=lambda path: path.stat().st_mtime_ns, reverse=True)
         for path in newest_first[_CHECKPOINTS_KEPT - 1 :]:
             path.unlink()
+        return digest
 
     def load_checkpoint(self, digest: bytes) -> dict[str, NDArray[Any]]:
         """The model of that digest.

@@ -82,9 +82,9 @@ def verify(
         delivery = deliveries.get(member, _NOTHING)
         try:
             if own is not None and (member, own.digest) == (membership.index, event.digest):
-                blob = own.blob
+                blob, digest = own.blob, digest_of(own.blob)
             else:
-                blob = _fetch(membership, event, delivery, parcels, size)
+                blob, digest = _fetch(membership, event, delivery, parcels, size), event.digest
         except (BlobError, CodecError, ProtocolError) as error:
             reviewed.missing[member] = str(error)
             continue
@@ -92,7 +92,7 @@ def verify(
         heading = membership.heading(member)
         expected = Expectation(member, heading, membership.state.opened_at)
         try:
-            reviewed.updates[member] = verify_update(chain, blob, expected, kind.decode)
+            reviewed.updates[member] = verify_update(chain, blob, digest, expected, kind.decode)
         except CommitmentRejected as error:
             reviewed.invalid[member] = str(error)
     return reviewed
@@ -202,7 +202,7 @@ def _of_round(membership: Membership, from_block: int, kind: type[_E], members: 
 def _fetch(
     membership: Membership, event: Committed, delivery: _Delivery, parcels: Parcels, max_bytes: int
 ) -> bytes:
-    """The bytes of a commitment: as delivered, else as the member's own store finds them.
+    """The bytes of a commitment, hashed: as delivered, else as the member's own store finds them.
 
     Bytes of another digest prove nothing about who committed: they are no delivery.
     """

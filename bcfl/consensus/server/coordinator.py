@@ -46,7 +46,7 @@ from bcfl.core.errors import (
     CommitmentRejected,
     ProtocolError,
 )
-from bcfl.core.model import Arrays, model_digest
+from bcfl.core.model import Arrays
 from bcfl.keys.sealing import MAX_OVERHEAD_BYTES
 from bcfl.keys.signer import Signer
 
@@ -80,8 +80,7 @@ class Coordinator:
 
     def open(self, arrays: Arrays, expected: int) -> Transaction:
         """S1: open a round for θ_g. The checkpoint comes first, the chain second."""
-        self._folder.save_checkpoint(arrays)
-        sent = self.ledger.open_round(model_digest(arrays), expected)
+        sent = self.ledger.open_round(self._folder.save_checkpoint(arrays), expected)
         self.owed |= self.ballot_receipts()
         self.opening_block = sent.block
         self._enter_round()
@@ -248,8 +247,7 @@ class Coordinator:
 
     def close(self, arrays: Arrays) -> Transaction:
         """The digest of the new θ_g goes on chain. The checkpoint is on disk before."""
-        self._folder.save_checkpoint(arrays)
-        return self.ledger.close_round(self.signed.round, model_digest(arrays))
+        return self.ledger.close_round(self.signed.round, self._folder.save_checkpoint(arrays))
 
     def events(self, kind: type[_E]) -> list[_E]:
         """The round's events of one kind, in the chain's order."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -29,8 +29,7 @@ def norm(delta: Delta) -> float:
     Within two units in the last place of the exact one; infinite where that is beyond the
     largest double.
     """
-    unit = _unit(delta.values)
-    return unit * _length(delta.values, unit)
+    return math.prod(_measured(delta.values))
 
 
 def clip(deltas: Mapping[int, Delta], rule: Clip) -> dict[int, Delta]:
@@ -60,23 +59,34 @@ def clip(deltas: Mapping[int, Delta], rule: Clip) -> dict[int, Delta]:
         raise ConfigurationError(f"clip is one of {get_args(Clip)}; found {rule!r}")
     if rule == "none" or not deltas:
         return dict(deltas)
-    norms = {member: norm(delta) for member, delta in deltas.items()}
-    median = statistics.median_low(norms.values())
+    found = {member: _measured(delta.values) for member, delta in deltas.items()}
+    median = statistics.median_low(map(math.prod, found.values()))
     return {
-        member: _shortened(delta, median) if norms[member] > median else delta
+        member: _shortened(delta, median, *found[member])
+        if math.prod(found[member]) > median
+        else delta
         for member, delta in deltas.items()
     }
 
 
-def _shortened(delta: Delta, length: float) -> Delta:
-    """``delta`` scaled to ``length``, computed in float64, each value rounded once at the end."""
-    unit = _unit(delta.values)
-    # Not values · (length / norm): that quotient is 0 or inexact where the norm is huge.
-    factor = length / _length(delta.values, unit)
+def _shortened(delta: Delta, length: float, unit: float, found: float) -> Delta:
+    """``delta``, ``found`` units long, scaled to ``length``; each value is rounded once."""
+    factor = length / found  # not length / norm, which is 0 or inexact where the norm is huge
     shortened = np.empty_like(delta.values)
     for at, some in _in_units(delta.values, unit):
         shortened[at] = some * factor
     return Delta(delta.n, delta.where, shortened)
+
+
+def _measured(values: NDArray[Any]) -> tuple[float, float]:
+    """A unit, and the Euclidean norm in it."""
+    unit = _unit(values)
+
+    def squares() -> Iterator[NDArray[np.float64]]:
+        for _, some in _in_units(values, unit):
+            yield np.multiply(some, some, out=some)
+
+    return unit, math.sqrt(sum_rounded_once(squares))
 
 
 def _unit(values: NDArray[Any]) -> float:
@@ -95,24 +105,39 @@ def _in_units(values: NDArray[Any], unit: float) -> Iterator[tuple[slice, NDArra
         yield at, np.divide(values[at], unit, dtype=np.float64)
 
 
-def _length(values: NDArray[Any], unit: float) -> float:
-    return math.sqrt(sum_rounded_once(some * some for _, some in _in_units(values, unit)))
+def sum_rounded_once(parts: Callable[[], Iterable[NDArray[np.float64]]]) -> float:
+    """What ``math.fsum`` gives of numbers in [0, 4), in one pass mostly.
 
+    A pass takes off all numbers of a part what is a multiple of one unit. So few bits that their
+    sums are exact in any order (Rump, Ogita, Oishi 2008). A plain sum of what is left is in doubt
+    by less than decides the last bit, or else is taken off by further passes.
 
-def sum_rounded_once(parts: Iterable[NDArray[np.float64]]) -> float:
-    """What ``math.fsum`` gives, in a few passes; of numbers in [0, 4), which are used up.
-
-    Each pass takes off all numbers of a part what is a multiple of one unit. So few bits that
-    their sums are exact in any order (Rump, Ogita, Oishi 2008); all sums are then rounded together.
+    Parameters
+    ----------
+    parts : callable
+        Gives the numbers, in arrays of their own, as often as it is called.
     """
+    sums: list[float] = []
+    doubt = 0.0
+    for numbers in parts():
+        unit = _take_off(numbers, math.ldexp(4.0, len(numbers).bit_length() - 50), sums)
+        sums.append(float(numbers.sum()))
+        doubt += unit * len(numbers) ** 2 * 2.0**-53
+    if (least := math.fsum([*sums, -doubt])) == math.fsum([*sums, doubt]):
+        return least
     sums = []
-    for numbers in parts:
-        width = 50 - len(numbers).bit_length()
-        unit = math.ldexp(4.0, -width)
+    for numbers in parts():
+        unit = 4.0
         while numbers.any():
-            to_units = 1.5 * math.ldexp(unit, 52)  # added and taken away, it rounds to units
-            multiples = (numbers + to_units) - to_units
-            sums.append(float(multiples.sum()))
-            numbers -= multiples  # noqa: PLW2901 - in place
-            unit = math.ldexp(unit, -width)
+            unit = _take_off(numbers, math.ldexp(unit, len(numbers).bit_length() - 50), sums)
     return math.fsum(sums)
+
+
+def _take_off(numbers: NDArray[np.float64], unit: float, sums: list[float]) -> float:
+    """Multiples of ``unit`` off all ``numbers``, so that half a unit is left; their exact sum."""
+    to_units = 1.5 * math.ldexp(unit, 52)  # added and taken away, it rounds to units
+    multiples = numbers + to_units
+    multiples -= to_units
+    sums.append(float(multiples.sum()))
+    numbers -= multiples
+    return unit

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from bcfl.consensus.spec.codec import Heading, digest_of
+from bcfl.consensus.spec.codec import Heading
 from bcfl.core.errors import CodecError, CommitmentRejected
 
 _U = TypeVar("_U")
@@ -37,9 +37,22 @@ class Expectation:
 
 
 def verify_update(
-    chain: OnChain, blob: bytes, expected: Expectation, decode: Callable[[bytes, Heading], _U]
+    chain: OnChain,
+    blob: bytes,
+    found: bytes,
+    expected: Expectation,
+    decode: Callable[[bytes, Heading], _U],
 ) -> _U:
-    """The update that ``blob`` encodes, if all of claim 4 holds; ``decode`` is the task's.
+    """The update that ``blob`` encodes, if all of claim 4 holds.
+
+    Parameters
+    ----------
+    chain : OnChain
+    blob, found : bytes
+        What came, and its digest: a large one is hashed once, by whoever got hold of it.
+    expected : Expectation
+    decode : callable
+        The task's.
 
     Raises
     ------
@@ -59,7 +72,7 @@ def verify_update(
             f"expected a timestamp in [{expected.opened_at}, {chain.mined_at}]; "
             f"found {chain.signed_at}"
         )
-    if (found := digest_of(blob)) != chain.digest:
+    if found != chain.digest:
         raise CommitmentRejected(
             f"expected bytes of digest {chain.digest.hex()[:16]}…, as on chain; "
             f"found {found.hex()[:16]}…"

@@ -25,7 +25,9 @@ def verify(
     chain: OnChain, blob: bytes, expected: Expectation, delta: Delta, **changed: Any
 ) -> Delta:
     sizes = {"n": delta.n, "k": delta.k, "dtype": delta.values.dtype} | changed
-    return verify_update(chain, blob, expected, lambda b, h: decode_delta(b, heading=h, **sizes))
+    found = digest_of(blob)
+    decode = lambda b, h: decode_delta(b, heading=h, **sizes)  # noqa: E731
+    return verify_update(chain, blob, found, expected, decode)
 
 
 def on_chain(blob: bytes) -> OnChain:
