@@ -2,6 +2,7 @@
 
 =================  ================================================================
 ``accounts``       Ethereum accounts, key files, signatures
+``typed_data``     what is hashed of the words that are signed
 ``signer``         whoever can sign
 ``signer_client``  a signer in another process of the member's own
 ``signer_wire``    what is said to it, and what it answers

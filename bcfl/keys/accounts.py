@@ -9,20 +9,20 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from eth_account import Account as EthAccount
-from eth_account.messages import encode_typed_data
-from eth_account.signers.local import LocalAccount
-from eth_keys.datatypes import PublicKey, Signature
+from eth_keys.datatypes import PrivateKey, PublicKey, Signature
 from eth_keys.exceptions import BadSignature
 from eth_utils.address import is_address, is_checksum_address, to_checksum_address
-from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
 from bcfl.core.errors import AccountError, ProtocolError
 from bcfl.keys.envelope import derive, open_slot, public_key_of
 from bcfl.keys.sealing import open_sealed, open_share
+from bcfl.keys.typed_data import signed_hash
+
+if TYPE_CHECKING:
+    from eth_account import Account as EthAccount
 
 #: Chain ids on which nothing is worth anything: the embedded chain's, and anvil's default.
 DEVELOPMENT_CHAINS = (131277322940537, 31337)
@@ -59,10 +59,11 @@ class Account:
         It is no private key. The message does not repeat it.
     """
 
-    __slots__ = ("__account",)
+    __slots__ = ("__key", "address")
 
     def __init__(self, private_key: bytes | str) -> None:
-        self.__account: LocalAccount = EthAccount.from_key(_checked_key(private_key))
+        self.__key = PrivateKey(_checked_key(private_key))
+        self.address: str = self.__key.public_key.to_checksum_address()  #: checksummed
 
     @classmethod
     def from_key_file(cls, path: Path | str, password: str | None = None) -> Account:
@@ -85,7 +86,7 @@ class Account:
         keystore = _read_keystore(path)
         secret = _password() if password is None else password
         try:
-            key = EthAccount.decrypt(keystore, secret)
+            key = _eth_account().decrypt(keystore, secret)
         except _KEY_FILE_TROUBLE as error:
             if "MAC" in str(error):
                 raise AccountError(
@@ -103,7 +104,7 @@ class Account:
         AccountError
             The file exists (a key file is never overwritten) or cannot be written.
         """
-        keystore = json.dumps(self.__account.encrypt(password))
+        keystore = json.dumps(_eth_account().encrypt(self._key, password))
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -115,15 +116,10 @@ class Account:
         except OSError as error:
             raise AccountError(f"cannot write the key file {path}: {error.strerror}") from None
 
-    @property
-    def address(self) -> str:
-        """Checksummed address."""
-        return str(self.__account.address)
-
     def sign(self, message: dict[str, Any]) -> bytes:
         """65 bytes, r ‖ s ‖ v, of an EIP-712 ``full_message``; the same every time (RFC 6979)."""
-        signed = self.__account.sign_message(encode_typed_data(full_message=message))
-        return bytes(signed.signature)
+        signature = self.__key.sign_msg_hash(signed_hash(message)).to_bytes()
+        return signature[:64] + bytes([27 + signature[64]])
 
     @property
     def public_key(self) -> bytes:
@@ -152,11 +148,11 @@ class Account:
 
     def sign_transaction(self, fields: dict[str, Any]) -> bytes:
         """The signed bytes of a transaction with these fields, as the node takes them."""
-        return bytes(self.__account.sign_transaction(fields).raw_transaction)
+        return bytes(_eth_account().sign_transaction(fields, self._key).raw_transaction)
 
     @property
     def _key(self) -> bytes:
-        return bytes(self.__account.key)
+        return self.__key.to_bytes()
 
     def __repr__(self) -> str:
         return f"Account({self.address})"
@@ -222,10 +218,9 @@ def recover_public_key(message: dict[str, Any], signature: bytes) -> bytes:
     v = signature[64]
     if v not in (27, 28) or not 0 < r < _ORDER or not 0 < s <= _ORDER // 2:
         raise ProtocolError("not a canonical signature: v is 27 or 28, r in range, s low")
-    words = encode_typed_data(full_message=message)
-    signed = keccak(b"\x19" + words.version + words.header + words.body)
+    signed = Signature(vrs=(v - 27, r, s))
     try:
-        return Signature(vrs=(v - 27, r, s)).recover_public_key_from_msg_hash(signed).to_bytes()
+        return signed.recover_public_key_from_msg_hash(signed_hash(message)).to_bytes()
     except (BadSignature, ValidationError, ValueError) as error:
         # about half of all r are no curve point; the backends disagree on how they say so
         raise ProtocolError("nobody's signature: r is not on the curve") from error
@@ -242,6 +237,14 @@ def signed_by(message: dict[str, Any], signature: bytes, address: str) -> bool:
         return recover(message, signature) == checksummed(address)
     except ProtocolError:
         return False
+
+
+def _eth_account() -> type[EthAccount]:
+    # Half a second for the curves of key files of another kind. A SuperNode starts a process for
+    # every message, and most sign words alone.
+    from eth_account import Account as EthAccount  # noqa: PLC0415
+
+    return EthAccount
 
 
 def _checked_key(private_key: bytes | str) -> bytes:

@@ -1,8 +1,9 @@
-"""Keys and ciphers beneath ``bcfl.keys.sealing``: eciespy and cryptography, tamed.
+"""Keys and ciphers beneath ``bcfl.keys.sealing``: coincurve and cryptography, tamed.
 
 Two things are made here. A *slot* is 32 bytes encrypted to one public key, by ECIES as in
-github.com/ecies/py (secp256k1, HKDF-SHA256, AES-256-GCM). A *body* is a blob under
-AES-256-GCM, bound to the header that stands before it and to its own SHA-256.
+github.com/ecies/py (secp256k1, HKDF-SHA256, AES-256-GCM), which opens ours and makes what we
+open. A *body* is a blob under AES-256-GCM, bound to the header that stands before it and to its
+own SHA-256.
 
 Whatever is wrong with keys or bytes comes out as SealError. No message, and no object that
 outlives a call, holds a key.
@@ -13,13 +14,11 @@ from __future__ import annotations
 import hashlib
 import os
 
-import ecies
+from coincurve import PrivateKey, PublicKey
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from ecies.config import Config
-from ecies.keys import PrivateKey, PublicKey
 
 from bcfl.core.errors import SealError
 
@@ -30,20 +29,13 @@ SLOT_BYTES = 33 + _NONCE_BYTES + _TAG_BYTES + KEY_BYTES
 BODY_OVERHEAD_BYTES = _NONCE_BYTES + _TAG_BYTES
 MAX_SEALED_BYTES = 2**31 - 1  # what cryptography's AES-GCM takes in one piece
 _GROUP_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-#: spelt out, because eciespy's defaults are no part of our format
-_ECIES = Config(
-    elliptic_curve="secp256k1",
-    is_ephemeral_key_compressed=True,
-    is_hkdf_key_compressed=True,
-    symmetric_algorithm="aes-256-gcm",
-    symmetric_nonce_length=12,
-)
 
 
 def compressed_key(public_key: bytes) -> bytes:
     """The 33-byte form of a public key given in 33, 64 (Ethereum's) or 65 bytes."""
     try:
-        return bytes(PublicKey("secp256k1", bytes(public_key)).to_bytes(compressed=True))
+        prefix = b"\x04" if len(public_key) == 64 else b""
+        return PublicKey(prefix + public_key).format(compressed=True)
     except ValueError:
         raise SealError(
             "expected a secp256k1 public key of 33, 64 or 65 bytes; found "
@@ -59,10 +51,9 @@ def public_key_of(private_key: bytes) -> bytes:
     SealError
         If it is no private key.
     """
-    # checked before eciespy sees it, which takes an empty key for a wish for a random one
     expect_key("a private key", private_key)
     try:
-        return bytes(PrivateKey("secp256k1", bytes(private_key)).public_key.to_bytes())
+        return PublicKey.from_secret(bytes(private_key)).format(compressed=False)
     except ValueError:
         raise SealError("expected a private key; found a number outside the group") from None
 
@@ -91,7 +82,7 @@ def derive(key: bytes, info: bytes, size_bytes: int) -> bytes:
 
 def seal_slot(key: bytes, public_key: bytes) -> bytes:
     """Encrypt 32 bytes to one public key; other bytes at every call."""
-    return bytes(ecies.encrypt(public_key, key, _ECIES))
+    return _slot(key, public_key, PrivateKey(), os.urandom(_NONCE_BYTES))
 
 
 def repeatable_slot(key: bytes, public_key: bytes, info: bytes) -> bytes:
@@ -104,20 +95,27 @@ def repeatable_slot(key: bytes, public_key: bytes, info: bytes) -> bytes:
     drawn = derive(key, info + public_key, 48 + _NONCE_BYTES)
     # 48 bytes for a number of 32: reduced, no value is noticeably likelier than another
     scalar = int.from_bytes(drawn[:48], "big") % (_GROUP_ORDER - 1) + 1
-    ephemeral = PrivateKey("secp256k1", scalar.to_bytes(32, "big"))
-    reader = PublicKey("secp256k1", public_key)
-    slot_key = ephemeral.encapsulate(reader, _ECIES.is_hkdf_key_compressed)
-    nonce = drawn[48:]
-    encrypted = AESGCM(slot_key).encrypt(nonce, key, None)
-    tag_first = encrypted[-_TAG_BYTES:] + encrypted[:-_TAG_BYTES]  # as eciespy has it
-    return bytes(ephemeral.public_key.to_bytes(compressed=True)) + nonce + tag_first
+    return _slot(key, public_key, PrivateKey(scalar.to_bytes(32, "big")), drawn[48:])
+
+
+def _slot(key: bytes, public_key: bytes, ephemeral: PrivateKey, nonce: bytes) -> bytes:
+    point = ephemeral.public_key.format(compressed=True)
+    shared = PublicKey(public_key).multiply(ephemeral.secret)
+    encrypted = AESGCM(_slot_key(point, shared)).encrypt(nonce, key, None)
+    return point + nonce + encrypted[-_TAG_BYTES:] + encrypted[:-_TAG_BYTES]
+
+
+def _slot_key(point: bytes, shared: PublicKey) -> bytes:
+    return derive(point + shared.format(compressed=True), b"", 32)
 
 
 def open_slot(slot: bytes, private_key: bytes) -> bytes:
     """The 32 bytes in a slot; SealError if it was made for another key, or changed."""
+    point, nonce, tag, encrypted = slot[:33], slot[33:45], slot[45:61], slot[61:]
     try:
-        key = bytes(ecies.decrypt(bytes(private_key), slot, _ECIES))
-    except ValueError:
+        slot_key = _slot_key(point, PublicKey(point).multiply(private_key))
+        key = AESGCM(slot_key).decrypt(nonce, encrypted + tag, None)
+    except (ValueError, InvalidTag):
         raise SealError(
             "this key does not open what was sealed to it: the bytes were changed, or were "
             "never right"

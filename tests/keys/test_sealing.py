@@ -6,7 +6,9 @@ import hashlib
 import tracemalloc
 from collections.abc import Callable
 
+import ecies
 import pytest
+from ecies.config import Config
 from eth_account import Account
 from eth_keys.datatypes import PrivateKey
 from eth_utils.crypto import keccak
@@ -48,6 +50,20 @@ def test_every_reader_opens_it_and_a_stranger_does_not() -> None:
     assert [open_sealed(sealed, key) for key in (ANA, BEN, CEM)] == [BLOB] * 3
     with pytest.raises(SealError, match="sealed to 3 readers, and this key is none of them"):
         open_sealed(sealed, EVE)
+
+
+def test_slots_are_eciespys() -> None:
+    theirs = Config(
+        is_ephemeral_key_compressed=True, is_hkdf_key_compressed=True, symmetric_nonce_length=12
+    )
+    for key in KEYS:
+        reader = envelope.compressed_key(public_key_of(key))
+        for slot in (
+            envelope.seal_slot(SHARED, reader),
+            envelope.repeatable_slot(SHARED, reader, b"info"),
+        ):
+            assert ecies.decrypt(key, slot, theirs) == SHARED
+        assert envelope.open_slot(ecies.encrypt(reader, SECRET, theirs), key) == SECRET
 
 
 def test_a_stranger_finds_no_piece_of_the_blob() -> None:
