@@ -33,7 +33,13 @@ Figures: TypeAlias = dict[str, dict[str, int]]
 class GasTask:
     """A task of the given size on a chain of its own; calls give the gas of their receipts."""
 
-    def __init__(self, size: int, contract: str = "PeerConsensus") -> None:
+    def __init__(
+        self,
+        size: int,
+        contract: str = "PeerConsensus",
+        terms: tuple[int, int] = (False, 0),
+        value: int = 0,
+    ) -> None:
         self.size = size
         # From a time to come, each block is a second later than the one before, whatever the
         # clock says: a timestamp's bytes cost gas, too.
@@ -47,17 +53,19 @@ class GasTask:
         addresses = [account(i).address for i in range(size)]
         receipt = self.send(
             factory.constructor(
-                addresses, digest("genesis"), digest("rules"), 500_000, 1, 3600, 3600, False, 0
-            )
+                addresses, digest("genesis"), digest("rules"), 500_000, 1, 3600, 3600, *terms
+            ),
+            value,
         )
         address = receipt["contractAddress"]
         self.deployment = int(receipt["gasUsed"])
         self.functions = factory(address).functions
         self.signing = Signing(TypedDataDomain(self.web3.eth.chain_id, address))
 
-    def send(self, call: Any) -> Any:
+    def send(self, call: Any, value: int = 0) -> Any:
         """The receipt of the coordinator's transaction."""
-        transaction = call.transact({"from": self.coordinator, "gas": 5 * 10**7})
+        sent = {"from": self.coordinator, "gas": 5 * 10**7, "value": value}
+        transaction = call.transact(sent)
         receipt = self.web3.eth.get_transaction_receipt(transaction)
         assert receipt["status"] == 1
         return receipt

@@ -92,6 +92,8 @@ class Task:
         accounts: Sequence[str] | None = None,
         windows: tuple[int, int] = (WINDOW_S, WINDOW_S),
         contract: str = "PeerConsensus",
+        terms: Sequence[Any] | None = None,
+        value: int = 0,
     ) -> None:
         self.env = untraced()
         self.env.evm.patch.timestamp = START
@@ -111,10 +113,11 @@ class Task:
         constructor = next(entry for entry in compiled.abi if entry["type"] == "constructor")
         arguments = encode(
             _types(constructor["inputs"]),
-            [accounts, GENESIS, RULES, kappa_ppm, quorum, *windows, sealed, stake],
+            [accounts, GENESIS, RULES, kappa_ppm, quorum, *windows, *(terms or (sealed, stake))],
         )
+        self.env.set_balance(COORDINATOR, value)
         address, computation = self.env.deploy(
-            sender=COORDINATOR, bytecode=compiled.bytecode + arguments
+            sender=COORDINATOR, bytecode=compiled.bytecode + arguments, value=value
         )
         if computation.is_error:
             raise Reverted(_reason(computation.output))

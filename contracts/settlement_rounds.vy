@@ -1,0 +1,288 @@
+# pragma version 0.4.3
+"""
+@title Settled rounds
+@license Apache-2.0
+@notice A round in one transaction: the coordinator says what was signed, by its root, who won,
+        and what the next model is, and the next round begins.
+@dev A round is kept as the hash of what was said of it; whoever speaks of it later shows that.
+     Of `peer_round.header` the set of the committed holds those whose commitment was brought
+     here by `commit`, past the coordinator; `TALLIED` says that ballots were.
+     Of `membership.barred` the upper half says who was a member when the round was opened.
+"""
+
+import lanes
+import membership
+import peer_round
+import peer_terms
+import settlement_terms
+import typed_data
+
+uses: membership
+uses: peer_round
+uses: peer_terms
+uses: settlement_terms
+uses: typed_data
+
+
+# What is known of a round. Sets of members are bit fields, times are seconds.
+struct Record:
+    round: uint256
+    # Of all that was signed, see `settlement_court`.
+    root: bytes32
+    base: bytes32
+    model: bytes32
+    # Nobody: the round is void, and the model stays.
+    winners: uint256
+    # Who was a member when it was opened, and who was waited for.
+    members: uint256
+    expected: uint256
+    # Lower half: whose commitment came past the coordinator. Upper half: whose ballot did.
+    forced: uint256
+    opened_at: uint256
+    settled_at: uint256
+
+
+# A ballot, signed as `Ballot(uint64 round,bytes entries)`, of which only the hash is looked at.
+event BallotShown:
+    round: indexed(uint256)
+    member: indexed(uint256)
+    r: uint256
+    vs: uint256
+    entries: Bytes[_MAX_BYTES]
+
+
+event Begun:
+    round: indexed(uint256)
+    base: bytes32
+    expected: uint256
+
+
+event Settled:
+    round: indexed(uint256)
+    root: bytes32
+    base: bytes32
+    model: bytes32
+    winners: uint256
+    members: uint256
+    expected: uint256
+    forced: uint256
+    opened_at: uint256
+
+
+# What stands of a task. `open`: a round is. `time`: when the last one was opened, or settled.
+struct Standing:
+    round: uint256
+    open: bool
+    model: bytes32
+    members: uint256
+    expected: uint256
+    forced: uint256
+    time: uint256
+    equivocators: uint256
+    void_from: uint256
+    deposited: bool
+    challenges: uint256
+
+
+_BALLOT_TYPE: constant(bytes32) = keccak256("Ballot(uint64 round,bytes entries)")
+# As `borda.MAX_BYTES`.
+_MAX_BYTES: constant(uint256) = lanes.CAPACITY * 5 + 32
+
+# By round: the hash of its record; empty once nobody can challenge it any more.
+records: public(HashMap[uint256, bytes32])
+# Whose ballots of the open round came past the coordinator; of meaning while `TALLIED` is up.
+_shown: uint256
+# The first round that counts for nothing, as the coordinator was convicted of it; or 0.
+void_from: uint256
+# Whether the deposit is here still.
+deposited: bool
+# How many challenges wait for an answer.
+challenges: uint256
+
+
+@external
+@payable
+def open_round(base: bytes32, expected: uint256):
+    """
+    @notice Begins the first round, or one after a pause. Where the deposit was released it is
+            sent along once more.
+    @param base Digest of the global model, which must be the current one.
+    @param expected Bit field of active members. Once all these came, commitments end with the
+           least window; once all active members did, at once.
+    """
+    peer_terms._only_coordinator()
+    header: uint256 = peer_round.header
+    peer_round._check_idle(header)
+    assert base == peer_round.model, "consensus: base is not the current model"
+    assert self.void_from == 0, "settlement: the coordinator was convicted"
+    if self.deposited:
+        assert msg.value == 0, "settlement: deposited already"
+    else:
+        assert msg.value == settlement_terms.deposit, "settlement: not the deposit"
+        self.deposited = True
+    if header & peer_round.STALE != 0:
+        membership._write_roster()
+    self._begin(peer_round._round(header), base, expected)
+
+
+@external
+def settle(
+    round: uint256, root: bytes32, winners: uint256, model: bytes32, forced: uint256, expected: uint256
+):
+    """
+    @notice Ends the round that is open, and begins the next.
+    @param root See `settlement_court`.
+    @param winners Bit field. Nobody: too few took part, and the model stays.
+    @param model Digest of what the winners' deltas made of the model.
+    @param forced Who came past the coordinator, as it knows: in the lower half those with a
+           commitment, in the upper half those with a ballot. If somebody else has, it has to
+           count again.
+    @param expected See `open_round`. Nobody: no round begins.
+    """
+    peer_terms._only_coordinator()
+    header: uint256 = peer_round.header
+    assert header & peer_round.OPEN != 0, "settlement: no round is open"
+    assert round == peer_round._round(header), "consensus: not the current round"
+    assert forced == self._forced(header), "settlement: somebody came past the coordinator"
+    base: bytes32 = peer_round.model
+    assert winners != 0 or model == base, "settlement: a void round changes nothing"
+    record: Record = Record(
+        round=round,
+        root=root,
+        base=base,
+        model=model,
+        winners=winners,
+        members=membership.barred >> membership.UPPER,
+        expected=membership.roll >> membership.UPPER,
+        forced=forced,
+        opened_at=peer_round._opened_at(header),
+        settled_at=block.timestamp,
+    )
+    self.records[round] = keccak256(abi_encode(record))
+    log Settled(
+        round=round,
+        root=root,
+        base=base,
+        model=model,
+        winners=winners,
+        members=record.members,
+        expected=record.expected,
+        forced=forced,
+        opened_at=record.opened_at,
+    )
+    peer_round.model = model
+    if expected != 0:
+        self._begin(round, model, expected)
+    else:
+        peer_round.header = self._header(round, 0)
+
+
+@external
+def show_ballot(round: uint256, member: uint256, r: uint256, vs: uint256, entries: Bytes[_MAX_BYTES]):
+    """
+    @notice Brings a signed ballot past the coordinator, who then has to bring it as well. A
+            commitment is brought by `commit`.
+    """
+    header: uint256 = peer_round.header
+    assert header & peer_round.OPEN != 0, "settlement: no round is open"
+    assert round == peer_round._round(header), "consensus: not the current round"
+    bit: uint256 = (1 << member) & membership.SET
+    assert membership.roll & bit != 0, "consensus: not an active member"
+    assert (
+        block.timestamp <= peer_round._deadlines(header)[2]
+    ), "consensus: not in this phase"
+    shown: uint256 = 0
+    if header & peer_round.TALLIED != 0:
+        shown = self._shown
+    assert shown & bit == 0, "consensus: has voted already"
+    structure: bytes32 = keccak256(abi_encode(_BALLOT_TYPE, round, keccak256(entries)))
+    signer: address = typed_data._signer(typed_data._domain(), structure, r, vs)
+    assert signer == membership._account(member), "consensus: signed by someone else"
+    self._shown = shown | bit
+    peer_round.header = header | peer_round.TALLIED
+    log BallotShown(round=round, member=member, r=r, vs=vs, entries=entries)
+
+
+@external
+@view
+def standing() -> Standing:
+    """
+    @notice Everything about the task as it stands.
+    """
+    header: uint256 = peer_round.header
+    return Standing(
+        round=peer_round._round(header),
+        open=header & peer_round.OPEN != 0,
+        model=peer_round.model,
+        members=membership.barred >> membership.UPPER,
+        expected=membership.roll >> membership.UPPER,
+        forced=self._forced(header),
+        time=peer_round._opened_at(header),
+        equivocators=membership.barred & membership.SET,
+        void_from=self.void_from,
+        deposited=self.deposited,
+        challenges=self.challenges,
+    )
+
+
+@internal
+def _begin(before: uint256, base: bytes32, expected: uint256):
+    roll: uint256 = membership.roll
+    active: uint256 = roll & membership.SET
+    assert expected != 0, "consensus: nobody is expected"
+    assert expected & ~active == 0, "consensus: expected someone who is not a member"
+    round: uint256 = unsafe_add(before, 1)
+    peer_round.header = self._header(
+        round, (lanes._count(active) << peer_round.SIZE_AT) | peer_round.OPEN
+    )
+    if roll >> membership.UPPER != expected:
+        membership.roll = active | (expected << membership.UPPER)
+    barred: uint256 = membership.barred
+    if barred >> membership.UPPER != active:
+        membership.barred = (barred & membership.SET) | (active << membership.UPPER)
+    log Begun(round=round, base=base, expected=expected)
+
+
+@internal
+@view
+def _header(round: uint256, flags: uint256) -> uint256:
+    return (
+        (round << peer_round.ROUND_AT) | (block.timestamp << peer_round.OPENED_AT) | flags
+    )
+
+
+@internal
+@view
+def _forced(header: uint256) -> uint256:
+    """
+    @notice Who came past the coordinator in the round that is open.
+    """
+    forced: uint256 = header & membership.SET
+    if header & peer_round.TALLIED != 0:
+        forced |= self._shown << membership.UPPER
+    return forced
+
+
+@internal
+@view
+def _check_record(record: Record):
+    """
+    @notice Reverts unless this is what the coordinator has said of a round, which counts.
+    """
+    kept: bytes32 = self.records[record.round]
+    assert (
+        kept != empty(bytes32) and keccak256(abi_encode(record)) == kept
+    ), "settlement: not what was said of the round"
+    assert (
+        self.void_from == 0 or record.round < self.void_from
+    ), "settlement: the round is void"
+
+
+@internal
+def _void(round: uint256):
+    """
+    @notice This round and all after it count for nothing, and there are no more.
+    """
+    self.void_from = round
+    header: uint256 = peer_round.header
+    peer_round.header = header & ~peer_round.OPEN

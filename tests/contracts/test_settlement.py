@@ -1,0 +1,315 @@
+"""What a coordinator, members and strangers can do to rounds that are settled optimistically."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bcfl.consensus.contract.bundle import Bundle, fault_of
+from bcfl.consensus.spec.domain import Commitment
+from bcfl.consensus.spec.settlement import Record
+from tests.contracts.peer_consensus_task import COORDINATOR, NOBODY, STRANGER, Reverted
+from tests.contracts.settlement_task import (
+    BOND,
+    CHALLENGE_WINDOW_S,
+    DEPOSIT,
+    SettlementTask,
+    bundle_of,
+    words_of,
+)
+
+
+@pytest.fixture
+def task() -> SettlementTask:
+    found = SettlementTask()
+    found.begin()
+    return found
+
+
+def doubt(task: SettlementTask, record: Record) -> None:
+    task.call("challenge", words_of(record), sender=STRANGER, value=BOND)
+
+
+def answer(task: SettlementTask, record: Record, bundle: Bundle) -> None:
+    task.call("answer", words_of(record), *bundle.words(), sender=STRANGER)
+
+
+def fault(task: SettlementTask, record: Record, bundle: Bundle) -> str:
+    return fault_of(bundle, record, task.terms, task.signing.domain, task.accounts)
+
+
+def test_settling_ends_a_round_and_begins_the_next(task: SettlementTask) -> None:
+    record, bundle = task.play()
+
+    now = task.standing
+    assert (now.round, now.open, now.model) == (2, True, record.model)
+    assert record.winners.bit_count() == 2
+    assert fault(task, record, bundle) == ""
+
+
+def test_an_honest_answer_upholds_a_round_for_good(task: SettlementTask) -> None:
+    record, bundle = task.play()
+    doubt(task, record)
+    assert task.standing.challenges == 1
+
+    answer(task, record, bundle)
+
+    assert task.events("Upheld")[-1]["round"] == record.round
+    assert task.standing.challenges == 0
+    with pytest.raises(Reverted, match="not what was said"):
+        doubt(task, record)
+
+
+def test_other_winners_than_follow_convict_at_once_whoever_shows_it(task: SettlementTask) -> None:
+    bundle = task.signed_by(range(4))
+    lie = task.record(bundle, winners=0b1100)
+    record = task.settle(lie)
+    assert "have won" in fault(task, record, bundle)
+
+    answer(task, record, bundle)  # nobody has put down a bond
+
+    assert task.events("Convicted")[-1]["round"] == record.round
+    now = task.standing
+    assert (now.void_from, now.deposited, now.open) == (record.round, False, False)
+    assert task.env.get_balance(NOBODY) == DEPOSIT
+    with pytest.raises(Reverted, match="no round is open"):
+        task.call("settle", now.round, bytes(32), 0, now.model, 0, 0)
+    with pytest.raises(Reverted, match="convicted"):
+        task.call("open_round", now.model, 15)
+
+
+def test_who_does_not_answer_in_time_is_convicted(task: SettlementTask) -> None:
+    bundle = task.signed_by(range(4))
+    record = task.settle(task.record(bundle, root=bytes(range(32))))
+    doubt(task, record)
+    with pytest.raises(Reverted, match="not all that was signed"):
+        answer(task, record, bundle)
+    with pytest.raises(Reverted, match="may be answered still"):
+        task.call("convict", record.round)
+
+    task.travel(CHALLENGE_WINDOW_S + 1)
+    task.call("convict", record.round)
+
+    assert task.standing.void_from == record.round
+    assert task.call("withdrawable", STRANGER.address) == BOND
+
+
+def test_what_comes_after_a_void_round_is_void_and_bonds_for_it_come_back(
+    task: SettlementTask,
+) -> None:
+    bundle = task.signed_by(range(4))
+    lie = task.settle(task.record(bundle, winners=0b1000))
+    later, _ = task.play()
+    doubt(task, later)
+    with pytest.raises(Reverted, match="counts"):
+        task.call("take_back", later.round)
+
+    answer(task, lie, bundle)
+    task.call("take_back", later.round)
+
+    assert task.standing.challenges == 0
+    assert task.call("withdrawable", STRANGER.address) == BOND
+    with pytest.raises(Reverted, match="void"):
+        doubt(task, later)
+
+
+def test_whose_commitment_came_past_the_coordinator_cannot_be_left_out(
+    task: SettlementTask,
+) -> None:
+    task.call("commit", 1, [task.commitment(3)], sender=task.keys[3])
+    bundle = task.signed_by(range(3))
+    task.travel(201)
+    with pytest.raises(Reverted, match="past the coordinator"):
+        task.settle(task.record(bundle, forced=0))
+
+    record = task.settle(task.record(bundle))
+
+    assert "left out" in fault(task, record, bundle)
+    answer(task, record, bundle)
+    assert task.events("Convicted")
+
+
+def test_whose_ballot_came_past_the_coordinator_cannot_be_left_out(task: SettlementTask) -> None:
+    whole = task.signed_by(range(4))
+    member, r, vs, entries = task.ballot(3, {0: 9, 1: 8, 2: 7})
+    task.call("show_ballot", 1, member, r, vs, entries, sender=task.keys[3])
+    with pytest.raises(Reverted, match="voted already"):
+        task.call("show_ballot", 1, member, r, vs, entries)
+    without = Bundle(whole.commitments, whole.ballots[:3])
+    task.travel(201)
+
+    record = task.settle(task.record(without))
+
+    assert "left out" in fault(task, record, without)
+    answer(task, record, without)
+    assert task.events("Convicted")
+
+
+def test_a_ballot_that_is_none_has_to_be_brought_and_does_not_count(task: SettlementTask) -> None:
+    member, r, vs, entries = task.raw_ballot(3, b"nonsense")
+    task.call("show_ballot", 1, member, r, vs, entries, sender=task.keys[3])
+    whole = task.signed_by(range(4))
+    bundle = Bundle(
+        whole.commitments, (*whole.ballots[:3], *bundle_of([], [(member, r, vs, entries)]).ballots)
+    )
+    task.wait_for_the_end(bundle)
+
+    record = task.settle(task.record(bundle))
+    doubt(task, record)
+    answer(task, record, bundle)
+
+    assert task.events("Upheld")
+
+
+def test_a_coordinator_in_a_hurry_is_convicted(task: SettlementTask) -> None:
+    bundle = task.signed_by(range(3))
+
+    record = task.settle(task.record(bundle))
+
+    assert "time until" in fault(task, record, bundle)
+    answer(task, record, bundle)
+    assert task.events("Convicted")
+
+
+def test_a_forged_commitment_does_not_count(task: SettlementTask) -> None:
+    good = task.signed_by(range(4))
+    forged = replace(good.commitments[0], digest=bytes(32))
+    bundle = Bundle((forged, *good.commitments[1:]), good.ballots)
+    record = task.settle(task.record(good, root=bundle.root()))
+
+    assert fault(task, record, bundle)
+    answer(task, record, bundle)
+    assert task.events("Convicted")
+
+
+def test_a_void_round_is_settled_and_upheld_as_any(task: SettlementTask) -> None:
+    bundle = bundle_of([task.commitment(0)], [])
+    task.wait_for_the_end(bundle)
+    honest = task.record(bundle)
+    assert honest.winners == 0
+    with pytest.raises(Reverted, match="changes nothing"):
+        task.settle(replace(honest, model=bytes(32)))
+
+    record = task.settle(honest)
+    doubt(task, record)
+    answer(task, record, bundle)
+
+    assert task.events("Upheld")
+
+
+def test_equal_points_are_decided_by_what_nobody_knew_who_committed(task: SettlementTask) -> None:
+    rows = {i: {j: 5 for j in range(4) if j != i} for i in range(4)}
+    bundle = bundle_of(
+        [task.commitment(i) for i in range(4)], [task.ballot(i, rows[i]) for i in range(4)]
+    )
+    record = task.settle(task.record(bundle))
+    doubt(task, record)
+
+    answer(task, record, bundle)
+
+    assert task.events("Upheld")
+
+
+def test_who_abstains_and_whom_few_have_seen_count_as_ever(task: SettlementTask) -> None:
+    ballots = [
+        task.ballot(0, {1: 9, 2: 8}),
+        task.ballot(1, {0: 9, 2: 8}, missing=[3]),
+        task.ballot(2, {0: 9, 1: 8}),
+        task.ballot(3, {}, missing=[0, 1, 2]),
+    ]
+    bundle = bundle_of([task.commitment(i) for i in range(4)], ballots)
+    record = task.settle(task.record(bundle))
+    doubt(task, record)
+
+    answer(task, record, bundle)
+
+    assert task.events("Upheld")
+    assert [event["member"] for event in task.events("Abstained")] == [1, 3]
+
+
+def test_a_cheat_that_is_proven_in_a_round_commits_no_more_after_it(task: SettlementTask) -> None:
+    bundle = task.signed_by(range(4))
+    now = task.standing
+    pair = [
+        task.signing.evidence(task.keys[3], Commitment(now.round, now.model, digest, task.now))
+        for digest in (b"a" * 32, b"b" * 32)
+    ]
+    task.call("prove_equivocation", 3, 1, *pair, sender=STRANGER)
+    record = task.settle(task.record(bundle))
+    doubt(task, record)
+    answer(task, record, bundle)  # it was a member when the round began
+    assert task.events("Upheld")
+
+    now = task.standing
+    assert (now.members, now.equivocators) == (0b0111, 0b1000)
+    with_cheat = task.signed_by(range(4))
+    assert with_cheat.signed(
+        task.record(with_cheat), task.signing.domain, task.accounts
+    ).digests.keys() == {0, 1, 2}
+
+
+def test_a_round_is_final_after_its_window(task: SettlementTask) -> None:
+    bundle = task.signed_by(range(4))
+    record = task.settle(task.record(bundle, winners=0b1000), 0)
+    task.travel(CHALLENGE_WINDOW_S + 1)
+
+    with pytest.raises(Reverted, match="final"):
+        doubt(task, record)
+    with pytest.raises(Reverted, match="final"):
+        answer(task, record, bundle)
+    task.call("release")
+    assert task.call("withdrawable", COORDINATOR) == DEPOSIT
+
+
+def test_a_deposit_stays_while_anything_may_be_doubted(task: SettlementTask) -> None:
+    record, bundle = task.play(0)
+    with pytest.raises(Reverted, match="not final"):
+        task.call("release")
+    task.travel(CHALLENGE_WINDOW_S)
+    doubt(task, record)
+    task.travel(CHALLENGE_WINDOW_S)
+    with pytest.raises(Reverted, match="waits for an answer"):
+        task.call("release")
+    answer(task, record, bundle)
+    task.call("release")
+    assert task.call("withdraw") == DEPOSIT
+
+    with pytest.raises(Reverted, match="not the deposit"):
+        task.begin()
+    task.call("open_round", task.standing.model, 15, value=DEPOSIT)
+    assert task.standing.open
+
+
+def test_only_what_was_said_of_a_round_can_be_doubted_and_once(task: SettlementTask) -> None:
+    record, _ = task.play()
+    with pytest.raises(Reverted, match="not what was said"):
+        doubt(task, replace(record, winners=1))
+    with pytest.raises(Reverted, match="not the bond"):
+        task.call("challenge", words_of(record), sender=STRANGER, value=BOND - 1)
+    doubt(task, record)
+    with pytest.raises(Reverted, match="challenged already"):
+        doubt(task, record)
+
+
+def test_nobody_is_paid_for_bringing_a_round_that_nobody_doubts(task: SettlementTask) -> None:
+    record, bundle = task.play()
+    with pytest.raises(Reverted, match="nobody doubts"):
+        answer(task, record, bundle)
+    with pytest.raises(Reverted, match="nobody doubts"):
+        task.call("convict", record.round)
+
+
+def test_members_come_and_go_between_rounds_alone(task: SettlementTask) -> None:
+    with pytest.raises(Reverted, match="IDLE"):
+        task.call("add_member", STRANGER.address)
+    task.play(0)
+    task.call("add_member", STRANGER.address)
+    task.call("remove_member", 0)
+    task.begin()
+    assert task.standing.members == 0b11110
+
+
+def test_a_bundle_is_the_same_after_it_was_written_down(task: SettlementTask) -> None:
+    bundle = task.signed_by(range(4))
+    assert Bundle.from_json(bundle.to_json()) == bundle
