@@ -10,9 +10,10 @@
 @dev Who may call what, when:
 
      function             who               when
-     open_round           coordinator       no round is open
+     open_round           coordinator       nobody came past it
+     pause                coordinator       nobody came past it
      settle               coordinator       a round is open
-     commit               anybody           a round is open, within its window
+     show_commitment      anybody           a round is open, within its window
      show_ballot          anybody           a round is open, within its windows
      challenge            anybody           until the challenge window has passed
      answer               anybody           until then, or while a challenge waits
@@ -101,7 +102,6 @@ initializes: settlement_challenges[
 exports: (
     membership.active,
     membership.members,
-    peer_commitments.commit,
     peer_commitments.prove_equivocation,
     peer_members.remove_member,
     peer_terms.ballot_window_s,

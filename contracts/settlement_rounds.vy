@@ -6,12 +6,13 @@
         and what the next model is, and the next round begins.
 @dev A round is kept as the hash of what was said of it; whoever speaks of it later shows that.
      Of `peer_round.header` the set of the committed holds those whose commitment was brought
-     here by `commit`, past the coordinator; `TALLIED` says that ballots were.
+     here, past the coordinator; `TALLIED` says that ballots were.
      Of `membership.barred` the upper half says who was a member when the round was opened.
 """
 
 import lanes
 import membership
+import peer_commitments
 import peer_round
 import peer_terms
 import settlement_terms
@@ -33,7 +34,7 @@ struct Record:
     model: bytes32
     # Nobody: the round is void, and the model stays.
     winners: uint256
-    # Who was a member when it was opened, and who was waited for.
+    # Who was a member when it was opened, and whom the coordinator waited for.
     members: uint256
     expected: uint256
     # Lower half: whose commitment came past the coordinator. Upper half: whose ballot did.
@@ -42,7 +43,17 @@ struct Record:
     settled_at: uint256
 
 
-# A ballot, signed as `Ballot(uint64 round,bytes entries)`, of which only the hash is looked at.
+# A commitment that came past the coordinator, with all that it needs to bring it as well.
+event CommitmentShown:
+    round: indexed(uint256)
+    member: indexed(uint256)
+    timestamp: uint256
+    digest: bytes32
+    r: uint256
+    vs: uint256
+
+
+# A ballot that did; what it says is looked at where all are counted.
 event BallotShown:
     round: indexed(uint256)
     member: indexed(uint256)
@@ -54,7 +65,7 @@ event BallotShown:
 event Begun:
     round: indexed(uint256)
     base: bytes32
-    expected: uint256
+    members: uint256
 
 
 event Settled:
@@ -75,7 +86,6 @@ struct Standing:
     open: bool
     model: bytes32
     members: uint256
-    expected: uint256
     forced: uint256
     time: uint256
     equivocators: uint256
@@ -84,6 +94,9 @@ struct Standing:
     challenges: uint256
 
 
+_COMMITMENT_TYPE: constant(bytes32) = keccak256(
+    "Commitment(uint64 round,bytes32 base,bytes32 digest,uint64 timestamp)"
+)
 _BALLOT_TYPE: constant(bytes32) = keccak256("Ballot(uint64 round,bytes entries)")
 # As `borda.MAX_BYTES`.
 _MAX_BYTES: constant(uint256) = lanes.CAPACITY * 5 + 32
@@ -102,17 +115,15 @@ challenges: uint256
 
 @external
 @payable
-def open_round(base: bytes32, expected: uint256):
+def open_round(base: bytes32):
     """
-    @notice Begins the first round, or one after a pause. Where the deposit was released it is
-            sent along once more.
+    @notice Begins the first round, or one after a pause, or the one that is open once more.
+            Where the deposit was released it is sent along.
     @param base Digest of the global model, which must be the current one.
-    @param expected Bit field of active members. Once all these came, commitments end with the
-           least window; once all active members did, at once.
     """
     peer_terms._only_coordinator()
     header: uint256 = peer_round.header
-    peer_round._check_idle(header)
+    before: uint256 = self._paused(header)
     assert base == peer_round.model, "consensus: base is not the current model"
     assert self.void_from == 0, "settlement: the coordinator was convicted"
     if self.deposited:
@@ -122,12 +133,34 @@ def open_round(base: bytes32, expected: uint256):
         self.deposited = True
     if header & peer_round.STALE != 0:
         membership._write_roster()
-    self._begin(peer_round._round(header), base, expected)
+    self._begin(before, base)
+
+
+@external
+def pause():
+    """
+    @notice No round is open any more, so that members can come and go, or the deposit be
+            released. Not once anybody came past the coordinator.
+    """
+    peer_terms._only_coordinator()
+    header: uint256 = peer_round.header
+    before: uint256 = self._paused(header)
+    opened_at: uint256 = peer_round._opened_at(header)
+    peer_round.header = (
+        (before << peer_round.ROUND_AT)
+        | (opened_at << peer_round.OPENED_AT)
+        | (header & peer_round.STALE)
+    )
 
 
 @external
 def settle(
-    round: uint256, root: bytes32, winners: uint256, model: bytes32, forced: uint256, expected: uint256
+    round: uint256,
+    root: bytes32,
+    winners: uint256,
+    model: bytes32,
+    forced: uint256,
+    expected: uint256,
 ):
     """
     @notice Ends the round that is open, and begins the next.
@@ -137,7 +170,8 @@ def settle(
     @param forced Who came past the coordinator, as it knows: in the lower half those with a
            commitment, in the upper half those with a ballot. If somebody else has, it has to
            count again.
-    @param expected See `open_round`. Nobody: no round begins.
+    @param expected Whom the coordinator waited for. Once all these had committed, commitments
+           ended with the least window; once all members had, at once.
     """
     peer_terms._only_coordinator()
     header: uint256 = peer_round.header
@@ -153,7 +187,7 @@ def settle(
         model=model,
         winners=winners,
         members=membership.barred >> membership.UPPER,
-        expected=membership.roll >> membership.UPPER,
+        expected=expected,
         forced=forced,
         opened_at=peer_round._opened_at(header),
         settled_at=block.timestamp,
@@ -166,38 +200,57 @@ def settle(
         model=model,
         winners=winners,
         members=record.members,
-        expected=record.expected,
+        expected=expected,
         forced=forced,
         opened_at=record.opened_at,
     )
     peer_round.model = model
-    if expected != 0:
-        self._begin(round, model, expected)
-    else:
-        peer_round.header = self._header(round, 0)
+    self._begin(round, model)
 
 
 @external
-def show_ballot(round: uint256, member: uint256, r: uint256, vs: uint256, entries: Bytes[_MAX_BYTES]):
+def show_commitment(round: uint256, one: peer_commitments.SignedCommitment):
     """
-    @notice Brings a signed ballot past the coordinator, who then has to bring it as well. A
-            commitment is brought by `commit`.
+    @notice Brings a signed commitment past the coordinator, who then has to bring it as well.
+    @param round The current round.
     """
-    header: uint256 = peer_round.header
-    assert header & peer_round.OPEN != 0, "settlement: no round is open"
-    assert round == peer_round._round(header), "consensus: not the current round"
-    bit: uint256 = (1 << member) & membership.SET
-    assert membership.roll & bit != 0, "consensus: not an active member"
-    assert (
-        block.timestamp <= peer_round._deadlines(header)[2]
-    ), "consensus: not in this phase"
+    header: uint256 = self._open(round, 0)
+    bit: uint256 = self._bit(one.member)
+    assert header & bit == 0, "consensus: has committed already"
+    opened_at: uint256 = peer_round._opened_at(header)
+    assert opened_at <= one.timestamp, "consensus: signed before the round"
+    assert one.timestamp <= block.timestamp, "consensus: signed in the future"
+    structure: bytes32 = keccak256(
+        abi_encode(_COMMITMENT_TYPE, round, peer_round.model, one.digest, one.timestamp)
+    )
+    self._check_signed(one.member, structure, one.r, one.vs)
+    peer_round.header = header | bit
+    log CommitmentShown(
+        round=round,
+        member=one.member,
+        timestamp=one.timestamp,
+        digest=one.digest,
+        r=one.r,
+        vs=one.vs,
+    )
+
+
+@external
+def show_ballot(
+    round: uint256, member: uint256, r: uint256, vs: uint256, entries: Bytes[_MAX_BYTES]
+):
+    """
+    @notice Brings a signed ballot past the coordinator, who then has to bring it as well.
+    @param round The current round.
+    """
+    header: uint256 = self._open(round, 2)
+    bit: uint256 = self._bit(member)
     shown: uint256 = 0
     if header & peer_round.TALLIED != 0:
         shown = self._shown
     assert shown & bit == 0, "consensus: has voted already"
     structure: bytes32 = keccak256(abi_encode(_BALLOT_TYPE, round, keccak256(entries)))
-    signer: address = typed_data._signer(typed_data._domain(), structure, r, vs)
-    assert signer == membership._account(member), "consensus: signed by someone else"
+    self._check_signed(member, structure, r, vs)
     self._shown = shown | bit
     peer_round.header = header | peer_round.TALLIED
     log BallotShown(round=round, member=member, r=r, vs=vs, entries=entries)
@@ -215,7 +268,6 @@ def standing() -> Standing:
         open=header & peer_round.OPEN != 0,
         model=peer_round.model,
         members=membership.barred >> membership.UPPER,
-        expected=membership.roll >> membership.UPPER,
         forced=self._forced(header),
         time=peer_round._opened_at(header),
         equivocators=membership.barred & membership.SET,
@@ -226,29 +278,63 @@ def standing() -> Standing:
 
 
 @internal
-def _begin(before: uint256, base: bytes32, expected: uint256):
-    roll: uint256 = membership.roll
-    active: uint256 = roll & membership.SET
-    assert expected != 0, "consensus: nobody is expected"
-    assert expected & ~active == 0, "consensus: expected someone who is not a member"
-    round: uint256 = unsafe_add(before, 1)
-    peer_round.header = self._header(
-        round, (lanes._count(active) << peer_round.SIZE_AT) | peer_round.OPEN
-    )
-    if roll >> membership.UPPER != expected:
-        membership.roll = active | (expected << membership.UPPER)
-    barred: uint256 = membership.barred
-    if barred >> membership.UPPER != active:
-        membership.barred = (barred & membership.SET) | (active << membership.UPPER)
-    log Begun(round=round, base=base, expected=expected)
+@view
+def _open(round: uint256, window: uint256) -> uint256:
+    """
+    @notice The header, if this round is open, and so is its window: 0 for commitments, 2 for
+            ballots.
+    """
+    header: uint256 = peer_round.header
+    assert header & peer_round.OPEN != 0, "settlement: no round is open"
+    assert round == peer_round._round(header), "consensus: not the current round"
+    assert (
+        block.timestamp <= peer_round._deadlines(header)[window]
+    ), "consensus: not in this phase"
+    return header
 
 
 @internal
 @view
-def _header(round: uint256, flags: uint256) -> uint256:
-    return (
-        (round << peer_round.ROUND_AT) | (block.timestamp << peer_round.OPENED_AT) | flags
+def _bit(member: uint256) -> uint256:
+    bit: uint256 = (1 << member) & membership.SET
+    assert membership.roll & bit != 0, "consensus: not an active member"
+    return bit
+
+
+@internal
+@view
+def _check_signed(member: uint256, structure: bytes32, r: uint256, vs: uint256):
+    signer: address = typed_data._signer(typed_data._domain(), structure, r, vs)
+    assert signer == membership._account(member), "consensus: signed by someone else"
+
+
+@internal
+@view
+def _paused(header: uint256) -> uint256:
+    """
+    @notice The round before the one that is open; reverts if that cannot be begun anew.
+    """
+    round: uint256 = peer_round._round(header)
+    if header & peer_round.OPEN == 0:
+        return round
+    assert self._forced(header) == 0, "settlement: somebody came past the coordinator"
+    return unsafe_sub(round, 1)
+
+
+@internal
+def _begin(before: uint256, base: bytes32):
+    active: uint256 = membership.roll & membership.SET
+    round: uint256 = unsafe_add(before, 1)
+    peer_round.header = (
+        (round << peer_round.ROUND_AT)
+        | (block.timestamp << peer_round.OPENED_AT)
+        | (lanes._count(active) << peer_round.SIZE_AT)
+        | peer_round.OPEN
     )
+    barred: uint256 = membership.barred
+    if barred >> membership.UPPER != active:
+        membership.barred = (barred & membership.SET) | (active << membership.UPPER)
+    log Begun(round=round, base=base, members=active)
 
 
 @internal

@@ -32,13 +32,13 @@ class SettlementGasTask(GasTask):
         super().__init__(size, "PeerSettlement", (3600, BOND), DEPOSIT)
         self.terms = Terms(500_000, 1, 3600, 3600, False, 0)
         self.everybody = 2**size - 1
-        gas = self.functions.open_round(digest("genesis"), self.everybody)
+        gas = self.functions.open_round(digest("genesis"))
         self.opening = self.gas(gas)
 
     def settle(self) -> tuple[dict[str, Any], Record, Bundle]:
         """A whole round of everybody; the receipt, and what was settled."""
         standing = self.functions.standing().call()
-        self.round, self.base, self.opened_at = standing[0], standing[2], standing[6]
+        self.round, self.base, self.opened_at = standing[0], standing[2], standing[5]
         bundle = bundle_of(
             [self.signed_commitment(i) for i in range(self.size)],
             [self.signing.ballot(i, account(i), self.ballot(i)) for i in range(self.size)],

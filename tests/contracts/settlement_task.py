@@ -10,7 +10,7 @@ from typing import Any
 from bcfl.consensus.contract.bundle import Bundle
 from bcfl.consensus.contract.calldata import SentBallot, SentCommitment
 from bcfl.consensus.spec.contract import Terms
-from bcfl.consensus.spec.domain import Ballot, Commitment, bits
+from bcfl.consensus.spec.domain import Ballot, Commitment
 from bcfl.consensus.spec.settlement import Record, ends, winners_of
 from tests.contracts.peer_consensus_keys import Words, account
 from tests.contracts.peer_consensus_task import WINDOW_S, Task, digest_of
@@ -27,7 +27,6 @@ class Standing:
     open: bool
     model: bytes
     members: int
-    expected: int
     forced: int
     time: int
     equivocators: int
@@ -62,10 +61,9 @@ class SettlementTask(Task):
         """By index."""
         return [key.address for key in self.keys]
 
-    def begin(self, expected: Iterable[int] | None = None) -> None:
+    def begin(self) -> None:
         """Open a round by itself."""
-        field = self.call("active") if expected is None else bits(expected)
-        self.call("open_round", self.standing.model, field)
+        self.call("open_round", self.standing.model)
 
     def commitment(self, member: int, version: int = 0, **changes: Any) -> Words:
         """That member's signed commitment for the current round, or a changed one."""
@@ -99,7 +97,7 @@ class SettlementTask(Task):
             model=now.model,
             winners=0,
             members=now.members,
-            expected=now.expected,
+            expected=now.members,
             forced=now.forced,
             opened_at=now.time,
             settled_at=self.now,
@@ -116,11 +114,10 @@ class SettlementTask(Task):
         if self.now <= end:
             self.travel(end + 1 - self.now)
 
-    def settle(self, record: Record, expected: int | None = None) -> Record:
+    def settle(self, record: Record) -> Record:
         """Say that of the open round; what the contract keeps of it."""
-        following = self.call("active") if expected is None else expected
         said = record.round, record.root, record.winners, record.model, record.forced
-        self.call("settle", *said, following)
+        self.call("settle", *said, record.expected)
         return self.settled(record.round)
 
     def settled(self, round_: int) -> Record:
@@ -128,11 +125,11 @@ class SettlementTask(Task):
         (event,) = (each for each in self.events("Settled") if each["round"] == round_)
         return Record(**event, settled_at=self._times[round_])
 
-    def play(self, expected: int | None = None) -> tuple[Record, Bundle]:  # type: ignore[override]
-        """One whole honest round of everybody, if none is open after it began."""
+    def play(self) -> tuple[Record, Bundle]:  # type: ignore[override]
+        """One whole honest round of everybody."""
         bundle = self.signed_by(range(len(self.keys)))
         self.wait_for_the_end(bundle)
-        return self.settle(self.record(bundle), expected), bundle
+        return self.settle(self.record(bundle)), bundle
 
     def signed_by(self, members: Iterable[int]) -> Bundle:
         """These commit, and rate each other in the same order."""

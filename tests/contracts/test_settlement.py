@@ -76,7 +76,7 @@ def test_other_winners_than_follow_convict_at_once_whoever_shows_it(task: Settle
     with pytest.raises(Reverted, match="no round is open"):
         task.call("settle", now.round, bytes(32), 0, now.model, 0, 0)
     with pytest.raises(Reverted, match="convicted"):
-        task.call("open_round", now.model, 15)
+        task.call("open_round", now.model)
 
 
 def test_who_does_not_answer_in_time_is_convicted(task: SettlementTask) -> None:
@@ -117,7 +117,7 @@ def test_what_comes_after_a_void_round_is_void_and_bonds_for_it_come_back(
 def test_whose_commitment_came_past_the_coordinator_cannot_be_left_out(
     task: SettlementTask,
 ) -> None:
-    task.call("commit", 1, [task.commitment(3)], sender=task.keys[3])
+    task.call("show_commitment", 1, task.commitment(3), sender=task.keys[3])
     bundle = task.signed_by(range(3))
     task.travel(201)
     with pytest.raises(Reverted, match="past the coordinator"):
@@ -251,7 +251,8 @@ def test_a_cheat_that_is_proven_in_a_round_commits_no_more_after_it(task: Settle
 
 def test_a_round_is_final_after_its_window(task: SettlementTask) -> None:
     bundle = task.signed_by(range(4))
-    record = task.settle(task.record(bundle, winners=0b1000), 0)
+    record = task.settle(task.record(bundle, winners=0b1000))
+    task.call("pause")
     task.travel(CHALLENGE_WINDOW_S + 1)
 
     with pytest.raises(Reverted, match="final"):
@@ -263,7 +264,8 @@ def test_a_round_is_final_after_its_window(task: SettlementTask) -> None:
 
 
 def test_a_deposit_stays_while_anything_may_be_doubted(task: SettlementTask) -> None:
-    record, bundle = task.play(0)
+    record, bundle = task.play()
+    task.call("pause")
     with pytest.raises(Reverted, match="not final"):
         task.call("release")
     task.travel(CHALLENGE_WINDOW_S)
@@ -277,7 +279,7 @@ def test_a_deposit_stays_while_anything_may_be_doubted(task: SettlementTask) -> 
 
     with pytest.raises(Reverted, match="not the deposit"):
         task.begin()
-    task.call("open_round", task.standing.model, 15, value=DEPOSIT)
+    task.call("open_round", task.standing.model, value=DEPOSIT)
     assert task.standing.open
 
 
@@ -300,10 +302,24 @@ def test_nobody_is_paid_for_bringing_a_round_that_nobody_doubts(task: Settlement
         task.call("convict", record.round)
 
 
+def test_a_round_begins_anew_only_before_anybody_came_past_the_coordinator(
+    task: SettlementTask,
+) -> None:
+    task.travel(50)
+    task.begin()
+    assert (task.standing.round, task.standing.time) == (1, task.now)
+    task.call("show_commitment", 1, task.commitment(2), sender=task.keys[2])
+
+    for function in (task.begin, lambda: task.call("pause")):
+        with pytest.raises(Reverted, match="past the coordinator"):
+            function()
+
+
 def test_members_come_and_go_between_rounds_alone(task: SettlementTask) -> None:
     with pytest.raises(Reverted, match="IDLE"):
         task.call("add_member", STRANGER.address)
-    task.play(0)
+    task.play()
+    task.call("pause")
     task.call("add_member", STRANGER.address)
     task.call("remove_member", 0)
     task.begin()

@@ -52,7 +52,8 @@ ROUND: dict[str, Any] = {
 #: What a short run of the machine has in it; and a long one.
 ALWAYS = {"settle", "show_ballot", "challenge", "convicted at once", "refused"}
 ALL = ALWAYS | {
-    "commit", "upheld", "void round", "convicted in time", "take_back", "release", "member", *LIES,
+    "show_commitment", "upheld", "void round", "convicted in time", "take_back", "release",
+    "member", *LIES,
 }  # fmt: skip
 
 
@@ -86,14 +87,12 @@ class Settling(RuleBasedStateMachine):
         self.task.travel(after)
         words = self.task.commitment(member, version)
         forced = now.forced & 2**128 - 1
-        # once all who are waited for came past it, the least window is the one for commitments
-        length = WINDOW_S if now.expected & ~forced else 30
-        inside = self.task.now <= now.time + length and now.members & ~forced
-        done = self.tries("commit", now.round, [words])
-        assert done == bool(inside)
-        if done and not forced >> member & 1:
+        counts = now.members & ~forced & 1 << member
+        done = self.tries("show_commitment", now.round, words)
+        assert done == bool(counts and self.task.now <= now.time + WINDOW_S)
+        if done:
             self.commitments[member] = words
-            self.seen["commit"] += 1
+            self.seen["show_commitment"] += 1
 
     @rule(member=MEMBERS, junk=st.booleans())
     def vote(self, member: int, junk: bool) -> None:
@@ -105,7 +104,8 @@ class Settling(RuleBasedStateMachine):
         words = self.task.raw_ballot(member, b"junk") if junk else self.task.ballot(member, values)
         inside = self.task.now <= now.time + 2 * WINDOW_S
         done = self.tries("show_ballot", now.round, *words[:3], words[3])
-        assert done == (inside and member not in self.ballots)
+        counts = member not in self.ballots and now.members >> member & 1
+        assert done == bool(inside and counts)
         if done:
             self.ballots[member] = words
             self.seen["show_ballot"] += 1
@@ -138,7 +138,8 @@ class Settling(RuleBasedStateMachine):
         order: list[int],
     ) -> None:
         """An honest round of these; or one with a lie."""
-        self.go_on()
+        if not self.task.standing.open:
+            self.go_on()
         if not self.task.standing.open:
             return
         lie = lie if self.liar else ""
@@ -149,11 +150,12 @@ class Settling(RuleBasedStateMachine):
         record = replace(self.task.record(good), **{"root": bundle.root()} | changes)
         if lie == "winners":
             record = self.other_winners(record)
-        following = self.task.call("active") if goes_on else 0
         assert not self.tries("settle", record.round, record.root, 0, record.model, 2**255, 0)
-        self.records[record.round] = settled = self.task.settle(record, following)
+        self.records[record.round] = settled = self.task.settle(record)
         self.bundles[record.round] = bundle
         self.commitments, self.ballots = {}, {}
+        if not goes_on:
+            self.task.call("pause")
         found = self.fault(record.round, self.bundles)
         if not lie:
             assert found == "", "an honest round has no fault"
@@ -191,9 +193,8 @@ class Settling(RuleBasedStateMachine):
     def go_on(self) -> None:
         now = self.task.standing
         value = 0 if now.deposited else DEPOSIT
-        active = self.task.call("active")
-        done = self.tries("open_round", now.model, active, value=value)
-        assert done == (not now.open and not self.void_from)
+        done = self.tries("open_round", now.model, value=value)
+        assert done == (not now.forced and not self.void_from)
 
     @rule()
     def release(self) -> None:
