@@ -146,6 +146,11 @@ class PeerConsensus(MessageApiOnly, FedAvg):
         ways = ("relayed", "direct")
         expect(transactions in ways, "transactions", f"one of {ways}", repr(transactions))
         expect(max_attempts >= 1, "max_attempts", "at least 1", max_attempts)
+        if self.rules.settlement == "optimistic":
+            words = "with settlement=optimistic"
+            expect(membership == "allow_list", "membership", f"allow_list {words}", membership)
+            relayed = f"relayed {words}: a round is one transaction"
+            expect(transactions == "relayed", "transactions", relayed, transactions)
         self.inner = inner
         named = Path(run_dir or Path("bcfl-runs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
         self.folder = TaskFolder(named.absolute())
@@ -227,7 +232,7 @@ class PeerConsensus(MessageApiOnly, FedAvg):
             self._running = True
             try:
                 yield self._session
-                self._session.hand_out_receipts()
+                self._session.conclude()
             finally:
                 self._running = False
         for line in in_closing(self._records, self.folder.path):

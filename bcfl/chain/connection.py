@@ -297,11 +297,13 @@ class Connection:
         data = contract.encode(function, arguments)
         return self._send(contract.address, data, value, function, still).transaction
 
-    def deploy(self, artifact: Artifact, *arguments: Any) -> tuple[str, Transaction]:
-        """Deploy a compiled contract; return its address and the transaction."""
+    def deploy(
+        self, artifact: Artifact, *arguments: Any, value: int = 0
+    ) -> tuple[str, Transaction]:
+        """Deploy a compiled contract, with wei; return its address and the transaction."""
         (taken,) = [e["inputs"] for e in artifact.abi if e["type"] == "constructor"] or [[]]
         data = artifact.bytecode + Values(taken).write(arguments)
-        receipt = self._send(None, data, 0, "deploy")
+        receipt = self._send(None, data, value, "deploy")
         if receipt.contract is None:
             raise ReplyMalformed("the receipt of a deployment names no contract")
         return receipt.contract, receipt.transaction

@@ -44,9 +44,10 @@ class ContractLedger:
         wait_until: Callable[[int], None] | None,
         name: str,
         *arguments: Any,
+        value: int = 0,
     ) -> Self:
         compiled = artifact(name)
-        address, sent = connection.deploy(compiled, *arguments)
+        address, sent = connection.deploy(compiled, *arguments, value=value)
         contract = connection.contract(address, compiled.abi)
         return cls(connection, contract, wait_until, sent.block, name)
 

@@ -97,6 +97,7 @@ class RoundOrder(_Record):
     receipt_round: Count = 0
     block: Count = 0  #: read the chain at or after this block,
     block_hash: Text = ""  #: which has this hash, 0x…; empty: as it is
+    off_chain: _Blob = b""  #: what was signed and is not on the chain: see ``OffChain``
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,7 @@ class ReviewOrder(_Record):
     opening_block: Count = 0  #: where the round's events begin; the member checks that
     block: Count = 0  #: read the chain at or after this block,
     block_hash: Text = ""  #: which has this hash, 0x…; empty: as it is
+    off_chain: _Blob = b""  #: what was signed and is not on the chain: see ``OffChain``
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 ======================  ====================================================================
 ``task.json``           contract, chain id, rules, digest of the first model
 ``journal.jsonl``       every signed commitment and ballot, before it is relayed
+``bundles.jsonl``       optimistic settlement: all that was signed in a round, before it is settled
 ``blobs/``              deltas and the first model, by digest; or sealed
 ``sealed-index/``       where they lie sealed, by their own digest
 ``public-keys.json``    whom they are sealed to
@@ -14,19 +15,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from bcfl.consensus.contract.bundle import Bundle
 from bcfl.consensus.spec.rules import Rules
-from bcfl.core.errors import AuditError, CodecError, ConfigurationError
+from bcfl.core.errors import AuditError, CodecError, ConfigurationError, ProtocolError
 from bcfl.core.model import Arrays, decode_model, encode_model, model_digest
 from bcfl.core.strict_json import parse_json
 from bcfl.files import Journal, write_atomically
 from bcfl.store.sealed import SEALED_INDEX
 
+#: Where a folder has what was signed in rounds that were settled optimistically.
+BUNDLES = "bundles.jsonl"
 _CHECKPOINTS_KEPT = 2  # the model that the chain names, and the one about to follow it
 
 
@@ -68,6 +73,19 @@ class TaskFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.journal = Journal(path / "journal.jsonl")
+        self._bundles = Journal(path / BUNDLES)
+
+    def keep_bundle(self, round_: int, bundle: Bundle) -> None:
+        """Write down all that was signed in a round."""
+        self._bundles.append({"round": round_, **bundle.to_json()})
+
+    def bundles(self) -> Iterator[tuple[int, Bundle]]:
+        """All of them, by round. Raises AuditError for a line that is none."""
+        for entry in self._bundles:
+            try:
+                yield int(entry["round"]), Bundle.from_json(entry)
+            except (ProtocolError, KeyError, TypeError, ValueError) as error:
+                raise AuditError(f"{self._bundles.path.name}: {error!r}") from error
 
     @property
     def blobs(self) -> Path:

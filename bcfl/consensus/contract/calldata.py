@@ -157,7 +157,7 @@ def decode_deployment(sender: str, data: bytes) -> Call:
 
 def _commit(sender: str, name: str, round_: int, batch: Sequence[Any]) -> Call:
     sent = tuple(
-        SentCommitment(member, digest, timestamp, _signature(r, vs))
+        SentCommitment(member, digest, timestamp, expanded(r, vs))
         for member, timestamp, digest, r, vs in batch
     )
     return Call(sender, name, round_, commitments=sent)
@@ -168,9 +168,7 @@ def _commit_direct(sender: str, name: str, round_: int, digest: bytes, timestamp
 
 
 def _propose(sender: str, name: str, round_: int, batch: Sequence[Any]) -> Call:
-    sent = tuple(
-        SentProposal(member, members, _signature(r, vs)) for member, members, r, vs in batch
-    )
+    sent = tuple(SentProposal(member, members, expanded(r, vs)) for member, members, r, vs in batch)
     return Call(sender, name, round_, proposals=sent)
 
 
@@ -179,7 +177,7 @@ def _propose_direct(sender: str, name: str, round_: int, members: int) -> Call:
 
 
 def _seal(sender: str, name: str, round_: int, batch: Sequence[Any]) -> Call:
-    sent = tuple(SentSeal(member, seal, _signature(r, vs)) for member, seal, r, vs in batch)
+    sent = tuple(SentSeal(member, seal, expanded(r, vs)) for member, seal, r, vs in batch)
     return Call(sender, name, round_, seals=sent)
 
 
@@ -189,7 +187,7 @@ def _seal_direct(sender: str, name: str, round_: int, seal: bytes) -> Call:
 
 def _cast(sender: str, name: str, round_: int, batch: Sequence[Any]) -> Call:
     sent = tuple(
-        SentBallot(member, entries, _signature(word, vs), word.to_bytes(32, "big"))
+        SentBallot(member, entries, expanded(word, vs), word.to_bytes(32, "big"))
         for member, word, vs, entries in batch
     )
     return Call(sender, name, round_, ballots=sent)
@@ -201,7 +199,7 @@ def _cast_direct(sender: str, name: str, round_: int, entries: bytes, salt: byte
 
 def _prove(sender: str, name: str, member: int, round_: int, *claims: Sequence[Any]) -> Call:
     sent = tuple(
-        SentCommitment(member, digest, timestamp, _signature(r, vs), base)
+        SentCommitment(member, digest, timestamp, expanded(r, vs), base)
         for base, digest, timestamp, r, vs in claims
     )
     return Call(sender, name, round_, commitments=sent)
@@ -225,7 +223,7 @@ def _selectors() -> Selectors:
     return selectors_of(*map(artifact, CONTRACTS.values()))
 
 
-def _signature(r: int, vs: int) -> bytes:
+def expanded(r: int, vs: int) -> bytes:
     """The 65 bytes r ‖ s ‖ v of the two words of EIP-2098."""
     s, v = vs & _LOW_255_BITS, 27 + (vs >> 255)
     return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([v])

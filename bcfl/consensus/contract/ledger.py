@@ -291,6 +291,13 @@ class Ledger(ContractLedger):
 
         return self._write("close_round", round, model, still=still)
 
+    def off_chain(self) -> bytes:
+        """What members are to be given of the round beside its deltas: all else is on the chain."""
+        return b""
+
+    def conclude(self) -> None:
+        """After the last round. Here nothing is left to do."""
+
     def prove_equivocation(self, one: SignedCommitment, other: SignedCommitment) -> Transaction:
         """Show two commitments that one member signed for one round."""
         round_ = one_round(x.commitment.round for x in (one, other))

@@ -208,7 +208,9 @@ class MemoryConnection(Connection):
             raise
         return self._mine(contract.address, self._chain.number_of(self.address)[0])
 
-    def deploy(self, artifact: Artifact, *arguments: Any) -> tuple[str, Transaction]:
+    def deploy(
+        self, artifact: Artifact, *arguments: Any, value: int = 0
+    ) -> tuple[str, Transaction]:
         """Begin a contract; its address and the transaction."""
         if (kind := _CONTRACTS.get(artifact.name)) is None:
             raise ConfigurationError(

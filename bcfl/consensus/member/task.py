@@ -16,6 +16,9 @@ from flwr.app import Context
 from bcfl.chain.chain import IN_PROCESS
 from bcfl.chain.connection import Connection
 from bcfl.consensus.contract.ledger import Ledger, View
+from bcfl.consensus.contract.optimistic import OffChain, OptimisticLedger
+from bcfl.consensus.contract.settlement import SettlementLedger
+from bcfl.consensus.member.doubt import challenges, look_back
 from bcfl.consensus.parcels import IPFS_URL, Parcels
 from bcfl.consensus.records import EnrolOrder, ReviewOrder, RoundOrder
 from bcfl.consensus.spec.rules import Rules
@@ -60,18 +63,28 @@ def attach(
     patience_s = float(str(context.node_config.get(PATIENCE_S, _PATIENCE_S)))
     connection = _connect(url, order.contract, order.rules, signer, patience_s)
     try:
-        ledger = _attach(connection, order.contract)
+        rules = Rules(**parse_json(order.rules.encode()))
+    except (TypeError, ValueError) as error:
+        raise ProtocolError(f"the server sent rules that are none: {error}") from error
+    find = _settlements if rules.settlement == "optimistic" else _attach
+    try:
+        found = find(connection, order.contract)
     except ArtifactError:
         if not order.block_hash:
             raise
         connection.await_block(order.block, order.block_hash)  # in which it may be
-        ledger = _attach(connection, order.contract)
-    named = order.transactions if isinstance(order, ReviewOrder) else ()
-    view = ledger.look(order.block, order.block_hash, list(dict.fromkeys(named)))
-    try:
-        rules = Rules(**parse_json(order.rules.encode()))
-    except (TypeError, ValueError) as error:
-        raise ProtocolError(f"the server sent rules that are none: {error}") from error
+        found = find(connection, order.contract)
+    if isinstance(found, SettlementLedger):
+        if isinstance(order, EnrolOrder):
+            raise ProtocolError("a task that is settled optimistically takes no deposits")
+        shown = OffChain.decode(order.off_chain)
+        ledger, view = OptimisticLedger.of_member(found, shown, order.block, order.block_hash)
+        if isinstance(order, RoundOrder):
+            look_back(found, shown.settled, order.round - 1, may_challenge=challenges(context))
+    else:
+        named = order.transactions if isinstance(order, ReviewOrder) else ()
+        ledger = found
+        view = ledger.look(order.block, order.block_hash, list(dict.fromkeys(named)))
     if rules.digest() != ledger.rules:
         raise ProtocolError("the server's rules are not those the contract was deployed with")
     return ledger, rules, view
@@ -90,6 +103,11 @@ def _connect(
 @lru_cache(maxsize=64)
 def _attach(connection: Connection, contract: str) -> Ledger:
     return Ledger.attach(connection, contract)
+
+
+@lru_cache(maxsize=64)
+def _settlements(connection: Connection, contract: str) -> SettlementLedger:
+    return SettlementLedger.attach(connection, contract)
 
 
 def store_from(context: Context) -> LocatingStore | None:

@@ -404,7 +404,8 @@ class Round:
     def _anchor(self) -> dict[str, Any]:
         """Which block an order names."""
         self._named = self._ledger.anchor()
-        return {"block": self._named[0], "block_hash": self._named[1]}
+        shown = self._ledger.off_chain()
+        return {"block": self._named[0], "block_hash": self._named[1], "off_chain": shown}
 
     def _heading(self, state: RoundState) -> tuple[str, str, int, str, int, bool]:
         rules = json.dumps(self._coordinator.rules.to_json())

@@ -53,11 +53,12 @@ class Session:
                 "change it in an inner strategy, PeerConsensus(inner=…)"
             )
 
-    def hand_out_receipts(self) -> None:
-        """The last ones, which no further round will carry."""
+    def conclude(self) -> None:
+        """After the last round: the receipts that no further one will carry, and the deposit."""
         self.task.ledger.state()  # on the chain to stay, as far as is known
         owed = self.coordinator.owed | self.coordinator.ballot_receipts()
         self.conversation.hand_out(owed, self.present())
+        self.task.ledger.conclude()
 
 
 def begin(

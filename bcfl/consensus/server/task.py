@@ -13,8 +13,11 @@ from typing import Any
 from flwr.common.logger import log
 
 from bcfl.chain.chain import Chain
+from bcfl.chain.connection import Connection
 from bcfl.consensus.contract.events import Closed
 from bcfl.consensus.contract.ledger import Ledger
+from bcfl.consensus.contract.optimistic import OptimisticLedger
+from bcfl.consensus.contract.settlement import SettlementLedger
 from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import MOST_BLOB_BYTES
 from bcfl.consensus.spec.codec import digest_of
@@ -87,20 +90,8 @@ def begin_task(
         parcels.put(reference)
     genesis = parcels.put(encode_model(arrays))
     folder.save_checkpoint(arrays)
-    ledger = Ledger.deploy(
-        chain.connect(chain.coordinator),
-        chain.wait_until,
-        members=[] if stake_wei else members,
-        genesis=genesis,
-        rules=rules.digest(),
-        kappa_ppm=rules.kappa_ppm,
-        quorum=rules.quorum,
-        commit_window_s=rules.commit_window_s,
-        ballot_window_s=rules.ballot_window_s,
-        sealed=rules.ballots == "sealed",
-        stake=stake_wei,
-        rule=rules.rule,
-    )
+    connection = chain.connect(chain.coordinator)
+    ledger = _deploy(connection, chain, folder, rules, members, genesis, stake_wei)
     domain = ledger.domain
     folder.describe(
         TaskDescription(
@@ -114,6 +105,34 @@ def begin_task(
         )
     )
     return ConsensusTask(ledger, rules, updates, arrays, 0, reference)
+
+
+def _deploy(
+    connection: Connection,
+    chain: Chain,
+    folder: TaskFolder,
+    rules: Rules,
+    members: list[str],
+    genesis: bytes,
+    stake_wei: int,
+) -> Ledger:
+    if rules.settlement == "optimistic":
+        keep, wait = folder.keep_bundle, chain.wait_until
+        return OptimisticLedger.begin(connection, wait, members, genesis, rules, keep)
+    return Ledger.deploy(
+        connection,
+        chain.wait_until,
+        members=[] if stake_wei else members,
+        genesis=genesis,
+        rules=rules.digest(),
+        kappa_ppm=rules.kappa_ppm,
+        quorum=rules.quorum,
+        commit_window_s=rules.commit_window_s,
+        ballot_window_s=rules.ballot_window_s,
+        sealed=rules.ballots == "sealed",
+        stake=stake_wei,
+        rule=rules.rule,
+    )
 
 
 def resume_task(chain: Chain, parcels: Parcels, folder: TaskFolder) -> ConsensusTask | None:
@@ -131,12 +150,7 @@ def resume_task(chain: Chain, parcels: Parcels, folder: TaskFolder) -> Consensus
     description = folder.description()
     if description is None:
         return None
-    ledger = Ledger.attach(
-        chain.connect(chain.coordinator),
-        description.contract,
-        chain.wait_until,
-        description.deployed_at,
-    )
+    ledger = _attach(chain, folder, description)
     arrays = folder.load_checkpoint(ledger.state().model)
     done = sum(isinstance(event, Closed) for event in ledger.events())
     rules = description.rules
@@ -145,3 +159,11 @@ def resume_task(chain: Chain, parcels: Parcels, folder: TaskFolder) -> Consensus
     if rules.reference:
         reference = parcels.get(bytes.fromhex(rules.reference), MOST_BYTES)
     return ConsensusTask(ledger, rules, updates, arrays, done, reference)
+
+
+def _attach(chain: Chain, folder: TaskFolder, task: TaskDescription) -> Ledger:
+    where = chain.connect(chain.coordinator), task.contract, chain.wait_until, task.deployed_at
+    if task.rules.settlement == "full":
+        return Ledger.attach(*where)
+    settlements = SettlementLedger.attach(*where)
+    return OptimisticLedger.find(settlements, folder.bundles(), folder.keep_bundle)

@@ -29,6 +29,7 @@ Rule: TypeAlias = Literal["borda", "coalition", "referee"]
 CoalitionSize: TypeAlias = Literal["any", "half"]
 Ballots: TypeAlias = Literal["open", "sealed"]
 Update: TypeAlias = Literal["delta", "whole"]
+Settlement: TypeAlias = Literal["full", "optimistic"]
 _PARTS_PER_MILLION = 1_000_000
 _CHOICES = {
     "rule": get_args(Rule),
@@ -39,6 +40,7 @@ _CHOICES = {
     "values": get_args(Values),
     "integer_arrays": get_args(IntegerArrays),
     "ballots": get_args(Ballots),
+    "settlement": get_args(Settlement),
 }
 #: Rules that only those have whose members propose.
 _OF_PROPOSALS = ("rule", "coalition_size", "reference")
@@ -55,6 +57,8 @@ OF_DELTAS = (
 )
 #: Rules that are only named where they are not the default: older tasks had no others.
 _LATER = {"values", "error_feedback"}
+#: Rules that only a task has that is settled optimistically.
+_OF_SETTLEMENT = ("settlement", "challenge_window_s", "deposit_wei", "bond_wei")
 _DIGEST = re.compile("[0-9a-f]{64}")
 #: The contract's: for how long commitments, and ballots, are taken at least, and at most.
 LEAST_WINDOW_S, LONGEST_WINDOW_S = 30, 2**32
@@ -63,6 +67,9 @@ _RANGES = {
     "quorum": (1, MAX_MEMBERS),
     "commit_window_s": (LEAST_WINDOW_S, LONGEST_WINDOW_S),
     "ballot_window_s": (LEAST_WINDOW_S, LONGEST_WINDOW_S),
+    "challenge_window_s": (LEAST_WINDOW_S, LONGEST_WINDOW_S),
+    "deposit_wei": (1, 2**63 - 1),
+    "bond_wei": (1, 2**63 - 1),
 }
 
 
@@ -121,6 +128,15 @@ class Rules:
         What a member commits to: the largest changes of its model's floats; or its reply as it is,
         whatever the arrays are, such as trees, for which γ, its warm-up, clipping and η mean
         nothing. See ``bcfl.consensus.spec.update``.
+    settlement : {"full", "optimistic"}
+        Full: every commitment and ballot goes on chain, and the contract counts. Optimistic: one
+        transaction a round says what came of it, and whoever doubts that within the window makes
+        the coordinator bring the round in full. See ``bcfl.consensus.contract.optimistic``.
+    challenge_window_s : int
+        Seconds, chain time, for which a settled round can be challenged, and a challenge answered.
+    deposit_wei, bond_wei : int
+        What the coordinator loses that cannot answer; and what a challenger puts down, of which
+        the gas of a good answer is paid.
 
     Raises
     ------
@@ -148,6 +164,10 @@ class Rules:
     ballot_window_s: int = 600
     inner: str = ""
     update: Update = "delta"
+    settlement: Settlement = "full"
+    challenge_window_s: int = 600
+    deposit_wei: int = 10**17
+    bond_wei: int = 10**16
 
     def __post_init__(self) -> None:
         for name in ("gamma", "error_feedback", "kappa", "server_learning_rate"):
@@ -191,6 +211,18 @@ class Rules:
         if self.proposes:
             words = f'None, or "pair", which rule={self.rule} rates'
             expect(self.combine in (None, "pair"), "combine", words, repr(self.combine))
+        if self.settlement == "optimistic":
+            words = "with settlement=optimistic"
+            expect(
+                not self.proposes, "rule", f"borda {words}, whose court knows no other", self.rule
+            )
+            open_ = f"open {words}: only the coordinator sees them before all are in"
+            expect(self.ballots == "open", "ballots", open_, self.ballots)
+        elif idle := [name for name in _OF_SETTLEMENT[1:] if name not in self._at_default]:
+            raise ConfigurationError(
+                f"{', '.join(idle)}: expected nothing with settlement=full, where nothing waits "
+                "for a challenge; leave it out, or say settlement=optimistic"
+            )
         if self.rule == "coalition" and self.inner:
             raise ConfigurationError(
                 f"rule=coalition makes a step of several sets, which {self.inner} cannot "
@@ -249,6 +281,7 @@ class Rules:
         values = {**asdict(self), "combine": self.combination}
         idle = OF_DELTAS if self.update == "whole" else ("update",)
         later = self._at_default & _LATER
+        later |= set(() if self.settlement == "optimistic" else _OF_SETTLEMENT)
         for name in {*idle, *later, *(() if self.proposes else _OF_PROPOSALS)}:
             del values[name]
         return values
@@ -280,6 +313,10 @@ class RuleOptions(TypedDict, total=False):
     commit_window_s: int
     ballot_window_s: int
     update: Update
+    settlement: Settlement
+    challenge_window_s: int
+    deposit_wei: int
+    bond_wei: int
 
 
 def expect_none_of_deltas(stated: Collection[str]) -> None:
