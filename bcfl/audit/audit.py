@@ -188,6 +188,11 @@ def _say_what_was_checked(
         "the points of every ballot, their sums and the winners"
         if not evidence.terms.proposes
         else "what every ballot makes of every proposal, and which proposals won",
+        *(
+            ["what the coordinator has said of every round, against all that was signed in it"]
+            if evidence.terms.settlement == "optimistic"
+            else []
+        ),
         f"{len(models.recomputed)} of {closed} global models, from the deltas, bit for bit",
         "what the run's folder says of rounds, transactions, gas and models",
     ]

@@ -41,8 +41,8 @@ def check_deployment(history: History, evidence: Evidence) -> Iterator[Finding]:
     if rules is not None and rules.digest() == terms.rules:
         agreed = (rules.kappa_ppm, rules.quorum, rules.commit_window_s, rules.ballot_window_s)
         deployed = (terms.kappa_ppm, terms.quorum, terms.commit_window_s, terms.ballot_window_s)
-        said = (*agreed, rules.ballots == "sealed", rules.rule)
-        if said != (*deployed, terms.sealed, terms.rule):
+        said = (*agreed, rules.ballots == "sealed", rules.rule, rules.settlement)
+        if said != (*deployed, terms.sealed, terms.rule, terms.settlement):
             yield Finding("deployment", SERVER, None, f"the rules, {said}", f"{deployed}")
     if terms.stake or not evidence.events:
         return

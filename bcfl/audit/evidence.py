@@ -20,7 +20,7 @@ from bcfl.consensus.spec.domain import (
     SignedSeal,
     TypedDataDomain,
 )
-from bcfl.consensus.spec.rules import Rule, Rules
+from bcfl.consensus.spec.rules import Rule, Rules, Settlement
 from bcfl.store.blob_store import BlobStore
 
 #: What a member signs in a round.
@@ -53,6 +53,7 @@ class Terms:
     sealed: bool
     stake: int  #: wei
     rule: Rule = "borda"  #: whose contract it is
+    settlement: Settlement = "full"
 
     @property
     def proposes(self) -> bool:

@@ -16,6 +16,7 @@ from bcfl.audit.documents import read_journal, read_shown
 from bcfl.audit.evidence import Evidence, Receipt, Task, Terms
 from bcfl.audit.findings import KEEPER, Finding
 from bcfl.audit.plain_files import parse_json, read_file, read_lines
+from bcfl.audit.settlements import UnsettledError, replay
 from bcfl.chain.anvil import AnvilChain
 from bcfl.chain.connection import Connection
 from bcfl.chain.embedded.chain import EmbeddedChain
@@ -23,6 +24,7 @@ from bcfl.chain.event import Event
 from bcfl.consensus.contract.calldata import Call, PeerCalldata
 from bcfl.consensus.contract.events import Committed, Refused, Selected
 from bcfl.consensus.contract.ledger import Ledger
+from bcfl.consensus.contract.settlement import SettlementLedger
 from bcfl.consensus.spec.domain import MAX_MEMBERS, Phase, RoundState
 from bcfl.contracts import artifact
 from bcfl.core.errors import (
@@ -109,12 +111,22 @@ def gather(
     TamperedError
         The folder's own chain has no such contract.
     """
-    ledger = _attach(task, connection, live=live)
+    found = _attach(task, connection, live=live)
     try:
-        terms = _terms(ledger, connection)
+        settled, ledger = None, found
+        if isinstance(found, SettlementLedger):
+            settled, terms = replay(folder, found), _settlement_terms(found)
+            ledger = settled.ledger
+        else:
+            terms = _terms(found, connection)
+        assert isinstance(ledger, Ledger)
         events, state, members, active = _read_at_rest(ledger)
-        calls, gas = _read_calls(events, terms, connection)
-        hashes = dict(_hashes(events, connection))
+        played = settled.calls if settled else {}
+        on_chain = [event for event in events if event.transaction not in played]
+        calls, gas = _read_calls(on_chain, terms, connection)
+        hashes = settled.seeds if settled else dict(_hashes(events, connection))
+    except UnsettledError as unsettled:
+        raise TamperedError(unsettled.finding) from unsettled
     except LedgerError as error:
         raise AuditError(f"the chain cannot be read: {error}") from error
     journal, findings = read_journal(folder, terms.domain.contract)
@@ -124,7 +136,7 @@ def gather(
         task=task,
         terms=terms,
         events=tuple(events),
-        calls=calls,
+        calls=calls | played,
         gas=gas,
         members=members,
         active=active,
@@ -137,7 +149,7 @@ def gather(
         shown=tuple(each for each in documents if not isinstance(each, Receipt)),
         hashes=hashes,
     )
-    return evidence, findings
+    return evidence, [*findings, *(settled.findings if settled else ())]
 
 
 def _read_calls(
@@ -161,7 +173,7 @@ def _read_calls(
     return calls, {number: receipts[number].gas for number in calls}
 
 
-def _attach(task: Task, connection: Connection, *, live: bool) -> Ledger:
+def _attach(task: Task, connection: Connection, *, live: bool) -> Ledger | SettlementLedger:
     try:
         if live and connection.chain_id != task.chain_id:
             raise AuditError(
@@ -169,7 +181,10 @@ def _attach(task: Task, connection: Connection, *, live: bool) -> Ledger:
                 f"{connection.chain_id}: name the right node with --rpc"
             )
         began = task.deployed_at if live and _began_at(task, connection) else 0
-        return Ledger.attach(connection, task.contract, deployed_at=began)
+        try:
+            return SettlementLedger.attach(connection, task.contract, deployed_at=began)
+        except ArtifactError:
+            return Ledger.attach(connection, task.contract, deployed_at=began)
     except ArtifactError as error:
         # another version of bcfl is no crime; another address is, where the chain has the right one
         if live or not (others := _contracts(connection)):
@@ -196,6 +211,9 @@ def _contracts(connection: Connection) -> list[str]:
         for transaction in block["transactions"]:
             with suppress(ArtifactError, TransactionUnknown):
                 if (address := connection.receipt(transaction["hash"]).contract) is not None:
+                    with suppress(ArtifactError):
+                        found.append(SettlementLedger.attach(connection, address).address)
+                        continue
                     found.append(Ledger.attach(connection, address).address)
     return found
 
@@ -221,6 +239,22 @@ def _terms(ledger: Ledger, connection: Connection) -> Terms:
     if not (0 < terms.kappa_ppm < 10**6 and 0 < terms.quorum <= MAX_MEMBERS):
         raise AuditError(f"no contract of bcfl's has such terms: {terms}")
     return terms
+
+
+def _settlement_terms(chain: SettlementLedger) -> Terms:
+    terms = chain.terms
+    return Terms(
+        domain=chain.domain,
+        coordinator=chain.coordinator,
+        rules=chain.rules,
+        kappa_ppm=terms.kappa_ppm,
+        quorum=terms.quorum,
+        commit_window_s=terms.commit_window_s,
+        ballot_window_s=terms.ballot_window_s,
+        sealed=False,
+        stake=0,
+        settlement="optimistic",
+    )
 
 
 def _read_at_rest(ledger: Ledger) -> tuple[list[Event], RoundState, tuple[str, ...], int]:

@@ -37,3 +37,20 @@ def test_one_transaction_a_round(tmp_path: Path) -> None:
     assert [len(record.committed) for record in records] == [4, 4, 4]
     full = run(tmp_path / "full", 3, settlement="full")
     assert [r.model for r in full] == [r.model for r in records]
+
+
+def test_a_run_is_resumed_where_it_stood(tmp_path: Path) -> None:
+    first = run(tmp_path, 2)
+    again = run(tmp_path, 3, resume=True)
+    assert [(r.round, r.model, r.gas, r.transactions) for r in again[:2]] == [
+        (r.round, r.model, r.gas, r.transactions) for r in first
+    ]
+    assert [r.round for r in again] == [1, 2, 3]
+
+
+def test_an_audit_plays_what_was_signed(tmp_path: Path) -> None:
+    run(tmp_path, 2)
+    audit = audit_run(tmp_path)
+    print(audit.notes, audit.checked, audit.unchecked)
+    assert audit.findings == []
+    assert audit.recomputed == {1, 2}

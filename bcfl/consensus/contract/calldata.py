@@ -23,6 +23,8 @@ from bcfl.contracts import artifact
 from bcfl.keys.accounts import checksummed
 
 _LOW_255_BITS: Final = 2**255 - 1
+#: The contract of a task that is settled optimistically.
+SETTLEMENT: Final = "PeerSettlement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ def decode_call(sender: str, data: bytes) -> Call:
 
 def decode_deployment(sender: str, data: bytes) -> Call:
     """Decode a deployment of the contract; of other code than the shipped one it says nothing."""
-    for rule, name in CONTRACTS.items():
+    for name in (*CONTRACTS.values(), SETTLEMENT):
         compiled = artifact(name)
         if not data.startswith(compiled.bytecode):
             continue
@@ -150,7 +152,11 @@ def decode_deployment(sender: str, data: bytes) -> Call:
         except (DecodingError, ValueError, OverflowError):
             break
         accounts = tuple(checksummed(member) for member in members)
-        deployment = replace(Deployment(accounts, *terms), rule=rule)
+        if name == SETTLEMENT:  # what follows the windows is about challenges
+            deployment = Deployment(accounts, *terms[:6], sealed=False, stake=0)
+        else:
+            rule = next(rule for rule, contract in CONTRACTS.items() if contract == name)
+            deployment = replace(Deployment(accounts, *terms), rule=rule)
         return Call(sender, "__init__", deployment=deployment)
     return Call(sender)
 
@@ -220,7 +226,7 @@ _READERS: Final[Mapping[str, Callable[..., Call]]] = {
 
 @cache
 def _selectors() -> Selectors:
-    return selectors_of(*map(artifact, CONTRACTS.values()))
+    return selectors_of(*map(artifact, (*CONTRACTS.values(), SETTLEMENT)))
 
 
 def expanded(r: int, vs: int) -> bytes:

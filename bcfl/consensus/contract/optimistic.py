@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Final, Self
 
@@ -21,6 +21,7 @@ from bcfl.chain.contract import Contract
 from bcfl.chain.event import Event, Transaction
 from bcfl.consensus.contract.bundle import Bundle, fault_of
 from bcfl.consensus.contract.calldata import (
+    Call,
     SentBallot,
     SentCommitment,
 )
@@ -401,6 +402,17 @@ class OptimisticLedger(Ledger):
         """What members are to be given: see ``OffChain``."""
         round_, expected, _ = self._opening
         return OffChain(expected, self.bundle(), self.bundles.get(round_ - 1)).encode()
+
+    def calls(self) -> Iterator[tuple[str, Call]]:
+        """What was only played, by the numbers that its events have."""
+        sender = self.coordinator
+        for round_, bundle in self.bundles.items():
+            for function in ("open_round", "select"):
+                yield self._virtual(function, round_), Call(sender, function, round_)
+            brought = Call(sender, "commit", round_, commitments=bundle.commitments)
+            yield self._virtual("commit", round_), brought
+            cast = Call(sender, "cast_ballots", round_, ballots=bundle.ballots)
+            yield self._virtual("cast_ballots", round_), cast
 
     # -- doubts -------------------------------------------------------------------------------
 

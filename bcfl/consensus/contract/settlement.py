@@ -13,7 +13,7 @@ from bcfl.chain.event import Event, Transaction
 from bcfl.chain.ledger import ContractLedger
 from bcfl.chain.node import Receipt
 from bcfl.consensus.contract.bundle import Bundle
-from bcfl.consensus.contract.calldata import SentBallot, SentCommitment, expanded
+from bcfl.consensus.contract.calldata import SETTLEMENT, SentBallot, SentCommitment, expanded
 from bcfl.consensus.contract.events import Equivocated, MemberJoined, MemberLeft, RoundEvent
 from bcfl.consensus.contract.words import event_of, evidence, relayed
 from bcfl.consensus.spec.contract import Terms
@@ -105,7 +105,7 @@ _NAMES: Final = (
 class SettlementLedger(ContractLedger):
     """One task's contract, seen from one account. Made by :meth:`deploy` or :meth:`attach`."""
 
-    contracts = ("PeerSettlement",)
+    contracts = (SETTLEMENT,)
 
     @classmethod
     def deploy(
@@ -120,7 +120,7 @@ class SettlementLedger(ContractLedger):
         return cls._deploy(
             connection,
             wait_until,
-            "PeerSettlement",
+            SETTLEMENT,
             [checksummed(member) for member in members],
             genesis,
             rules.digest(),
