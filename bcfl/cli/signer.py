@@ -49,6 +49,9 @@ def signer(
     ] = False,
     max_gas_wei: Annotated[int, typer.Option(min=0, help="Gas of one transaction.")] = 10**16,
     max_total_gas_wei: Annotated[int, typer.Option(min=0, help="Gas of all of them.")] = 10**17,
+    max_bond_wei: Annotated[
+        int, typer.Option(min=0, help="Bonds of all challenges of settled rounds together.")
+    ] = 0,
 ) -> None:
     """Keep a member's key in a process of its own: a SuperNode asks it for signatures.
 
@@ -76,7 +79,7 @@ def signer(
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         direct = allow_direct or direct_fallback
-        allowance = Allowance(max_stake_wei, direct, max_gas_wei, max_total_gas_wei)
+        allowance = Allowance(max_stake_wei, direct, max_gas_wei, max_total_gas_wei, max_bond_wei)
         endpoint = parse_endpoint(listen or f"{key.absolute()}.sock")
         account = Account.from_key_file(key, typed_password(key))
         with (

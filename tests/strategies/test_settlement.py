@@ -2,55 +2,139 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
+
+import pytest
+from flwr.app import Context, Message
 
 from bcfl.audit.audit import audit_run
 from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.consensus.contract.optimistic import OptimisticLedger
+from bcfl.consensus.contract.settlement import Challenged, Convicted, SettlementLedger, Upheld
+from bcfl.consensus.member.doubt import CHALLENGE
 from bcfl.consensus.member.mod import peer_consensus_mod
 from bcfl.consensus.spec.record import RoundRecord
+from bcfl.core.errors import BcflError, ConfigurationError
 from bcfl.flower.grid import InProcessGrid
 from bcfl.strategies import PeerConsensus
 from tests import toy
 
 
+class Grid(InProcessGrid):
+    """Nodes that may challenge, and some that are not reached."""
+
+    def __init__(self, nodes: int = 4, absent: frozenset[int] = frozenset()) -> None:
+        super().__init__(toy.client_app([peer_consensus_mod]), nodes)
+        self._absent = absent
+
+    def deliver(self, message: Message, context: Context) -> Message | None:
+        context.node_config[CHALLENGE] = True
+        if context.node_config["partition-id"] in self._absent and "bcfl" in message.content:
+            kind = str(message.content.config_records["bcfl"]["kind"])
+            if kind != "join":
+                return None
+        return super().deliver(message, context)
+
+
+def strategy(
+    folder: Path, records: list[RoundRecord], resume: bool = False, **options: Any
+) -> PeerConsensus:
+    given: dict[str, Any] = {"settlement": "optimistic", "min_available_nodes": 4} | options
+    chain = EmbeddedChain(folder / "chain.jsonl")
+    return PeerConsensus(
+        run_dir=folder, chain=chain, on_round=records.append, resume=resume, **given
+    )
+
+
 def run(
-    folder: Path, rounds: int, *, resume: bool = False, settlement: str = "optimistic"
+    folder: Path, rounds: int, grid: InProcessGrid | None = None, **options: Any
 ) -> list[RoundRecord]:
     records: list[RoundRecord] = []
-    strategy = PeerConsensus(
-        run_dir=folder,
-        chain=EmbeddedChain(folder / "chain.jsonl"),
-        on_round=records.append,
-        min_available_nodes=4,
-        settlement=settlement,
-        resume=resume,
-    )
-    grid = InProcessGrid(toy.client_app([peer_consensus_mod]), 4)
-    strategy.start(grid, toy.initial_arrays(), num_rounds=rounds, timeout=600)
+    found = strategy(folder, records, **options)
+    found.start(grid or Grid(), toy.initial_arrays(), num_rounds=rounds, timeout=600)
     return records
 
 
-def test_one_transaction_a_round(tmp_path: Path) -> None:
+def ledger_of(folder: Path, chain: EmbeddedChain) -> SettlementLedger:
+    contract = json.loads((folder / "task.json").read_text())["contract"]
+    return SettlementLedger.attach(chain.connect(chain.coordinator), contract, chain.wait_until)
+
+
+def test_a_round_is_one_transaction_and_gives_the_model_that_full_gives(tmp_path: Path) -> None:
     records = run(tmp_path, 3)
-    for r in records:
-        print(r.round, r.winners, r.gas, r.left_out, r.transactions)
-    assert [len(record.committed) for record in records] == [4, 4, 4]
+
     full = run(tmp_path / "full", 3, settlement="full")
-    assert [r.model for r in full] == [r.model for r in records]
+    assert [record.model for record in records] == [record.model for record in full]
+    assert max(sum(record.gas.values()) for record in records[1:]) <= 75_000
+    with EmbeddedChain(tmp_path / "chain.jsonl") as chain:
+        standing = ledger_of(tmp_path, chain).standing()
+    assert (standing.deposited, standing.open, standing.round) == (False, False, 3)
 
 
-def test_a_run_is_resumed_where_it_stood(tmp_path: Path) -> None:
+def test_a_run_is_resumed_where_it_stood_and_its_audit_holds(tmp_path: Path) -> None:
     first = run(tmp_path, 2)
+
     again = run(tmp_path, 3, resume=True)
-    assert [(r.round, r.model, r.gas, r.transactions) for r in again[:2]] == [
-        (r.round, r.model, r.gas, r.transactions) for r in first
-    ]
-    assert [r.round for r in again] == [1, 2, 3]
 
-
-def test_an_audit_plays_what_was_signed(tmp_path: Path) -> None:
-    run(tmp_path, 2)
+    told = [(record.model, record.gas, record.transactions) for record in again[:2]]
+    assert told == [(record.model, record.gas, record.transactions) for record in first]
     audit = audit_run(tmp_path)
-    print(audit.notes, audit.checked, audit.unchecked)
     assert audit.findings == []
-    assert audit.recomputed == {1, 2}
+    assert audit.recomputed == {1, 2, 3}
+    assert any("all that was signed" in words for words in audit.checked)
+
+
+def test_a_round_goes_on_without_who_is_not_reached(tmp_path: Path) -> None:
+    records = run(tmp_path, 2, Grid(4, frozenset({3})))
+    assert [record.committed for record in records] == [(0, 1, 2), (0, 1, 2)]
+    assert audit_run(tmp_path).findings == []
+
+
+def test_void_rounds_are_settled_as_any(tmp_path: Path) -> None:
+    records: list[RoundRecord] = []
+    found = strategy(tmp_path, records, quorum=4, max_attempts=2)
+    with pytest.raises(BcflError, match="came to nothing"):
+        found.start(Grid(4, frozenset({3})), toy.initial_arrays(), num_rounds=1, timeout=600)
+    assert [record.void for record in records] == [True, True]
+    assert audit_run(tmp_path).findings == []
+
+
+def test_a_server_that_settles_something_else_is_found_and_challenged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = OptimisticLedger._record
+
+    def lying(self: OptimisticLedger, bundle: Any, winners: int, model: bytes) -> Any:
+        return honest(self, bundle, winners ^ 0b11, model)
+
+    monkeypatch.setattr(OptimisticLedger, "_record", lying)
+    records: list[RoundRecord] = []
+    found = strategy(tmp_path, records, max_attempts=2, allowance_wei=10**18)
+    with pytest.raises(BcflError, match="the task has ended"):
+        found.start(Grid(), toy.initial_arrays(), num_rounds=3, timeout=600)
+
+    reasons = " ".join(records[-1].left_out.values())
+    assert "was not settled as it was signed" in reasons
+    with EmbeddedChain(tmp_path / "chain.jsonl") as chain:
+        events = ledger_of(tmp_path, chain).events()
+    said = [type(event) for event in events if isinstance(event, (Challenged, Convicted, Upheld))]
+    assert said == [Challenged, Convicted]
+    (finding,) = audit_run(tmp_path).findings
+    assert (finding.kind, finding.culprit.role, finding.round) == ("settlement", "server", 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"transactions": "direct"}, "transactions"),
+        ({"membership": "open", "stake_wei": 1}, "membership"),
+        ({"ballots": "sealed"}, "ballots"),
+    ],
+)
+def test_what_does_not_go_with_it_is_named(
+    tmp_path: Path, options: dict[str, Any], name: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name}: expected .*optimistic"):
+        strategy(tmp_path, [], **options)

@@ -19,6 +19,7 @@ from bcfl.chain.calldata import Selectors, Sent, decode_input, read_sent, select
 from bcfl.chain.connection import Connection
 from bcfl.consensus.contract.words import CONTRACTS
 from bcfl.consensus.spec.rules import Rule
+from bcfl.consensus.spec.settlement import Record
 from bcfl.contracts import artifact
 from bcfl.keys.accounts import checksummed
 
@@ -97,6 +98,7 @@ class Call:
     seals: tuple[SentSeal, ...] = ()
     ballots: tuple[SentBallot, ...] = ()
     deployment: Deployment | None = None
+    record: Record | None = None  #: the round that is challenged
 
 
 class PeerCalldata:
@@ -153,7 +155,7 @@ def decode_deployment(sender: str, data: bytes) -> Call:
             break
         accounts = tuple(checksummed(member) for member in members)
         if name == SETTLEMENT:  # what follows the windows is about challenges
-            deployment = Deployment(accounts, *terms[:6], sealed=False, stake=0)
+            deployment = Deployment(accounts, *(*terms[:6], False, 0))
         else:
             rule = next(rule for rule, contract in CONTRACTS.items() if contract == name)
             deployment = replace(Deployment(accounts, *terms), rule=rule)
@@ -211,6 +213,19 @@ def _prove(sender: str, name: str, member: int, round_: int, *claims: Sequence[A
     return Call(sender, name, round_, commitments=sent)
 
 
+def _show_commitment(sender: str, name: str, round_: int, one: Sequence[Any]) -> Call:
+    return _commit(sender, name, round_, [one])
+
+
+def _show_ballot(sender: str, name: str, round_: int, *one: Any) -> Call:
+    return _cast(sender, name, round_, [one])
+
+
+def _challenge(sender: str, name: str, record: Sequence[Any]) -> Call:
+    found = Record(*record)
+    return Call(sender, name, found.round, record=found)
+
+
 _READERS: Final[Mapping[str, Callable[..., Call]]] = {
     "commit": _commit,
     "commit_direct": _commit_direct,
@@ -221,6 +236,9 @@ _READERS: Final[Mapping[str, Callable[..., Call]]] = {
     "cast_ballots": _cast,
     "cast_ballot_direct": _cast_direct,
     "prove_equivocation": _prove,
+    "show_commitment": _show_commitment,
+    "show_ballot": _show_ballot,
+    "challenge": _challenge,
 }
 
 

@@ -592,13 +592,13 @@ class OptimisticLedger(Ledger):
         return sent
 
     def _expect_counting(self) -> Standing:
+        self.answer_challenges()
         standing = self.chain.standing()
         if standing.void_from:
             raise LedgerError(
                 f"round {standing.void_from} was not settled as it was signed: it and all after it "
                 "are void, the deposit is burnt, and the task has ended"
             )
-        self.answer_challenges()
         return standing
 
     def _between_rounds(self, change: Callable[[], Transaction]) -> Transaction:

@@ -152,12 +152,18 @@ class SettlementLedger(ContractLedger):
     def terms(self) -> Terms:
         """By which numbers rounds are decided."""
         names = ("kappa_ppm", "quorum", "commit_window_s", "ballot_window_s")
-        return Terms(*(int(self._read(name)) for name in names), sealed=False, stake=0)
+        kappa_ppm, quorum, commit, ballot = (int(self._read(name)) for name in names)
+        return Terms(kappa_ppm, quorum, commit, ballot, sealed=False, stake=0)
 
     @cached_property
     def challenge_window_s(self) -> int:
         """For how long a round can be challenged, and a challenge be answered."""
         return int(self._read("challenge_window_s"))
+
+    @cached_property
+    def bond(self) -> int:
+        """What a challenger puts down, wei."""
+        return int(self._read("bond"))
 
     def standing(self) -> Standing:
         """Where the task stands."""
@@ -202,7 +208,7 @@ class SettlementLedger(ContractLedger):
 
     def challenge(self, record: Record) -> Transaction:
         """Doubt a round: pays the bond."""
-        return self._write("challenge", astuple(record), value=int(self._read("bond")))
+        return self._write("challenge", astuple(record), value=self.bond)
 
     def answer(self, record: Record, bundle: Bundle) -> Transaction:
         """Bring all that was signed in a round."""

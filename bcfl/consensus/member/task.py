@@ -66,6 +66,7 @@ def attach(
         rules = Rules(**parse_json(order.rules.encode()))
     except (TypeError, ValueError) as error:
         raise ProtocolError(f"the server sent rules that are none: {error}") from error
+    ledger: Ledger
     find = _settlements if rules.settlement == "optimistic" else _attach
     try:
         found = find(connection, order.contract)

@@ -20,9 +20,10 @@ class Allowance:
     direct: bool = False  #: whether the member's own commitments, proposals and ballots may be sent
     max_gas_wei: int = 10**16  #: gas limit × highest fee, of one transaction
     max_total_gas_wei: int = 10**17  #: the same, of all that were ever signed
+    max_bond_wei: int = 0  #: bonds of all challenges together, whether they came back or not
 
     def __post_init__(self) -> None:
-        for name in ("max_stake_wei", "max_gas_wei", "max_total_gas_wei"):
+        for name in ("max_stake_wei", "max_gas_wei", "max_total_gas_wei", "max_bond_wei"):
             if getattr(self, name) < 0:
                 raise ConfigurationError(f"{name}: expected 0 or more; found {getattr(self, name)}")
 
@@ -34,6 +35,16 @@ class Allowance:
             raise BeyondAllowance(
                 f"a deposit of {value} wei{spent}: the owner allows {self.max_stake_wei}; "
                 "bcfl signer --max-stake-wei allows more"
+            )
+
+    def expect_bond(self, value: int, before: Iterable[Payment]) -> None:
+        """Raise BeyondAllowance unless a challenge may put down ``value`` besides ``before``."""
+        others = sum(_dearest((x for x in before if x.function == "challenge"), "value").values())
+        if value + others > self.max_bond_wei:
+            spent = f", after {others} put down before" if others else ""
+            raise BeyondAllowance(
+                f"a bond of {value} wei{spent}: the owner allows {self.max_bond_wei}; "
+                "bcfl signer --max-bond-wei allows more"
             )
 
     def expect_direct(self, function: str) -> None:

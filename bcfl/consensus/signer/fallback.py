@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from bcfl.chain.connection import Connection
 from bcfl.consensus.contract.ledger import Ledger
+from bcfl.consensus.contract.settlement import SettlementLedger
 from bcfl.consensus.signer.member_signer import MemberSigner
 from bcfl.consensus.spec.domain import (
     Ballot,
@@ -29,7 +30,7 @@ from bcfl.consensus.spec.domain import (
 )
 from bcfl.consensus.spec.messages import seal_message
 from bcfl.consensus.spec.rules import LEAST_WINDOW_S
-from bcfl.core.errors import BcflError
+from bcfl.core.errors import ArtifactError, BcflError
 from bcfl.keys.signer import Wallet
 from bcfl.keys.signer_wire import data_of
 
@@ -74,7 +75,15 @@ class DirectFallback:
             return ""
         if self._ledger is None or self._ledger.domain.contract != identity.contract:
             node = Connection(identity.rpc_url, self._wallet, timeout_s=5.0, retry_s=0.0)
-            self._ledger = Ledger.attach(node, identity.contract)
+            try:
+                self._ledger = Ledger.attach(node, identity.contract)
+            except ArtifactError:
+                # of such a round the chain never has what the server was given
+                SettlementLedger.attach(node, identity.contract)
+                return (
+                    "the task is settled optimistically: what the server leaves out is brought by "
+                    "the node itself, with bcfl-direct-fallback=true, and not by its signer"
+                )
         return self._send(self._ledger, self._ledger.state(), self._ledger.now())
 
     def _send(self, ledger: Ledger, state: RoundState, now: int) -> str:

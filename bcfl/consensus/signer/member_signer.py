@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import astuple
 from typing import Any, Final
 
 from bcfl.chain.connection import Connection
 from bcfl.chain.node import transaction_number
 from bcfl.consensus.contract.calldata import Call, decode_call
-from bcfl.consensus.contract.words import seal_of
+from bcfl.consensus.contract.words import relayed, seal_of
 from bcfl.consensus.signer.allowance import Allowance
 from bcfl.consensus.signer.messages import MemberMessage, read_message
 from bcfl.consensus.signer.record import Payment, SigningRecord
@@ -40,6 +41,7 @@ from bcfl.keys.signer_wire import (
 )
 
 _JOIN: Final = "join"
+_CHALLENGE: Final = "challenge"
 
 
 class MemberSigner:
@@ -160,7 +162,7 @@ class MemberSigner:
             if data != sent:
                 raise SignerRefused(f"this is not how a call of {call.function} is written")
             self._expect_paid_for(call.function, request, task)
-            if call.function != _JOIN:
+            if call.function not in (_JOIN, _CHALLENGE):
                 self._claim_direct(call, task)
             return self._signed(call.function, request, data)
 
@@ -196,6 +198,10 @@ class MemberSigner:
             if value != (stake := task.stake()):
                 raise BeyondAllowance(f"the contract's stake is {stake} wei; found {value}")
             return task.encode(_JOIN)
+        if call.function == _CHALLENGE and call.record is not None:
+            if value != (bond := task.bond()):
+                raise BeyondAllowance(f"the contract's bond is {bond} wei; found {value}")
+            return task.encode(_CHALLENGE, astuple(call.record))
         if value:
             raise BeyondAllowance(f"no value goes with {call.function or 'this'}; found {value}")
         if call.function == "commit_direct":
@@ -209,9 +215,19 @@ class MemberSigner:
         if call.function == "cast_ballot_direct":
             (ballot,) = call.ballots
             return task.encode(call.function, call.round, ballot.entries, ballot.salt)
+        if call.function == "show_commitment":
+            (shown,) = call.commitments
+            signature = relayed(shown.signature)
+            words = shown.member, shown.timestamp, shown.digest, *signature
+            return task.encode(call.function, call.round, words)
+        if call.function == "show_ballot":
+            (ballot,) = call.ballots
+            signature = relayed(ballot.signature)
+            return task.encode(call.function, call.round, ballot.member, *signature, ballot.entries)
         raise BeyondAllowance(
-            "a signer pays for join, commit_direct, propose_direct, seal_direct and "
-            f"cast_ballot_direct; found {call.function or 'no function of the contract'}"
+            "a signer pays for join, commit_direct, propose_direct, seal_direct, "
+            "cast_ballot_direct, show_commitment, show_ballot and challenge; found "
+            f"{call.function or 'no function of the contract'}"
         )
 
     def _expect_paid_for(self, function: str, request: Pay, task: SignerTask) -> None:
@@ -221,10 +237,13 @@ class MemberSigner:
                 one
                 for one in before
                 if one.value
+                and one.function == _JOIN
                 and one.nonce != request.nonce
                 and not task.came_to_nothing(address, one.nonce, one.hash)
             ]
             self._allowance.expect_stake(request.value, deposits)
+        elif function == _CHALLENGE:
+            self._allowance.expect_bond(request.value, before)
         else:
             self._allowance.expect_direct(function)
         if request.tip > request.max_fee:
@@ -236,9 +255,9 @@ class MemberSigner:
         """A direct call says what a message would; it, too, is said once."""
         domain = task.domain
         try:
-            if call.function == "commit_direct":
+            if call.function in ("commit_direct", "show_commitment"):
                 (sent,) = call.commitments
-                base = task.state().model
+                base = task.model()
                 said = Commitment(call.round, base, sent.digest, sent.timestamp)
                 message = MemberMessage("Commitment", commitment_message(domain, said))
             elif call.function == "propose_direct":

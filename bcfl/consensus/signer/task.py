@@ -6,10 +6,17 @@ from typing import Any, Final
 
 from bcfl.chain.connection import Connection
 from bcfl.consensus.contract.ledger import Ledger
+from bcfl.consensus.contract.settlement import SettlementLedger
 from bcfl.consensus.signer.messages import MemberMessage
-from bcfl.consensus.spec.domain import Phase, RoundState, TypedDataDomain
+from bcfl.consensus.spec.domain import Phase, TypedDataDomain
 from bcfl.contracts import artifact
-from bcfl.core.errors import AccountError, RoundNotOpen, SignerRefused, TransactionUnknown
+from bcfl.core.errors import (
+    AccountError,
+    ArtifactError,
+    RoundNotOpen,
+    SignerRefused,
+    TransactionUnknown,
+)
 
 #: When the contract takes each.
 _PHASES: Final = {
@@ -61,7 +68,10 @@ class SignerTask:
     def __init__(self, connection: Connection, contract: str) -> None:
         self.domain = TypedDataDomain(connection.chain_id, contract)
         self._connection = connection
-        self._ledger = Ledger.attach(connection, contract)
+        try:
+            self._ledger: Ledger | SettlementLedger = Ledger.attach(connection, contract)
+        except ArtifactError:
+            self._ledger = SettlementLedger.attach(connection, contract)
         self._contract = connection.contract(contract, artifact(self._ledger.name).abi)
 
     def expect_member(self, address: str) -> None:
@@ -69,13 +79,19 @@ class SignerTask:
         if address not in self._ledger.members():
             raise SignerRefused(f"{address} is not a member of {self.domain.contract}")
 
-    def state(self) -> RoundState:
-        """The current round."""
-        return self._ledger.state()
+    def model(self) -> bytes:
+        """Digest of the model that the current round trains from."""
+        if isinstance(self._ledger, Ledger):
+            return self._ledger.state().model
+        return self._ledger.standing().model
 
     def stake(self) -> int:
         """What a member deposits, wei."""
-        return self._ledger.stake
+        return self._ledger.stake if isinstance(self._ledger, Ledger) else 0
+
+    def bond(self) -> int:
+        """What a challenge costs until it is answered, wei; 0 where there are none."""
+        return 0 if isinstance(self._ledger, Ledger) else self._ledger.bond
 
     def expect_open(self, message: MemberMessage) -> None:
         """The chain takes this message now, for this round and from this model.
@@ -89,7 +105,10 @@ class SignerTask:
         """
         if message.round is None:
             return
-        state, values = self.state(), message.values
+        if not isinstance(self._ledger, Ledger):
+            _expect_within(self._ledger, message)
+            return
+        state, values = self._ledger.state(), message.values
         if message.round != state.round:
             raise RoundNotOpen(
                 f"a {message.kind} for round {message.round}; the contract is in {state.round}"
@@ -141,3 +160,22 @@ class SignerTask:
             return int(str(count), 16)
         except ValueError:
             raise SignerRefused(f"the node's transaction count is none: {count!r:.60}") from None
+
+
+def _expect_within(ledger: SettlementLedger, message: MemberMessage) -> None:
+    """Of a round that is settled optimistically the chain knows the number, the model, the time."""
+    standing, values = ledger.standing(), message.values
+    if not standing.open or message.round != standing.round:
+        raise RoundNotOpen(
+            f"a {message.kind} for round {message.round}; the contract is in {standing.round}"
+        )
+    if message.kind not in ("Commitment", "Ballot"):
+        raise RoundNotOpen(f"a task that is settled optimistically takes no {message.kind}")
+    if values.get("base", standing.model) != standing.model:
+        raise RoundNotOpen(f"round {standing.round} trains from {standing.model.hex()}, no other")
+    first, last = standing.time, standing.time + ledger.terms.commit_window_s
+    if not first <= values.get("timestamp", first) <= last:
+        raise RoundNotOpen(
+            f"a timestamp of round {standing.round} lies in [{first}, {last}]; found "
+            f"{values['timestamp']}"
+        )

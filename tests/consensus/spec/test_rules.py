@@ -48,9 +48,21 @@ OF_PROPOSALS: dict[str, Any] = {
 }
 
 
+#: Of those that only tasks have that are settled optimistically.
+OF_SETTLEMENT: dict[str, Any] = {
+    "challenge_window_s": 601,
+    "deposit_wei": 1,
+    "bond_wei": 1,
+}
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("challenge_window_s", 29),
+        ("deposit_wei", 0),
+        ("bond_wei", 0),
+        ("settlement", "later"),
         ("gamma", 0.0),
         ("gamma", -0.1),
         ("gamma", 1.000001),
@@ -171,7 +183,8 @@ def test_kappa_in_parts_per_million_is_exact(ppm: int) -> None:
 
 def test_every_rule_changes_the_digest() -> None:
     names = {field.name for field in fields(Rules)}
-    assert OTHERS.keys() == names - OF_PROPOSALS.keys() - {"update"}
+    other = OF_PROPOSALS.keys() | OF_SETTLEMENT.keys() | {"update", "settlement"}
+    assert OTHERS.keys() == names - other
     digests = [Rules(**{name: value}).digest() for name, value in OTHERS.items()]
     assert len({Rules().digest(), *digests}) == 1 + len(OTHERS)
 
@@ -205,6 +218,28 @@ def test_what_members_rate_changes_the_digest_and_leaves_that_of_borda_alone() -
     assert len(digests) == 2 + len(OF_PROPOSALS)
     assert not OF_PROPOSALS.keys() & Rules().to_json().keys()
     assert Rules(**first.to_json()).digest() == first.digest()
+
+
+def test_settlement_changes_the_digest_and_leaves_that_of_full_alone() -> None:
+    first = Rules(settlement="optimistic")
+    digests = {Rules().digest(), first.digest()}
+    digests |= {replace(first, **{name: value}).digest() for name, value in OF_SETTLEMENT.items()}
+    assert len(digests) == 2 + len(OF_SETTLEMENT)
+    assert not {"settlement", *OF_SETTLEMENT} & Rules().to_json().keys()
+    assert Rules(**first.to_json()) == replace(first, combine="carriers_mean")
+
+
+@pytest.mark.parametrize(
+    ("rules", "name"),
+    [
+        ({"rule": "coalition"}, "rule"),
+        ({"ballots": "sealed"}, "ballots"),
+        *(({"settlement": "full", name: value}, name) for name, value in OF_SETTLEMENT.items()),
+    ],
+)
+def test_what_does_not_go_with_a_settlement_is_named(rules: dict[str, Any], name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name}: expected"):
+        Rules(**{"settlement": "optimistic"} | rules)
 
 
 def test_what_is_combined_how_follows_from_the_rule_unless_it_is_said() -> None:
