@@ -12,6 +12,8 @@ import are named in snake_case. ``python -m bcfl.contracts.build`` compiles, and
 ``PeerReferee``,               instead of single deltas
 ``proposal*``, ``ranking``
 ``coalition``, ``referee``     which of the proposals make the next model
+``PeerSettlement``,            system A, a round in one transaction, which anybody may challenge
+``settlement_*``
 ``refusals``                   why something does not count, and is passed over
 ``lanes``                      sixteen 15-bit counters in a word, added and compared at once
 ``membership``                 who is a member, and under which index

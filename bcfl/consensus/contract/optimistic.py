@@ -40,10 +40,10 @@ from bcfl.consensus.contract.settlement import (
     Upheld,
 )
 from bcfl.consensus.spec.domain import (
+    MAX_MEMBERS,
     Phase,
     SignedBallot,
     SignedCommitment,
-    bits,
     members_in,
 )
 from bcfl.consensus.spec.rules import LEAST_WINDOW_S, Rules
@@ -169,6 +169,7 @@ class OptimisticLedger(Ledger):
         self.seeds: dict[int, bytes] = {}  #: by round: what decided between equals
         self._commitments: dict[int, SentCommitment] = {}
         self._ballots: dict[int, SentBallot] = {}
+        self._forced = 0  # who is known to have come past the coordinator, as in a record
         self._opening: tuple[int, int, int] = 0, 0, 0  # round, whom it waits for, when it began
         self._snapshot: tuple[int, _Reference] | None = None
         self._settlements: set[str] = set()
@@ -238,7 +239,7 @@ class OptimisticLedger(Ledger):
         Raises
         ------
         ProtocolError
-            No round is open, or what was given leaves out who came past the coordinator.
+            No round is open.
         """
         number, time, standing, members = chain.look(block, block_hash)
         if not standing.open:
@@ -248,13 +249,9 @@ class OptimisticLedger(Ledger):
         ledger._play.clock = lambda: time
         ledger._begin(standing.model, shown.expected & standing.members, standing.time, "")
         ledger._bring(shown.open)
-        state = ledger.state()
-        if left_out := standing.forced & (1 << 128) - 1 & ~state.committed:
-            raise ProtocolError(
-                f"members {members_in(left_out)} have brought their commitments to the contract, "
-                "and the server leaves them out"
-            )
-        return ledger, View(number, time, state, members, standing.members)
+        if standing.forced:
+            ledger._hear()
+        return ledger, View(number, time, ledger.state(), members, standing.members)
 
     # -- what is on the chain -----------------------------------------------------------------
 
@@ -501,7 +498,7 @@ class OptimisticLedger(Ledger):
         self._apply(self._due)
         self._due = []
         round_ = self.state().round + 1
-        self._commitments, self._ballots = {}, {}
+        self._commitments, self._ballots, self._forced = {}, {}, 0
         self._opening = round_, expected, opened_at
         number = number or self._virtual("open_round", round_)
         sent = self._call("open_round", base, expected, at=opened_at, number=number)
@@ -519,9 +516,9 @@ class OptimisticLedger(Ledger):
             one.member: one for one in bundle.commitments if one.member is not None
         }
         self._ballots = {one.member: one for one in bundle.ballots if one.member is not None}
-        if not ballots:
-            return
         committed = self.state().committed
+        if not ballots or committed.bit_count() < self.chain.terms.quorum:
+            return
         if self.active() & ~committed:
             window = self.chain.terms.commit_window_s
             window = LEAST_WINDOW_S if not expected & ~committed else window
@@ -531,18 +528,22 @@ class OptimisticLedger(Ledger):
     def _hear(self) -> None:
         """Take in who has come past the coordinator; what was played is played anew with them."""
         round_, _, _ = self._opening
-        commitments, ballots = dict(self._commitments), dict(self._ballots)
+        forced, commitments, ballots = 0, dict(self._commitments), dict(self._ballots)
         for event in self.chain.events()[self._read_so_far :]:
             match event:
                 case CommitmentShown() if event.round == round_:
-                    one = event.commitment
-                    commitments.setdefault(one.member or 0, one)
+                    member = event.commitment.member or 0
+                    forced |= 1 << member
+                    commitments.setdefault(member, event.commitment)
                 case BallotShown() if event.round == round_:
-                    ballots.setdefault(event.ballot.member or 0, event.ballot)
+                    member = event.ballot.member or 0
+                    forced |= 1 << member + MAX_MEMBERS
+                    ballots.setdefault(member, event.ballot)
                 case _:
                     pass
-        if (commitments.keys(), ballots.keys()) == (self._commitments.keys(), self._ballots.keys()):
+        if forced == self._forced:
             return
+        self._forced = forced
         assert self._snapshot is not None
         blocks, reference = self._snapshot
         del self._play.blocks[blocks:]
@@ -562,20 +563,10 @@ class OptimisticLedger(Ledger):
             winners=winners,
             members=standing.members,
             expected=state.expected,
-            forced=self._forced(),
+            forced=self._forced,
             opened_at=state.opened_at,
             settled_at=self.now() + 1,
         )
-
-    def _forced(self) -> int:
-        """Who is known to have come past the coordinator."""
-        round_, _, _ = self._opening
-        shown = [event for event in self.chain.events() if getattr(event, "round", 0) == round_]
-        commitments = bits(
-            e.commitment.member or 0 for e in shown if isinstance(e, CommitmentShown)
-        )
-        ballots = bits(e.ballot.member or 0 for e in shown if isinstance(e, BallotShown))
-        return commitments | ballots << 128
 
     def _settle(self, record: Record, bundle: Bundle) -> Transaction:
         """Say so, once all that was signed is kept."""

@@ -281,6 +281,7 @@ def test_the_golden_digests() -> None:
     assert Rules().digest().hex() == golden["defaults"]
     assert Rules(**OTHERS).digest().hex() == golden["others"]
     assert Rules(update="whole", combine="bagging").digest().hex() == golden["whole"]
+    assert Rules(settlement="optimistic").digest().hex() == golden["optimistic"]
 
 
 def test_whole_updates_have_no_rules_of_deltas() -> None:

@@ -1,0 +1,279 @@
+"""What is played off chain follows the chain, and what members are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+
+import pytest
+
+from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.consensus.contract.bundle import Bundle, fault_of
+from bcfl.consensus.contract.events import Equivocated, MemberJoined
+from bcfl.consensus.contract.optimistic import OffChain, OptimisticLedger
+from bcfl.consensus.contract.settlement import Convicted, SettlementLedger, Upheld
+from bcfl.consensus.spec.domain import (
+    Ballot,
+    Commitment,
+    Phase,
+    SignedBallot,
+    SignedCommitment,
+    members_in,
+)
+from bcfl.consensus.spec.messages import ballot_message, commitment_message
+from bcfl.consensus.spec.rules import Rules
+from bcfl.core.errors import ContractReverted, LedgerError, ProtocolError
+from bcfl.keys.accounts import derive_account
+
+GENESIS = sha256(b"genesis").digest()
+RULES = Rules(
+    settlement="optimistic", quorum=2, commit_window_s=100, ballot_window_s=100, bond_wei=10**15
+)
+KEYS = [derive_account(0, "member", i) for i in range(5)]
+
+
+class Task:
+    """Four members whose keys are at hand, and their coordinator."""
+
+    def __init__(self, chain: EmbeddedChain) -> None:
+        self.chain = chain
+        self.kept: list[tuple[int, Bundle]] = []
+        founders = [key.address for key in KEYS[:4]]
+        connection = chain.connect(chain.coordinator)
+        self.ledger = OptimisticLedger.begin(
+            connection, chain.wait_until, founders, GENESIS, RULES, self.keep
+        )
+
+    def keep(self, round_: int, bundle: Bundle) -> None:
+        self.kept.append((round_, bundle))
+
+    def own(self, member: int) -> SettlementLedger:
+        """The contract, from a member's account, which has some ether."""
+        key = KEYS[member]
+        self.chain.fund(key.address, 10**18)
+        return SettlementLedger.attach(self.chain.connect(key), self.ledger.address)
+
+    def open(self, expected: int = 0b1111) -> None:
+        self.ledger.open_round(self.ledger.state().model, expected)
+
+    def commitment(self, member: int, version: int = 0) -> SignedCommitment:
+        state = self.ledger.state()
+        digest = sha256(b"%d %d %d" % (member, state.round, version)).digest()
+        said = Commitment(state.round, state.model, digest, self.ledger.now())
+        signature = KEYS[member].sign(commitment_message(self.ledger.domain, said))
+        return SignedCommitment(member, said, signature)
+
+    def ballot(self, member: int, others: tuple[int, ...]) -> SignedBallot:
+        values = {j: 100 - j for j in others if j != member}
+        ballot = Ballot.from_values(self.ledger.state().round, values)
+        signature = KEYS[member].sign(ballot_message(self.ledger.domain, ballot))
+        return SignedBallot(member, ballot, signature)
+
+    def commit(self, *members: int) -> None:
+        self.ledger.commit([self.commitment(member) for member in members])
+        if self.ledger.state().phase == Phase.COMMIT:
+            self.ledger.wait_until(self.ledger.state().commit_deadline)
+
+    def vote(self, *members: int) -> None:
+        if self.ledger.state().phase != Phase.BALLOT:
+            return
+        committed = members_in(self.ledger.state().committed)
+        self.ledger.cast_ballots([self.ballot(member, committed) for member in members])
+        if self.ledger.state().phase == Phase.BALLOT:
+            self.ledger.wait_until(self.ledger.state().ballot_deadline)
+
+    def end(self) -> None:
+        self.ledger.select()
+        state = self.ledger.state()
+        if state.phase == Phase.SELECTED:
+            self.ledger.close_round(state.round, sha256(b"model %d" % state.round).digest())
+
+    def play(self, *members: int) -> None:
+        """A whole round of these."""
+        self.open()
+        self.commit(*members)
+        self.vote(*members)
+        self.end()
+
+    def fault(self, round_: int) -> str:
+        """What an honest member says to a round, by what it was given."""
+        ledger = self.ledger
+        record = next(e.record for e in ledger.chain.settled() if e.round == round_)
+        bundle = ledger.bundles[round_]
+        return fault_of(bundle, record, ledger.chain.terms, ledger.domain, ledger.members())
+
+    def again(self) -> OptimisticLedger:
+        """The same task, as whoever comes back to it finds it."""
+        return OptimisticLedger.find(self.ledger.chain, self.kept)
+
+
+@pytest.fixture
+def task() -> Iterator[Task]:
+    with EmbeddedChain() as chain:
+        yield Task(chain)
+
+
+def test_whoever_comes_back_finds_what_was_played(task: Task) -> None:
+    task.play(0, 1, 2, 3)
+    task.play(0, 1)
+    task.play(2)  # void
+
+    again = task.again()
+
+    assert again.state() == task.ledger.state()
+    assert [type(e) for e in again.events()] == [type(e) for e in task.ledger.events()]
+    assert [e.transaction for e in again.events()] == [e.transaction for e in task.ledger.events()]
+    assert [task.fault(round_) for round_ in (1, 2, 3)] == ["", "", ""]
+
+
+def test_without_what_was_signed_nobody_comes_back(task: Task) -> None:
+    task.play(0, 1, 2, 3)
+    task.kept.clear()
+    with pytest.raises(ProtocolError, match="nobody has shown"):
+        task.again()
+
+
+def test_a_commitment_that_came_past_the_server_is_in_the_round(task: Task) -> None:
+    task.open()
+    task.own(3).show_commitment(task.commitment(3))
+
+    task.commit(0, 1, 2)
+    assert members_in(task.ledger.state().committed) == (0, 1, 2, 3)
+    task.vote(0, 1, 2)
+    task.end()
+
+    assert task.fault(1) == ""
+    assert task.again().state() == task.ledger.state()
+
+
+def test_who_comes_at_the_last_moment_makes_the_server_count_again(task: Task) -> None:
+    task.open(0b0111)
+    task.commit(0, 1, 2)
+    task.vote(0, 1, 2)
+    task.ledger.select()
+    task.own(3).show_commitment(task.commitment(3))
+
+    with pytest.raises(ContractReverted, match="past the coordinator"):
+        task.ledger.close_round(1, bytes(32))
+    state = task.ledger.state()
+    assert (members_in(state.committed), state.phase) == ((0, 1, 2, 3), Phase.BALLOT)
+    task.ledger.wait_until(state.ballot_deadline)
+    task.end()
+
+    assert task.fault(1) == ""
+
+
+def test_a_ballot_that_came_past_the_server_counts(task: Task) -> None:
+    task.open()
+    task.commit(0, 1, 2, 3)
+    task.own(3).show_ballot(task.ballot(3, (0, 1, 2)))
+
+    task.vote(0, 1, 2)
+    assert members_in(task.ledger.state().voted) == (0, 1, 2, 3)
+    task.end()
+
+    assert task.fault(1) == ""
+
+
+def test_a_member_sees_the_round_as_the_server_gives_it_and_the_chain_has_it(task: Task) -> None:
+    task.open()
+    task.commit(0, 1)
+    own = task.own(3)
+    shown = OffChain.decode(task.ledger.off_chain())
+
+    member, view = OptimisticLedger.of_member(own, shown, 0, "")
+
+    state = task.ledger.state()
+    assert (view.state.round, view.state.committed) == (state.round, 0b0011)
+    assert view.state.phase == state.phase == Phase.BALLOT
+    assert [e.transaction for e in member.events()][-2:] == [
+        e.transaction for e in task.ledger.events()
+    ][-2:]
+
+
+def test_a_member_sees_who_came_past_a_server_that_leaves_them_out(task: Task) -> None:
+    task.open()
+    own = task.own(3)
+    own.show_commitment(task.commitment(3))
+    nothing = OffChain(0b1111, Bundle(), None)
+
+    _, view = OptimisticLedger.of_member(own, nothing, 0, "")
+
+    assert members_in(view.state.committed) == (3,)
+
+
+def test_members_come_and_go_between_rounds(task: Task) -> None:
+    task.play(0, 1, 2, 3)
+    task.ledger.add_member(KEYS[4].address)
+    task.ledger.remove_member(0)
+    task.open(0b11110)
+    task.commit(1, 2, 4)
+    task.vote(1, 2, 4)
+    task.end()
+
+    again = task.again()
+    assert members_in(again.active()) == (1, 2, 3, 4)
+    assert sum(isinstance(event, MemberJoined) for event in again.events()) == 5
+    assert task.fault(2) == ""
+
+
+def test_a_cheat_counts_until_the_round_ends_and_is_no_member_after_it(task: Task) -> None:
+    task.open()
+    pair = task.commitment(3), task.commitment(3, 1)
+    task.commit(0, 1, 2, 3)
+    task.ledger.prove_equivocation(*pair)
+    task.vote(0, 1, 2, 3)
+    task.end()
+    assert task.fault(1) == ""
+
+    task.open(0b0111)
+
+    assert members_in(task.ledger.active()) == (0, 1, 2)
+    assert any(isinstance(event, Equivocated) for event in task.ledger.events())
+    task.commit(0, 1, 2)
+    task.vote(0, 1, 2)
+    task.end()
+    assert task.again().state() == task.ledger.state()
+
+
+def test_a_false_doubt_is_answered_and_the_deposit_comes_back(task: Task) -> None:
+    task.play(0, 1, 2, 3)
+    task.own(0).challenge(task.ledger.records[1])
+    before = task.chain.connect().balance(task.chain.coordinator.address)
+
+    task.ledger.conclude()
+
+    assert any(isinstance(event, Upheld) for event in task.ledger.chain.events())
+    assert not task.ledger.chain.standing().deposited
+    after = task.chain.connect().balance(task.chain.coordinator.address)
+    assert after - before > RULES.deposit_wei * 9 // 10
+
+    task.play(0, 1, 2, 3)  # gone on with, it is put down once more
+    assert task.ledger.chain.standing().deposited
+
+
+def test_after_a_conviction_there_are_no_more_rounds(task: Task) -> None:
+    task.play(0, 1, 2, 3)
+    task.ledger.bundles[1] = Bundle()  # what the server has lost
+    task.own(0).challenge(task.ledger.records[1])
+    end = task.ledger.now() + RULES.challenge_window_s + 1
+    task.ledger.chain.wait_until(end)
+    task.own(1).convict(1)
+
+    assert any(isinstance(event, Convicted) for event in task.ledger.chain.events())
+    task.ledger.answer_challenges()  # there is none any more
+    with pytest.raises(LedgerError, match="the task has ended"):
+        task.open()
+
+
+def test_a_round_whose_time_has_gone_by_begins_anew(task: Task) -> None:
+    task.play(0, 1, 2, 3)
+    task.ledger.wait_until(task.ledger.now() + 60)
+    task.open()
+    assert task.ledger.now() - task.ledger.state().opened_at < 10
+
+
+def test_what_is_given_is_read_strictly() -> None:
+    for text in (b"", b"{}", b'{"expected":"0x1","open":{"commitments":[[1]]},"settled":null}'):
+        with pytest.raises(ProtocolError):
+            OffChain.decode(text)
