@@ -53,8 +53,8 @@ struct Challenge:
 
 # An account without a key, as is the custom.
 _NOBODY: constant(address) = 0x000000000000000000000000000000000000dEaD
-# Of a transaction, and of a byte of it.
-_TRANSACTION_GAS: constant(uint256) = 21_000
+# Of a transaction, with what is spent before gas is counted and after; and of a byte of it.
+_TRANSACTION_GAS: constant(uint256) = 110_000
 _BYTE_GAS: constant(uint256) = 16
 
 # By round, while they wait for an answer.

@@ -16,7 +16,7 @@ from bcfl.audit.plain_files import parse_json, read_lines
 from bcfl.consensus.contract.bundle import Bundle, fault_of
 from bcfl.consensus.contract.calldata import Call
 from bcfl.consensus.contract.events import Committed, Selected
-from bcfl.consensus.contract.optimistic import OptimisticLedger
+from bcfl.consensus.contract.played import PlayedLedger
 from bcfl.consensus.contract.settlement import SettlementLedger
 from bcfl.consensus.task_folder import BUNDLES
 from bcfl.core.errors import AuditError, ProtocolError
@@ -34,7 +34,7 @@ class UnsettledError(Exception):
 class Settled:
     """A task as it was played, and what is wrong with its end."""
 
-    ledger: OptimisticLedger
+    ledger: PlayedLedger
     calls: dict[str, Call]  #: by transaction number, of what is on no chain
     seeds: dict[int, bytes]  #: by number of block, what decided between equals
     findings: tuple[Finding, ...]
@@ -72,7 +72,7 @@ def replay(folder: Path, chain: SettlementLedger) -> Settled:
             expected = "a round settled as it was signed"
             raise UnsettledError(Finding("settlement", SERVER, number, expected, fault))
         last = number
-    ledger = OptimisticLedger.find(chain, bundles, rounds=last)
+    ledger = PlayedLedger.find(chain, bundles, rounds=last)
     return Settled(ledger, dict(ledger.calls()), dict(_seeds(ledger)), tuple(findings))
 
 
@@ -83,7 +83,7 @@ def _bundles(folder: Path) -> Iterator[tuple[int, Bundle]]:
         yield int(entry["round"]), Bundle.from_json(entry)
 
 
-def _seeds(ledger: OptimisticLedger) -> Iterator[tuple[int, bytes]]:
+def _seeds(ledger: PlayedLedger) -> Iterator[tuple[int, bytes]]:
     last: dict[int, int] = {}
     for event in ledger.events():
         if isinstance(event, Committed):

@@ -16,7 +16,8 @@ from flwr.app import Context
 from bcfl.chain.chain import IN_PROCESS
 from bcfl.chain.connection import Connection
 from bcfl.consensus.contract.ledger import Ledger, View
-from bcfl.consensus.contract.optimistic import OffChain, OptimisticLedger
+from bcfl.consensus.contract.off_chain import OffChain
+from bcfl.consensus.contract.played import PlayedLedger
 from bcfl.consensus.contract.settlement import SettlementLedger
 from bcfl.consensus.member.doubt import challenges, look_back
 from bcfl.consensus.parcels import IPFS_URL, Parcels
@@ -79,7 +80,7 @@ def attach(
         if isinstance(order, EnrolOrder):
             raise ProtocolError("a task that is settled optimistically takes no deposits")
         shown = OffChain.decode(order.off_chain)
-        ledger, view = OptimisticLedger.of_member(found, shown, order.block, order.block_hash)
+        ledger, view = PlayedLedger.of_member(found, shown, order.block, order.block_hash)
         if isinstance(order, RoundOrder):
             look_back(found, shown.settled, order.round - 1, may_challenge=challenges(context))
     else:

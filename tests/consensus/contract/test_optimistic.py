@@ -10,7 +10,8 @@ import pytest
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.consensus.contract.bundle import Bundle, fault_of
 from bcfl.consensus.contract.events import Equivocated, MemberJoined
-from bcfl.consensus.contract.optimistic import OffChain, OptimisticLedger
+from bcfl.consensus.contract.off_chain import OffChain
+from bcfl.consensus.contract.optimistic import OptimisticLedger
 from bcfl.consensus.contract.settlement import Convicted, SettlementLedger, Upheld
 from bcfl.consensus.spec.domain import (
     Ballot,
