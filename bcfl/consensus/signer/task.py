@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from bcfl.chain.connection import Connection
 from bcfl.consensus.contract.ledger import Ledger
-from bcfl.consensus.contract.settlement import SettlementLedger
+from bcfl.consensus.contract.settlement import SettlementLedger, Standing
 from bcfl.consensus.signer.messages import MemberMessage
-from bcfl.consensus.spec.domain import Phase, TypedDataDomain
+from bcfl.consensus.spec.domain import Phase, RoundState, TypedDataDomain
 from bcfl.contracts import artifact
 from bcfl.core.errors import (
     AccountError,
@@ -79,11 +79,13 @@ class SignerTask:
         if address not in self._ledger.members():
             raise SignerRefused(f"{address} is not a member of {self.domain.contract}")
 
+    def state(self) -> RoundState | Standing:
+        """The current round, as far as the chain knows it."""
+        return self._ledger.state() if isinstance(self._ledger, Ledger) else self._ledger.standing()
+
     def model(self) -> bytes:
         """Digest of the model that the current round trains from."""
-        if isinstance(self._ledger, Ledger):
-            return self._ledger.state().model
-        return self._ledger.standing().model
+        return self.state().model
 
     def stake(self) -> int:
         """What a member deposits, wei."""
@@ -105,10 +107,11 @@ class SignerTask:
         """
         if message.round is None:
             return
-        if not isinstance(self._ledger, Ledger):
-            _expect_within(self._ledger, message)
+        state, values = self.state(), message.values
+        if isinstance(state, Standing):
+            assert isinstance(self._ledger, SettlementLedger)
+            _expect_within(state, self._ledger.terms.commit_window_s, message)
             return
-        state, values = self._ledger.state(), message.values
         if message.round != state.round:
             raise RoundNotOpen(
                 f"a {message.kind} for round {message.round}; the contract is in {state.round}"
@@ -162,9 +165,9 @@ class SignerTask:
             raise SignerRefused(f"the node's transaction count is none: {count!r:.60}") from None
 
 
-def _expect_within(ledger: SettlementLedger, message: MemberMessage) -> None:
+def _expect_within(standing: Standing, commit_window_s: int, message: MemberMessage) -> None:
     """Of a round that is settled optimistically the chain knows the number, the model, the time."""
-    standing, values = ledger.standing(), message.values
+    values = message.values
     if not standing.open or message.round != standing.round:
         raise RoundNotOpen(
             f"a {message.kind} for round {message.round}; the contract is in {standing.round}"
@@ -173,7 +176,7 @@ def _expect_within(ledger: SettlementLedger, message: MemberMessage) -> None:
         raise RoundNotOpen(f"a task that is settled optimistically takes no {message.kind}")
     if values.get("base", standing.model) != standing.model:
         raise RoundNotOpen(f"round {standing.round} trains from {standing.model.hex()}, no other")
-    first, last = standing.time, standing.time + ledger.terms.commit_window_s
+    first, last = standing.time, standing.time + commit_window_s
     if not first <= values.get("timestamp", first) <= last:
         raise RoundNotOpen(
             f"a timestamp of round {standing.round} lies in [{first}, {last}]; found "
