@@ -14,6 +14,7 @@ from typing import Final, Self
 from bcfl.chain.connection import Connection
 from bcfl.chain.event import Transaction
 from bcfl.consensus.contract.bundle import Bundle
+from bcfl.consensus.contract.ledger import View
 from bcfl.consensus.contract.off_chain import OffChain
 from bcfl.consensus.contract.played import PlayedLedger
 from bcfl.consensus.contract.reference import NOT_NOW
@@ -30,7 +31,7 @@ from bcfl.consensus.spec.domain import (
 )
 from bcfl.consensus.spec.rules import Rules
 from bcfl.consensus.spec.settlement import Record, winners_of
-from bcfl.core.errors import ContractReverted, LedgerError
+from bcfl.core.errors import ChainReorganised, ContractReverted, LedgerError
 
 #: How often, within a window, a coordinator looks whether somebody doubts it.
 _LOOKS: Final = 4
@@ -52,6 +53,16 @@ class OptimisticLedger(PlayedLedger):
         """Deploy the contract, with the deposit."""
         chain = SettlementLedger.deploy(connection, wait_until, members, genesis, rules)
         return cls.find(chain, (), keep)
+
+    def look(self, block: int = 0, block_hash: str = "", transactions: Sequence[str] = ()) -> View:
+        """See ``Ledger``. Whenever the coordinator looks, it answers whoever doubts."""
+        self.answer_challenges()
+        return super().look(block, block_hash, transactions)
+
+    def wait_until(self, timestamp: int) -> None:
+        """See ``Ledger``."""
+        super().wait_until(timestamp)
+        self.answer_challenges()
 
     def add_member(self, address: str) -> Transaction:
         """Coordinator: a member from the next round on."""
@@ -141,8 +152,9 @@ class OptimisticLedger(PlayedLedger):
         events = self.chain.events()
         upheld = {event.round for event in events if isinstance(event, Upheld)}
         doubted = {event.round for event in events if isinstance(event, Challenged)} - upheld
-        for round_ in sorted(doubted & self.records.keys()):
-            self.chain.answer(self.records[round_], self.bundles[round_])
+        records = {event.round: event.record for event in self.chain.settled()}
+        for round_ in sorted(doubted & self.bundles.keys()):
+            self.chain.answer(records[round_], self.bundles[round_])
 
     def conclude(self) -> None:
         """Stay until all rounds are final, and have the deposit back."""
@@ -177,7 +189,19 @@ class OptimisticLedger(PlayedLedger):
         )
 
     def _settle(self, record: Record, bundle: Bundle) -> Transaction:
-        """Say so, once all that was signed is kept."""
+        """Say so, once all that was signed is kept.
+
+        Raises
+        ------
+        ChainReorganised
+            The chain has the round from another time: what was signed may be older than that.
+        """
+        standing = self.chain.standing()
+        if (standing.round, standing.time) != (record.round, record.opened_at):
+            raise ChainReorganised(
+                f"round {record.round} was opened at {record.opened_at}; the chain was reorganised "
+                f"and has round {standing.round}, opened at {standing.time}: go on by `bcfl resume`"
+            )
         self._keep(record.round, bundle)
         try:
             sent = self.chain.settle(record)

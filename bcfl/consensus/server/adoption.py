@@ -144,10 +144,15 @@ def agree_on_time(
     wait = _FLOWERS_TIMEOUT_S if timeout is None else timeout
     if timeout is None and "commit_window_s" in stated:
         wait = min(wait, float(rules.commit_window_s))
-    for name in ("commit_window_s", "ballot_window_s"):
+    names = ["commit_window_s", "ballot_window_s"]
+    if rules.settlement == "optimistic":
+        names.append("challenge_window_s")
+    for name in names:
         window = getattr(rules, name)
         if name not in stated:
-            longest = min(max(window, math.ceil(wait)), LONGEST_WINDOW_S)
+            # while it waits for replies the server answers no challenge
+            least = math.ceil(wait) * (2 if name == "challenge_window_s" else 1)
+            longest = min(max(window, least), LONGEST_WINDOW_S)
             rules = replace(rules, **{name: longest})
         elif timeout is not None and window < timeout:
             raise ConfigurationError(

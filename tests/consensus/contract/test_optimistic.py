@@ -23,7 +23,7 @@ from bcfl.consensus.spec.domain import (
 )
 from bcfl.consensus.spec.messages import ballot_message, commitment_message
 from bcfl.consensus.spec.rules import Rules
-from bcfl.core.errors import ContractReverted, LedgerError, ProtocolError
+from bcfl.core.errors import ChainReorganised, ContractReverted, LedgerError, ProtocolError
 from bcfl.keys.accounts import derive_account
 
 GENESIS = sha256(b"genesis").digest()
@@ -272,6 +272,22 @@ def test_a_round_whose_time_has_gone_by_begins_anew(task: Task) -> None:
     task.ledger.wait_until(task.ledger.now() + 60)
     task.open()
     assert task.ledger.now() - task.ledger.state().opened_at < 10
+
+
+def test_a_round_that_the_chain_has_from_another_time_is_not_settled(task: Task) -> None:
+    """The court would refuse what was signed before it."""
+    task.open()
+    task.commit(0, 1, 2, 3)
+    task.vote(0, 1, 2, 3)
+    task.ledger.chain.open_round(GENESIS)  # as a reorganisation leaves it
+
+    with pytest.raises(ChainReorganised, match="bcfl resume"):
+        task.end()
+
+    assert not list(task.ledger.chain.settled())
+    task.ledger = task.again()
+    task.play(0, 1, 2, 3)
+    assert task.fault(1) == ""
 
 
 def test_what_is_given_is_read_strictly() -> None:
