@@ -42,6 +42,8 @@ MOST_STAKE_WEI = "bcfl-stake-wei"
 DEVELOPMENT_KEY = "bcfl-development-key"
 FOLDER = "bcfl-folder"
 DIRECT_FALLBACK = "bcfl-direct-fallback"
+#: Whether the node may challenge what was settled otherwise than it was signed.
+CHALLENGE = "bcfl-challenge"
 
 
 class OwnersAccount:

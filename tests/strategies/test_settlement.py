@@ -13,11 +13,11 @@ from bcfl.audit.audit import audit_run
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.consensus.contract.optimistic import OptimisticLedger
 from bcfl.consensus.contract.settlement import Challenged, Convicted, SettlementLedger, Upheld
-from bcfl.consensus.member.doubt import CHALLENGE
 from bcfl.consensus.member.mod import peer_consensus_mod
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import BcflError, ConfigurationError
 from bcfl.flower.grid import InProcessGrid
+from bcfl.flower.identity import CHALLENGE
 from bcfl.strategies import PeerConsensus
 from tests import toy
 

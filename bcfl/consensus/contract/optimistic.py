@@ -196,7 +196,7 @@ class OptimisticLedger(PlayedLedger):
         ChainReorganised
             The chain has the round from another time: what was signed may be older than that.
         """
-        standing = self.chain.standing()
+        standing = self._expect_counting()
         if (standing.round, standing.time) != (record.round, record.opened_at):
             raise ChainReorganised(
                 f"round {record.round} was opened at {record.opened_at}; the chain was reorganised "

@@ -1,26 +1,47 @@
-"""A member holds what was settled against what it was given, and doubts what does not agree.
+"""A member in a task that is settled optimistically: what it plays, and what it doubts.
 
-Where the node's owner allows it, ``--node-config 'bcfl-challenge=true'``, the doubt goes to the
-contract: it costs gas, and the bond until it is answered.
+It holds what was settled against what it was given. Where the node's owner allows it,
+``--node-config 'bcfl-challenge=true'``, a doubt goes to the contract: it costs gas, and the bond
+until it is answered.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from functools import lru_cache
 
-from flwr.app import Context
-
+from bcfl.chain.connection import Connection
 from bcfl.consensus.contract.bundle import Bundle, fault_of
+from bcfl.consensus.contract.ledger import Ledger, View
+from bcfl.consensus.contract.off_chain import OffChain
+from bcfl.consensus.contract.played import PlayedLedger
 from bcfl.consensus.contract.settlement import SettlementLedger
+from bcfl.consensus.records import EnrolOrder, ReviewOrder, RoundOrder
 from bcfl.core.errors import ContractReverted, ProtocolError
 
-#: In a node's configuration: whether it may challenge, and pay for that.
-CHALLENGE: Final = "bcfl-challenge"
+
+@lru_cache(maxsize=64)
+def find_settlements(connection: Connection, contract: str) -> SettlementLedger:
+    """The task's contract. Raises ArtifactError where it is another, or none."""
+    return SettlementLedger.attach(connection, contract)
 
 
-def challenges(context: Context) -> bool:
-    """Whether the owner lets the node challenge what was settled."""
-    return bool(context.node_config.get(CHALLENGE, False))
+def play(
+    chain: SettlementLedger, order: EnrolOrder | RoundOrder | ReviewOrder, *, may_challenge: bool
+) -> tuple[Ledger, View]:
+    """The round that is open, once the one before is found to be as it was signed.
+
+    Raises
+    ------
+    ProtocolError
+        It is not; or the order is none that such a task has.
+    """
+    if isinstance(order, EnrolOrder):
+        raise ProtocolError("a task that is settled optimistically takes no deposits")
+    shown = OffChain.decode(order.off_chain)
+    found = PlayedLedger.of_member(chain, shown, order.block, order.block_hash)
+    if isinstance(order, RoundOrder):
+        look_back(chain, shown.settled, order.round - 1, may_challenge=may_challenge)
+    return found
 
 
 def look_back(

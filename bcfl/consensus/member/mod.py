@@ -25,7 +25,6 @@ from flwr.app import Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.logger import log
 
-from bcfl.consensus.member.doubt import challenges
 from bcfl.consensus.member.enrolment import enrol
 from bcfl.consensus.member.kept import Kept
 from bcfl.consensus.member.membership import Membership
@@ -66,6 +65,7 @@ from bcfl.core.errors import ConfigurationError, ProtocolError
 from bcfl.core.model import Arrays
 from bcfl.flower import handlers
 from bcfl.flower.identity import (
+    CHALLENGE,
     DIRECT_FALLBACK,
     expect_own_node,
     refuse_development_key,
@@ -294,7 +294,9 @@ class PeerConsensusMod:
         return self._signer_of(context) if self._signer_of else signer_from(context, order.seed)
 
     def _membership(self, order: RoundOrder | ReviewOrder, context: Context) -> Membership:
-        pays = order.direct or _falls_back(context) or challenges(context)
+        pays = (
+            order.direct or _falls_back(context) or bool(context.node_config.get(CHALLENGE, False))
+        )
         membership = Membership.of(order, context, self._signer(order, context), pays=pays)
         if self._signer_of is None:
             chain_id = membership.ledger.domain.chain_id

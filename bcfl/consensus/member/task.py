@@ -8,26 +8,26 @@ long its Ethereum node may lag behind the block that an order names (30 s where 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from flwr.app import Context
 
 from bcfl.chain.chain import IN_PROCESS
 from bcfl.chain.connection import Connection
 from bcfl.consensus.contract.ledger import Ledger, View
-from bcfl.consensus.contract.off_chain import OffChain
-from bcfl.consensus.contract.played import PlayedLedger
-from bcfl.consensus.contract.settlement import SettlementLedger
-from bcfl.consensus.member.doubt import challenges, look_back
 from bcfl.consensus.parcels import IPFS_URL, Parcels
 from bcfl.consensus.records import EnrolOrder, ReviewOrder, RoundOrder
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import ArtifactError, ProtocolError
 from bcfl.core.strict_json import parse_json
-from bcfl.flower.identity import CONTRACT, own_contract, rpc_url_of
+from bcfl.flower.identity import CHALLENGE, CONTRACT, own_contract, rpc_url_of
 from bcfl.keys.signer import Reader, Signer, Wallet
 from bcfl.store.blob_store import LocatingStore
+
+if TYPE_CHECKING:
+    from bcfl.consensus.contract.settlement import SettlementLedger
 
 #: In a node's configuration: for how many seconds its Ethereum node may be behind the server's.
 PATIENCE_S = "bcfl-patience-s"
@@ -67,8 +67,12 @@ def attach(
         rules = Rules(**parse_json(order.rules.encode()))
     except (TypeError, ValueError) as error:
         raise ProtocolError(f"the server sent rules that are none: {error}") from error
-    ledger: Ledger
-    find = _settlements if rules.settlement == "optimistic" else _attach
+    find: Callable[[Connection, str], Ledger | SettlementLedger] = _attach
+    if rules.settlement == "optimistic":
+        # a chain in memory, and how calls are decoded: no other task needs these
+        from bcfl.consensus.member.doubt import find_settlements, play  # noqa: PLC0415
+
+        find = find_settlements
     try:
         found = find(connection, order.contract)
     except ArtifactError:
@@ -76,17 +80,13 @@ def attach(
             raise
         connection.await_block(order.block, order.block_hash)  # in which it may be
         found = find(connection, order.contract)
-    if isinstance(found, SettlementLedger):
-        if isinstance(order, EnrolOrder):
-            raise ProtocolError("a task that is settled optimistically takes no deposits")
-        shown = OffChain.decode(order.off_chain)
-        ledger, view = PlayedLedger.of_member(found, shown, order.block, order.block_hash)
-        if isinstance(order, RoundOrder):
-            look_back(found, shown.settled, order.round - 1, may_challenge=challenges(context))
-    else:
+    if isinstance(found, Ledger):
         named = order.transactions if isinstance(order, ReviewOrder) else ()
         ledger = found
         view = ledger.look(order.block, order.block_hash, list(dict.fromkeys(named)))
+    else:
+        may_challenge = bool(context.node_config.get(CHALLENGE, False))
+        ledger, view = play(found, order, may_challenge=may_challenge)
     if rules.digest() != ledger.rules:
         raise ProtocolError("the server's rules are not those the contract was deployed with")
     return ledger, rules, view
@@ -105,11 +105,6 @@ def _connect(
 @lru_cache(maxsize=64)
 def _attach(connection: Connection, contract: str) -> Ledger:
     return Ledger.attach(connection, contract)
-
-
-@lru_cache(maxsize=64)
-def _settlements(connection: Connection, contract: str) -> SettlementLedger:
-    return SettlementLedger.attach(connection, contract)
 
 
 def store_from(context: Context) -> LocatingStore | None:
