@@ -115,12 +115,13 @@ def test_a_server_that_settles_something_else_is_found_and_challenged(
     with pytest.raises(BcflError, match="the task has ended"):
         found.start(Grid(), toy.initial_arrays(), num_rounds=3, timeout=600)
 
-    reasons = " ".join(records[-1].left_out.values())
-    assert "was not settled as it was signed" in reasons
+    assert [record.round for record in records] == [1], "nobody trains on a model that is void"
     with EmbeddedChain(tmp_path / "chain.jsonl") as chain:
-        events = ledger_of(tmp_path, chain).events()
+        ledger = ledger_of(tmp_path, chain)
+        events, members = ledger.events(), ledger.members()
     said = [type(event) for event in events if isinstance(event, (Challenged, Convicted, Upheld))]
     assert said == [Challenged, Convicted]
+    assert {event.challenger for event in events if isinstance(event, Challenged)} <= {*members}
     (finding,) = audit_run(tmp_path).findings
     assert (finding.kind, finding.culprit.role, finding.round) == ("settlement", "server", 1)
 
