@@ -139,3 +139,28 @@ def test_what_does_not_go_with_it_is_named(
 ) -> None:
     with pytest.raises(ConfigurationError, match=f"^{name}: expected .*optimistic"):
         strategy(tmp_path, [], **options)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_run_that_ends_around_a_settlement_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    honest = SettlementLedger.settle
+
+    def dying(self: SettlementLedger, said: Any) -> Any:
+        if said.round == 2:
+            if after:
+                honest(self, said)
+            raise KeyboardInterrupt
+        return honest(self, said)
+
+    monkeypatch.setattr(SettlementLedger, "settle", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, 3)
+    monkeypatch.setattr(SettlementLedger, "settle", honest)
+
+    records = run(tmp_path, 3, resume=True)
+
+    assert [record.chain_round for record in records] == [1, 2, 3]
+    assert [record.void for record in records] == [False] * 3
+    assert audit_run(tmp_path).findings == []
