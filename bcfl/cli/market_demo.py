@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -86,11 +87,14 @@ class _Stage:
             done = done or bool(turn.actions)
         return done
 
-    def gains(self) -> None:
-        """Tell what each has now that they had not."""
+    def conclude(self) -> None:
+        """Tell what each has now that they had not; and write who is who, for a report."""
+        names = {}
         for name, (session, before) in self._sessions.items():
             gain = self._connection.balance(session.account.address) - before
             self.tell(f"  {name:<14} {gain / _ETHER:+.6f} ether")
+            names[session.account.address] = name
+        (self.folder / "names.json").write_text(json.dumps(names, indent=1) + "\n")
 
 
 def play_market(
@@ -135,12 +139,12 @@ def play_market(
             save_fused(fused, path := folder / "fused.safetensors")
             tell(f"   {len(fused.models)} models, accuracy {fused.accuracy:.4f}: {path}")
         tell("Gained and spent, gas included:")
-        stage.gains()
+        stage.conclude()
     where = shlex.quote(str(folder))
-    tell(f"Check every wei and report of it: bcfl audit {where}")
-    tell(f"Look at it:                       bcfl report {where}")
-    tell("The same with clients of Flower:  bcfl run strategy=model_fusion clients=6")
-    tell("Each role on a host of its own:   bcfl market --help")
+    tell(f"Check it:    bcfl audit {where}")
+    tell(f"Look at it:  bcfl report {where} --names {shlex.quote(str(folder / 'names.json'))}")
+    tell("With Flower: bcfl run strategy=model_fusion clients=6")
+    tell("By oneself:  bcfl market --help")
 
 
 def _ask(stage: _Stage, session: Session, submissions: int, seats: int) -> Initiator:

@@ -16,6 +16,7 @@ from bcfl.report.figures import GREY, new_figure, outside_legend
 from bcfl.report.sources import Run
 
 _BLUE, _ORANGE, _GREEN, _RED = Category10[10][:4]
+MONEY_COLOURS: Final = {"reward": _GREEN, "fees": _BLUE, "burnt": _RED}
 _ETHER: Final = 10**18
 _MOST: Final = 10_000  #: panels, or seats of one
 
@@ -79,6 +80,12 @@ class Statement(_Plain):
     left: _Wei = 0
     panels: Annotated[list[Panel], Field(max_length=_MOST)] = Field(default_factory=list)
     purses: dict[_Text, Purse] = Field(default_factory=dict)
+
+    @property
+    def least_fitness(self) -> float | None:
+        """What a model's fitness has to exceed, in [0, 1)."""
+        mafr = self.terms.get("mafr")
+        return mafr / 1e6 if isinstance(mafr, int) else None
 
 
 class FusedAfter(_Plain):
@@ -200,18 +207,23 @@ def _fused(found: FusedAfter | None) -> str:
     return models if measured is None else f"{models}: {measured:.4f}"
 
 
+def money_of(told: Statement) -> dict[str, list[float]]:
+    """What each submission cost, in ether, by what it was for; without what nothing was for."""
+    paid = {
+        name: [getattr(panel, name) / _ETHER for panel in told.panels]
+        for name in ("reward", "fees", "burnt")
+    }
+    return {name: ether for name, ether in paid.items() if any(ether)}
+
+
 def _money(sales: Sales) -> Any:
     """What each submission cost, and whom it was paid to, in ether."""
     panels = sales.statement.panels
-    parts = {
-        "reward": [panel.reward / _ETHER for panel in panels],
-        "fees": [panel.fees / _ETHER for panel in panels],
-        "burnt": [panel.burnt / _ETHER for panel in panels],
-    }
+    parts = money_of(sales.statement)
     shown = new_figure("Paid for each submission (ether)", name="money")
     source = ColumnDataSource({**parts, "number": [panel.number for panel in panels]})
     names = list(parts)
-    colours = [_GREEN, _BLUE, _RED]
+    colours = [MONEY_COLOURS[name] for name in names]
     shown.vbar_stack(names, x="number", width=0.6, color=colours, source=source, legend_label=names)
     shown.add_tools(
         HoverTool(tooltips=[("submission", "@number"), ("$name", "@$name{0.[000000]}")])
@@ -226,13 +238,13 @@ def _reports(sales: Sales) -> Any:
     """Each panel's reports, what had to be exceeded, and the fused model where it was made anew."""
     told = sales.statement
     shown = new_figure("Reported fitness, panel by panel", name="panels", y_range=(-0.02, 1.02))
-    seats = [(panel, seat) for panel in told.panels for seat in panel.verifiers if seat.reason]
+    reports = reports_of(told)
     source = ColumnDataSource(
         {
-            "number": [panel.number + _aside(panel, seat) for panel, seat in seats],
-            "fitness": [(seat.fitness or 0) / 1e6 for _, seat in seats],
-            "verifier": [seat.verifier for _, seat in seats],
-            "reason": [seat.reason for _, seat in seats],
+            "number": [place for place, _, _ in reports],
+            "fitness": [fitness for _, fitness, _ in reports],
+            "verifier": [seat.verifier for _, _, seat in reports],
+            "reason": [seat.reason for _, _, seat in reports],
         },
         name="reports",
     )
@@ -244,27 +256,37 @@ def _reports(sales: Sales) -> Any:
             tooltips=[("verifier", "@verifier"), ("", "@fitness{0.0000}, @reason")],
         )
     )
-    known = [
-        (p.number, sales.fused[p.submission]) for p in told.panels if p.submission in sales.fused
-    ]
-    measured = [(n, f.test.get("accuracy", f.accuracy)) for n, f in known]
-    if points := [(number, value) for number, value in measured if value is not None]:
+    if points := fused_of(sales):
         fused = ColumnDataSource(
             {"number": [n for n, _ in points], "accuracy": [v for _, v in points]}, name="fused"
         )
         words = {"color": _ORANGE, "legend_label": "fused model, measured anew"}
         shown.line("number", "accuracy", source=fused, line_width=2, **words)
         shown.scatter("number", "accuracy", source=fused, size=6, marker="square", **words)
-    mafr = told.terms.get("mafr")
-    if isinstance(mafr, int):
+    if (least := told.least_fitness) is not None:
         shown.add_layout(
-            Span(location=mafr / 1e6, dimension="width", line_color=GREY, line_dash="dashed")
+            Span(location=least, dimension="width", line_color=GREY, line_dash="dashed")
         )
     shown.xaxis.axis_label = "submission"
     outside_legend(shown)
     return shown
 
 
-def _aside(panel: Panel, seat: Seat) -> float:
-    """So far beside the panel's number that equal reports are seen side by side."""
-    return 0.5 * (panel.verifiers.index(seat) + 0.5) / len(panel.verifiers) - 0.25
+def reports_of(told: Statement) -> list[tuple[float, float, Seat]]:
+    """Of each report its place, the fitness, and who reported it; equal ones are side by side."""
+    return [
+        (
+            panel.number + 0.5 * (index + 0.5) / len(panel.verifiers) - 0.25,
+            (seat.fitness or 0) / 1e6,
+            seat,
+        )
+        for panel in told.panels
+        for index, seat in enumerate(panel.verifiers)
+        if seat.reason
+    ]
+
+
+def fused_of(sales: Sales) -> list[tuple[int, float]]:
+    """Number of each submission that was sold, and the fused model's accuracy from there on."""
+    found = ((p.number, _accuracy(sales.fused.get(p.submission))) for p in sales.statement.panels)
+    return [(number, accuracy) for number, accuracy in found if accuracy is not None]

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from bcfl.cli import market_demo
 from bcfl.cli.main import app
 from bcfl.market.fusion.fused_arrays import load_fused
-from bcfl.report import read_run
-from bcfl.report.sales import read_sales
+from bcfl.report import read_names, read_run
+from bcfl.report.sales import read_sales, rows_of
 
 
 @pytest.mark.usefixtures("fused_once")
@@ -41,9 +41,10 @@ def test_the_marketplace_is_played_and_told(tmp_path: Path) -> None:
         at = result.output.index(line, at)
     assert len(re.findall(r" \[[\d,]+ gas]$", result.output, re.MULTILINE)) > 8
     assert len(load_fused(folder / "fused.safetensors").models) == 1
-    sales = read_sales(read_run(folder))
+    sales, names = read_sales(read_run(folder)), read_names(folder / "names.json")
     assert sales
     assert [panel.outcome for panel in sales.statement.panels] == ["paid"]
+    assert rows_of(sales, names)["initiator"] == f"initiator, {sales.statement.initiator}"
     again = CliRunner().invoke(app, ["demo", "market", str(folder)])
     assert again.exit_code == 2
     assert again.stderr == (

@@ -81,3 +81,20 @@ def test_what_is_no_statement_is_one_line(sold_task: Path, tmp_path: Path) -> No
     (tmp_path / MARKET_FILE).write_text(json.dumps(told))
     result = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1), result.output
+
+
+def test_a_market_is_plotted_with_its_money_and_panels(
+    audited: Path, sold_task: Path, tmp_path: Path
+) -> None:
+    shutil.copy(sold_task / MARKET_FILE, tmp_path)
+    money = {f"{name}.{kind}" for name in ("money", "panels") for kind in ("png", "svg")}
+    drawn = {}
+    for folder in (audited, tmp_path):
+        result = CliRunner().invoke(app, ["plot", str(folder)])
+        assert result.exit_code == 0, result.output
+        drawn[folder] = {path.name: path.read_bytes() for path in (folder / "plots").iterdir()}
+    assert drawn[tmp_path].keys() == money  # a role's: nothing was measured round by round
+    of_rounds = {name.partition(".")[0] for name in drawn[audited].keys() - money}
+    assert of_rounds == {"accuracy", "loss", "gas"}
+    assert drawn[audited]["money.svg"] == drawn[tmp_path]["money.svg"]
+    assert drawn[audited]["panels.svg"] != drawn[tmp_path]["panels.svg"]  # has what was fused
