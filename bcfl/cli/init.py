@@ -45,15 +45,11 @@ def runs(
     folder: Annotated[Path, typer.Argument(help="Where to look.")] = Path(),
 ) -> None:
     """List the runs in and below a folder: finished or not, and how well they did."""
-    from rich.table import Table  # noqa: PLC0415
-
     from bcfl.core.errors import AuditError  # noqa: PLC0415
-    from bcfl.experiment.terminal import make_console  # noqa: PLC0415
+    from bcfl.experiment.terminal import fitting_table, make_console  # noqa: PLC0415
     from bcfl.report import read_run  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("run", "began", "strategy", "dataset", "rounds", "accuracy", "ended with"):
-        table.add_column(heading, overflow="fold")
+    rows = []
     found = sorted(
         path.parent for name in ("config.yaml", "task.json") for path in folder.rglob(name)
     )
@@ -61,13 +57,26 @@ def runs(
         try:
             result = read_run(path).result
         except AuditError:
-            table.add_row(str(path), "", "", "", "", "", "not finished: bcfl resume")
+            rows.append({"run": str(path), "ended with": "not finished: bcfl resume"})
             continue
         measured = [r.accuracy for r in result.rounds if r.accuracy is not None]
         accuracy = f"{measured[-1]:.3f}" if measured else "–"
-        names = result.strategy, result.dataset, str(len(result.rounds)), accuracy
-        table.add_row(str(path), result.began, *names, result.error or "success")
-    make_console().print(table if table.row_count else f"there is no run in {folder.absolute()}")
+        rows.append(
+            {
+                "run": str(path),
+                "began": result.began,
+                "strategy": result.strategy,
+                "dataset": result.dataset,
+                "rounds": str(len(result.rounds)),
+                "accuracy": accuracy,
+                "ended with": result.error or "success",
+            }
+        )
+    console = make_console()
+    least = "rounds", "dataset", "strategy", "began"
+    words = "run", "began", "strategy", "dataset", "ended with"
+    table = fitting_table(rows, console.width, least, words)
+    console.print(table if rows else f"there is no run in {folder.absolute()}")
 
 
 def _flowers(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,5 +62,5 @@ class _Silence:
     def phase(self, round_: int, phase: str) -> None:
         """Show nothing."""
 
-    def measured(self, entry: dict[str, Any]) -> None:
+    def measured(self, rounds: Sequence[dict[str, Any]]) -> None:
         """Show nothing."""

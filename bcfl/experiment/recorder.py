@@ -6,7 +6,7 @@ Every strategy is followed in the same way; peer consensus has more to tell of a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from typing import Any, Protocol, TypeAlias
 
@@ -39,8 +39,8 @@ class Screen(Protocol):
     def phase(self, round_: int, phase: str) -> None:
         """A phase of a round begins."""
 
-    def measured(self, entry: dict[str, Any]) -> None:
-        """A round has ended, and its model was measured."""
+    def measured(self, rounds: Sequence[dict[str, Any]]) -> None:
+        """A round has ended, the last of these, and its model was measured."""
 
 
 class Recorder:
@@ -96,7 +96,7 @@ class Recorder:
         entry = {"kind": "evaluation", "round": server_round, "model": digest, **dict(metrics)}
         self._folder.append(entry)
         rounds = merge_rounds(list(self._folder.rounds))
-        self._terminal.measured(rounds[-1])
+        self._terminal.measured(rounds)
         if self._tracker is not None:
             self._tracker.follow(rounds[-1])
         self._since = time.monotonic()

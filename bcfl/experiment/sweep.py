@@ -6,18 +6,20 @@ import csv
 import io
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from bcfl.experiment.run_folder import RunFolder
-from bcfl.experiment.terminal import make_console
+from bcfl.experiment.terminal import fitting_table, make_console
 from bcfl.files import write_atomically
 
 _MEASURES = ("accuracy", "loss", "gas_per_round", "bytes_up", "bytes_up_dense", "wall_s")
+#: What a narrow terminal goes without, the first ones first; ``summary.csv`` has it.
+_LEAST_TOLD = ("bytes up dense", "bytes up", "wall s", "loss", "gas per round")
 
 
 class Sweep:
@@ -87,18 +89,13 @@ class Sweep:
             for name in _columns(rows)
             if name in ("job", *_MEASURES) or len({row.get(name) for row in rows}) > 1
         ]
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in told:
-            table.add_column(
-                name.replace("_", " "),
-                justify="right" if name in _MEASURES else "left",
-                overflow="fold",
-            )
-        for row in rows:
-            table.add_row(*(_shown(row.get(name)) for name in told))
+        cells = [{name.replace("_", " "): _shown(row.get(name)) for name in told} for row in rows]
+        words = [name for name in told if name not in _MEASURES]
         self._console.print()
-        self._console.print(table)
+        self._console.print(fitting_table(cells, self._console.width, _LEAST_TOLD, words))
         self._console.print(f"written to {self.path / 'summary.csv'}", soft_wrap=True)
+        look = f"look at it with: bcfl report {shlex.quote(str(self.path))}"
+        self._console.print(look, soft_wrap=True)
 
 
 def _natural(row: dict[str, Any]) -> list[tuple[int, str]]:

@@ -1,25 +1,41 @@
-"""What a person sees of a run: a bar while it goes on, a table and a summary when it has ended.
+"""What a person sees of a run: a table that grows above a bar, and a summary when it has ended.
 
-Where standard output is no terminal (a pipe, a log) the bar becomes one line a round.
+Where standard output is no terminal (a pipe, a log) a round is a line, and the table comes last.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod, RenderableType
 from rich.filesize import decimal
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 #: Columns of output into a file or a pipe.
 _WIDTH = 120
+#: From how many columns on there is room beside the round for a bar, and for the run's title.
+_BARRED, _TITLED = 100, 76
+#: A cell of more characters may be folded where there is no room.
+_FOLDED = 24
 #: Columns that a narrow terminal goes without, the first ones first; `bcfl report` has them.
 _LEAST_TOLD = ("of dense", "up", "seconds", "loss", "rejected")
+
+
+class _GrowingTable(Progress):
+    """A bar, and above it the newest rounds; how many, the terminal's height says."""
+
+    rounds: Sequence[dict[str, Any]] = ()
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """Called by Rich, at each refresh."""
+        if newest := [entry for entry in self.rounds if entry["round"]]:
+            yield round_table(newest[-max(1, self.console.height - 4) :], self.console.width)
+        yield self.make_tasks_table(self.tasks)
 
 
 class Terminal:
@@ -37,9 +53,11 @@ class Terminal:
     def __init__(self, title: str, rounds: int, console: Console | None = None) -> None:
         self.console = console or make_console()
         self._rounds = rounds
-        self._progress = Progress(
-            TextColumn(title),
-            BarColumn(bar_width=24),
+        width = self.console.width
+        columns: list[ProgressColumn] = [TextColumn(title)] if width >= _TITLED else []
+        columns += [BarColumn(bar_width=24)] if width >= _BARRED else []
+        self._progress = _GrowingTable(
+            *columns,
             TextColumn("round {task.fields[at]}/{task.total} {task.fields[phase]:<9}"),
             TextColumn("accuracy {task.fields[accuracy]}"),
             TimeElapsedColumn(),
@@ -66,9 +84,11 @@ class Terminal:
         if round_ <= self._rounds:
             self._progress.update(self._task, at=round_, phase=phase)
 
-    def measured(self, entry: dict[str, Any]) -> None:
-        """Show the accuracy; move the bar on."""
+    def measured(self, rounds: Sequence[dict[str, Any]]) -> None:
+        """Show all rounds until now; move the bar on to the last, which was measured."""
+        entry = rounds[-1]
         accuracy = _number(entry["accuracy"])
+        self._progress.rounds = rounds
         self._progress.update(self._task, completed=entry["round"], accuracy=accuracy)
         if not self.console.is_terminal:
             line = f"round {entry['round']}/{self._rounds}: accuracy {accuracy}"
@@ -93,14 +113,31 @@ def round_table(rounds: Iterable[dict[str, Any]], width: int = _WIDTH) -> Table:
     Where ``width`` characters are too few for all columns, those go that matter least.
     """
     rows = [_row(entry) for entry in rounds if entry["round"]]
+    return fitting_table(rows, width, _LEAST_TOLD, ("winners", "outcome"))
+
+
+def fitting_table(
+    rows: Sequence[dict[str, str]], width: int, least: Iterable[str], words: Container[str]
+) -> Table:
+    """A table of as many columns as ``width`` characters hold.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Cells by their headings.
+    least : iterable of str
+        Headings that a narrow table goes without, the first ones first.
+    words : container of str
+        Headings of columns that are no numbers.
+    """
     headings = list(dict.fromkeys(heading for row in rows for heading in row))
-    for heading in _LEAST_TOLD:
+    for heading in least:
         if _width_of(rows, headings) > width and heading in headings:
             headings.remove(heading)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        left = heading in ("winners", "outcome")
-        table.add_column(heading, justify="left" if left else "right", overflow="fold")
+        justify: JustifyMethod = "left" if heading in words else "right"
+        table.add_column(heading, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(row.get(heading, "") for heading in headings))
     return table
@@ -132,9 +169,9 @@ def _row(entry: dict[str, Any]) -> dict[str, str]:
 
 
 def _width_of(rows: Sequence[dict[str, str]], headings: Sequence[str]) -> int:
-    """Characters of a line, with two between columns."""
+    """Characters of a line, with two between columns; what is long may be folded."""
     columns = ([heading, *(row.get(heading, "") for row in rows)] for heading in headings)
-    return sum(max(map(len, column)) + 2 for column in columns) - 2
+    return sum(min(_FOLDED, max(map(len, column))) + 2 for column in columns) - 2
 
 
 def summary_lines(result: dict[str, Any], folder: Path, rpc_url: str = "") -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ class Silence:
     def phase(self, round_: int, phase: str) -> None:
         pass
 
-    def measured(self, entry: dict[str, Any]) -> None:
+    def measured(self, rounds: Sequence[dict[str, Any]]) -> None:
         pass
 
 

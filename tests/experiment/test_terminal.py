@@ -38,8 +38,8 @@ def test_in_a_pipe_a_round_is_a_line() -> None:
     screen = console()
     with Terminal("fedavg on digits", 3, screen) as terminal:
         terminal.phase(1, "train")
-        terminal.measured({"round": 1, "accuracy": 0.5, "loss": 1.25})
-        terminal.measured({"round": 2, "accuracy": 0.5, "loss": None})
+        terminal.measured([{"round": 1, "accuracy": 0.5, "loss": 1.25}])
+        terminal.measured([{"round": 2, "accuracy": 0.5, "loss": None}])
     assert printed(screen).splitlines() == [
         "round 1/3: accuracy 0.500, loss 1.250",
         "round 2/3: accuracy 0.500, loss –",
@@ -49,12 +49,30 @@ def test_in_a_pipe_a_round_is_a_line() -> None:
 def test_on_a_terminal_a_bar_shows_round_phase_and_accuracy() -> None:
     screen = console(terminal=True)
     with Terminal("fedavg on digits", 3, screen) as terminal:
-        terminal.measured({"round": 1, "accuracy": 0.5, "loss": 1.25})
+        terminal.measured([PLAIN])
         terminal.phase(2, "ballot")
         terminal.phase(4, "train")  # begun, but never to be played
         terminal._progress.refresh()
     for word in ("fedavg on digits", "round 2/3", "ballot", "accuracy 0.500"):
         assert word in printed(screen)
+
+
+def test_on_a_terminal_the_table_grows_row_by_row_and_keeps_to_its_height() -> None:
+    screen = Console(file=io.StringIO(), width=60, height=8, force_terminal=True, highlight=False)
+    rounds = [{**PLAIN, "round": 0}]
+    with Terminal("a title that is not short", 9, screen) as terminal:
+        for number in range(1, 8):
+            rounds.append(CONSENSUS | {"round": number, "accuracy": number / 10})
+            terminal.measured(rounds)
+            drawn = Console(file=io.StringIO(), width=60, highlight=False)
+            drawn.print(terminal._progress.get_renderable())
+            shown = printed(drawn).splitlines()
+            assert max(map(len, shown)) <= 60
+            table = [line.split()[:2] for line in shown if "3/4" in line]
+            first = max(1, number - 3)
+            assert table == [[str(n), f"0.{n}00"] for n in range(first, number + 1)]
+            assert "accuracy 0." in shown[-1]
+            assert shown[-1].rstrip().endswith("0:00:00"), "the time is not cut"
 
 
 def test_a_row_tells_who_took_part_and_what_it_cost() -> None:
