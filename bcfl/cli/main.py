@@ -20,6 +20,7 @@ from bcfl.cli.stake import stake
 from bcfl.extras import how_to_get
 
 _MISTAKEN = 2
+_Jobs = Annotated[int, typer.Option(min=1, help="So many runs of a sweep at a time.")]
 
 app = typer.Typer(
     help="Federated learning in which an Ethereum contract decides whose updates count.",
@@ -60,11 +61,11 @@ def bcfl(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,  # Hydra knows the knobs, and conf/ what they mean
 )
-def run(context: typer.Context) -> None:
+def run(context: typer.Context, jobs: _Jobs = 1) -> None:
     """Train together: bcfl run [-m] [NAME=VALUE …]; bcfl run --help explains every knob."""
     from bcfl.experiment.hydra_entry import run_with_hydra  # noqa: PLC0415 - torch, Flower: seconds
 
-    raise typer.Exit(run_with_hydra(context.args))
+    raise typer.Exit(run_with_hydra(context.args, at_once=jobs))
 
 
 @app.command(context_settings={"allow_extra_args": True})
@@ -91,6 +92,7 @@ def resume(
             help="A class, file or URL of your own that the folder names: my.module.Class"
         ),
     ] = None,
+    jobs: _Jobs = 1,
 ) -> None:
     """Go on with a run whose server died; what the chain says is where it stands.
 
@@ -99,7 +101,7 @@ def resume(
     """
     from bcfl.experiment.resume import resume_run  # noqa: PLC0415
 
-    raise typer.Exit(resume_run(run_dir, allow or ()))
+    raise typer.Exit(resume_run(run_dir, allow or (), at_once=jobs))
 
 
 @app.command()

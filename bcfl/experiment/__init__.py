@@ -9,6 +9,7 @@
 ``knobs``           what conf/ says of every knob, for ``bcfl run --help``
 ``hydra_entry``,    Hydra's and Flower's way in
 ``flower_app``
+``job``             one of a sweep's, here or in a process of its own
 ``clients``         data, models, training, engines
 ``datasets``        a module for each data set
 ``attacks``         what malicious clients do

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
+from multiprocessing import active_children, get_context
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 # Both are read when their libraries are imported. A run tells nobody about itself.
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
@@ -23,23 +26,23 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bcfl.core.errors import BcflError, ConfigurationError
 from bcfl.experiment.configuration import check_run, register_resolvers
+from bcfl.experiment.job import Failure, Play, become_quiet, failures_of
 from bcfl.experiment.knobs import print_help
-from bcfl.experiment.mistakes import MISTAKEN, complain, exit_status, explain, interrupt
+from bcfl.experiment.mistakes import MISTAKEN, complain, interrupt
 from bcfl.experiment.sweep import Sweep
 from bcfl.experiment.terminal import make_console
 
 #: What ends in one line; anything else is a fault of ours, and is shown whole.
 _EXPECTED = BcflError, OSError, ModuleNotFoundError
-#: What is done with a job's configuration, its folder, and what names it for a reader.
-Play: TypeAlias = Callable[[DictConfig, Path, dict[str, Any]], None]
 
 
 class _Jobs:
     """What Hydra calls for each job, and what became of them."""
 
-    def __init__(self, play: Play) -> None:
-        self._play = play
-        self.errors: list[Exception] = []
+    def __init__(self, play: Play, at_once: int = 1) -> None:
+        self._play, self._at_once = play, at_once
+        self._pool: ProcessPoolExecutor | None = None
+        self.failures: list[Failure] = []
         self.folder: Path | None = None  #: of the newest job
         self.sweep: Sweep | None = None
         self.count = 0  #: of a sweep's jobs; 0 where another sweeper than Hydra's own decides
@@ -49,29 +52,50 @@ class _Jobs:
         job = HydraConfig.get()
         choices = {name: job.runtime.choices[name] for name in ("strategy", "dataset", "attack")}
         choices["overrides"] = list(job.overrides.task)
-        if job.mode == RunMode.MULTIRUN:
-            self.sweep = self.sweep or Sweep(Path(job.sweep.dir), self.count)
-            self.sweep.announce(Path(config.run_dir), choices["overrides"])
-        self.folder = Path(config.run_dir)
-        try:
-            self._play(config, self.folder, choices)
-        except Exception as error:
-            if self.sweep is None and not isinstance(error, _EXPECTED):
-                raise
-            self.errors.append(error)
-            if self.sweep is not None:
-                complain(error)  # now, beside the job that it belongs to
-                self.sweep.fail(self.folder, explain(error))
-        if self.sweep is not None:
-            self.sweep.write()
+        folder = self.folder = Path(config.run_dir)
+        config.run_dir = str(folder)  # which Hydra knows in this process alone
+        asked = self._play, config, folder, choices
+        if job.mode != RunMode.MULTIRUN:
+            self.failures += failures_of(*asked, expected=_EXPECTED)
+            return
+        self.sweep = self.sweep or Sweep(Path(job.sweep.dir), self.count)
+        title = self.sweep.add(folder, choices["overrides"])
+        if self._at_once == 1:
+            self.sweep.say(title)
+            self._ended(folder, failures_of(*asked))
+            return
+        self._pool = self._pool or ProcessPoolExecutor(
+            self._at_once, get_context("spawn"), initializer=become_quiet
+        )
+        running = self._pool.submit(failures_of, *asked)
+        running.add_done_callback(partial(self._ended_apart, title, folder))
 
     def conclude(self) -> int:
-        """Print what is left to say; return the exit status, that of the first error if any."""
+        """Wait for what is running, print what is left to say; return the exit status.
+
+        It is that of the first error, if there was any.
+        """
+        if self._pool is not None:
+            self._pool.shutdown()
         if self.sweep is not None:
             self.sweep.show()
-        elif self.errors:
-            complain(self.errors[0])
-        return exit_status(self.errors[0]) if self.errors else 0
+        elif self.failures:
+            self.failures[0].tell()
+        return self.failures[0].status if self.failures else 0
+
+    def _ended_apart(self, title: str, folder: Path, running: Future[list[Failure]]) -> None:
+        assert self.sweep is not None
+        self.sweep.say(f"ended: {title}")
+        error = running.exception()  # its process was killed, as where memory is short
+        self._ended(folder, [Failure.of(error)] if error else running.result())
+
+    def _ended(self, folder: Path, failures: list[Failure]) -> None:
+        assert self.sweep is not None
+        for failure in failures:
+            failure.tell()  # now, beside the job that it belongs to
+            self.sweep.fail(folder, failure.words)
+        self.failures += failures
+        self.sweep.write()
 
 
 def _play_anew(config: DictConfig, folder: Path, choices: dict[str, Any]) -> None:
@@ -82,12 +106,15 @@ def _play_anew(config: DictConfig, folder: Path, choices: dict[str, Any]) -> Non
     run_experiment(config, folder, choices)
 
 
-def run_with_hydra(arguments: Sequence[str], play: Play = _play_anew) -> int:
-    """Run, or sweep, as the arguments say; print what went wrong; return the exit status."""
+def run_with_hydra(arguments: Sequence[str], play: Play = _play_anew, at_once: int = 1) -> int:
+    """Run, or sweep, as the arguments say; print what went wrong; return the exit status.
+
+    Of a sweep's jobs ``at_once`` run at a time, each in a process of its own.
+    """
     if asked := [word for word in arguments if word in ("--help", "-h")]:
         return _help([word for word in arguments if word not in asked])
     register_resolvers()
-    jobs = _Jobs(play)
+    jobs = _Jobs(play, at_once)
     # Without it Hydra prints exceptions itself, in many lines, and exits.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["bcfl run", *arguments]
@@ -95,12 +122,14 @@ def run_with_hydra(arguments: Sequence[str], play: Play = _play_anew) -> int:
     try:
         jobs.count = _count(arguments)
         main(jobs.run_job)()
+        return jobs.conclude()
     except (HydraException, OmegaConfBaseException, OSError) as error:
         complain(error)
         return MISTAKEN
     except KeyboardInterrupt:
+        for process in active_children():
+            process.terminate()
         interrupt(jobs.sweep.path if jobs.sweep else jobs.folder)
-    return jobs.conclude()
 
 
 def _count(arguments: Sequence[str]) -> int:

@@ -18,7 +18,7 @@ bcfl run [-m] [NAME=VALUE …]    train together, on a chain; -m sweeps over A=1
 
   bcfl run --cfg job            print the configuration that would be used
   bcfl run --help GROUP         the knobs of a group's options, such as attack
-  bcfl run -m gamma=0.01,0.1,1 clients=5,10
+  bcfl run -m gamma=0.01,0.1,1 clients=5,10    --jobs 3: three runs at a time
   bcfl run strategy=fedavg attack=sign_flip attack.fraction=0.3
   bcfl resume FOLDER            go on with a run, or a sweep, that was cut off
 """

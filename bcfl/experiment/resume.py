@@ -24,18 +24,18 @@ from bcfl.experiment.trust import expect_harmless, expect_plain_files
 _SWEEP = "multirun.yaml"  # Hydra's: what the sweep was told
 
 
-def resume_run(folder: Path, allowed: Collection[str] = ()) -> int:
+def resume_run(folder: Path, allowed: Collection[str] = (), at_once: int = 1) -> int:
     """Go on where the chain says the run is; return the exit status, as ``bcfl run`` does.
 
     Nothing that the folder names is called, read or written but what ``bcfl.experiment.trust``
-    lets pass, and what ``allowed`` says.
+    lets pass, and what ``allowed`` says. Of a sweep's runs ``at_once`` go on at a time.
     """
     register_resolvers()
     try:
         expect_plain_files(folder)
         if (folder / _SWEEP).exists():
             told = [*_overrides(folder / _SWEEP), f"hydra.sweep.dir={folder.absolute()}"]
-            return run_with_hydra(["-m", *told], partial(_play_job, allowed))
+            return run_with_hydra(["-m", *told], partial(_play_job, allowed), at_once)
         _go_on(folder, allowed)
     except (BcflError, OmegaConfBaseException, OSError, ModuleNotFoundError) as error:
         complain(error)

@@ -40,12 +40,16 @@ class Sweep:
         self._console = console or make_console()
         self._jobs: dict[Path, tuple[list[str], str]] = {}  # what was swept over, and its error
 
-    def announce(self, folder: Path, overrides: Sequence[str]) -> None:
-        """Say which point of the sweep begins, in which folder."""
+    def add(self, folder: Path, overrides: Sequence[str]) -> str:
+        """Take in the next point of the sweep; its title."""
         self._jobs[folder.absolute()] = list(overrides), ""
         number, words = len(self._jobs), " ".join(overrides) or "defaults"
         of_all = f" of {self._count}" if self._count >= number else ""
-        self._console.print(f"job {number}{of_all}: [bold]{words}[/bold]", soft_wrap=True)
+        return f"job {number}{of_all}: {words}"
+
+    def say(self, title: str) -> None:
+        """Say which point begins, or has ended."""
+        self._console.print(title, style="bold", markup=False, soft_wrap=True)
 
     def fail(self, folder: Path, error: str) -> None:
         """A job came to nothing, or not to its end."""
@@ -87,7 +91,7 @@ class Sweep:
         told = [
             name
             for name in _columns(rows)
-            if name in ("job", *_MEASURES) or len({row.get(name) for row in rows}) > 1
+            if name in ("job", "error", *_MEASURES) or len({row.get(name) for row in rows}) > 1
         ]
         cells = [{name.replace("_", " "): _shown(row.get(name)) for name in told} for row in rows]
         words = [name for name in told if name not in _MEASURES]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from omegaconf import DictConfig, OmegaConf
 
 from bcfl.experiment import run as run_module
 from bcfl.experiment.hydra_entry import _count, run_with_hydra
@@ -77,3 +80,43 @@ def test_a_mistake_in_one_job_is_a_row(tmp_path: Path) -> None:
     first, second = rows(tmp_path)
     assert first["error"].startswith("ConfigurationError: clients")
     assert (first["clients"], second["clients"], second["error"]) == ("1", "2", "")
+
+
+def test_a_job_may_be_played_where_hydra_is_not(tmp_path: Path) -> None:
+    told = []
+
+    def play(config: DictConfig, folder: Path, choices: dict[str, Any]) -> None:
+        told.append((OmegaConf.to_container(config)["run_dir"], str(folder)))
+
+    assert run_with_hydra(["-m", "seed=1,2", f"hydra.sweep.dir={tmp_path}"], play) == 0
+    assert told == [(str(tmp_path / job), str(tmp_path / job)) for job in "01"]
+
+
+@pytest.mark.parametrize(
+    "clients",
+    [
+        "0,1",
+        pytest.param(
+            "1,2",
+            marks=pytest.mark.skipif(
+                not os.environ.get("BCFL_FUZZ"), reason="8 s in a process of its own: BCFL_FUZZ=1"
+            ),
+        ),
+    ],
+)
+def test_jobs_run_at_once_and_a_mistake_in_one_is_a_row(
+    clients: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["-m", f"clients={clients}", *QUICK[:3], f"hydra.sweep.dir={tmp_path}"]
+    assert run_with_hydra(words, at_once=2) == 2
+    for row in rows(tmp_path):
+        wrong = row["error"].startswith("ConfigurationError: clients: expected greater than")
+        assert wrong == (row["clients"] in "01") != bool(row["accuracy"])
+    said = capsys.readouterr()
+    assert said.err.count("bcfl: ConfigurationError: clients") == len(set(clients) & set("01"))
+    titles = sorted(line for line in said.out.splitlines() if line.startswith("ended: job"))
+    assert [title.split(" strategy=")[0] for title in titles] == [
+        f"ended: job {number} of 2: clients={of}"
+        for number, of in enumerate(clients.split(","), start=1)
+    ]
+    assert "round 1/1" not in said.out, "a table of each would be in the way of the others"
