@@ -57,8 +57,8 @@ fuzz: $(READY)  ## the suite, with a thousand examples of each property: hours
 mutants: $(READY)  ## change the contracts in one place at a time: does a test notice? hours
 	$(BIN)/python -m tests.contracts.mutation
 
-bench: $(READY)  ## gas, bytes and seconds of a round, measured here
-	$(BIN)/python -m tests.benchmark
+bench: $(READY)  ## gas, bytes and seconds of a round, measured here; ONLY="gas ray" for some of it
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmark $(ONLY)
 
 contracts: $(READY)  ## compile the contracts anew
 	$(BIN)/python -m bcfl.contracts.build

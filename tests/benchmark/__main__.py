@@ -1,11 +1,13 @@
 """``make bench``: what a round costs in gas, bytes and time, measured here and now.
 
-Gas and bytes are exact, and snapshots in the suite hold them; seconds are this machine's.
+Gas and bytes are exact, and snapshots in the suite hold them; seconds are this machine's. All
+tables take a quarter of an hour; ``make bench ONLY="bytes ray"`` prints those that are named.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -19,6 +21,8 @@ from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.consensus.spec.codec import Heading, blob_size, decode_delta, encode_delta
 from bcfl.consensus.spec.delta import top_gamma
 from bcfl.consensus.spec.values import Values
+from tests.benchmark import rounds
+from tests.benchmark.steps import steps
 from tests.contracts import market_gas, peer_consensus_gas
 
 PARAMETERS = 1_000_000
@@ -56,7 +60,7 @@ def deltas() -> Iterable[list[str]]:
         yield [f"{gamma:g}", sizes[0], f"{len(blob) / bound - 1:+.1%}", *sizes[1:], *times]
 
 
-def rounds() -> Iterable[list[str]]:
+def gas_of_rounds() -> Iterable[list[str]]:
     """Gas of a round of peer consensus, by members."""
     for members, gas in peer_consensus_gas.measure().items():
         phases = ("open_round", "commit", "cast_ballots", "select", "close_round", "round")
@@ -87,31 +91,51 @@ def show(console: Console, title: str, headings: list[str], rows: Iterable[list[
     console.print(table, "")
 
 
-def main() -> None:
-    """Print all tables."""
-    console = Console(width=110)
-    show(
-        console,
-        f"A delta of {PARAMETERS:,} float32 parameters",
-        [
-            "γ",
-            "bytes",
-            "over the bound",
-            *get_args(Values)[1:],
-            "top γ, ms",
-            "encode, ms",
-            "decode",
-        ],
-        deltas(),
-    )
-    show(
-        console,
+SENT = ["γ", "bytes", "over the bound", *get_args(Values)[1:], "top γ, ms", "encode, ms", "decode"]
+STEPS = ["parameters", "values", "top γ, s", "encode", "decode", "apply", "member", "receiver"]
+SIZES = ["model", "FedAvg, CPU s", "peers", "ratio", "FedAvg, MB", "peers, MB"]
+
+#: By name: a title, the headings, and what measures the rows.
+TABLES: dict[str, tuple[str, list[str], Callable[[], Iterable[list[str]]]]] = {
+    "deltas": (f"A delta of {PARAMETERS:,} float32 parameters", SENT, deltas),
+    "gas": (
         "Gas of a round",
         ["members", "open", "commit", "ballots", "select", "close", "all"],
-        rounds(),
-    )
-    show(console, "Gas of a submission", ["", "from publishing to payment"], submissions())
-    show(console, "JSON-RPC, embedded chain", ["", "ms a call"], calls())
+        gas_of_rounds,
+    ),
+    "market": ("Gas of a submission", ["", "from publishing to payment"], submissions),
+    "calls": ("JSON-RPC, embedded chain", ["", "ms a call"], calls),
+    "steps": ("Large deltas, γ = 0.1; peak memory as a multiple of the model", STEPS, steps),
+    "ray": (
+        "A round on Ray, ten clients, digits: seconds, and how often FedAvg's",
+        ["", *rounds.PHASES, "all", "ratio"],
+        rounds.on_ray,
+    ),
+    "large": ("A round of large models, four clients, one process", SIZES, rounds.large),
+    "lora": (
+        "A round of a transformer with 10M trained parameters, four clients",
+        SIZES,
+        partial(rounds.large, ("LoRA 10M",)),
+    ),
+    "many": (
+        "A round of many members, engine=stacked: seconds",
+        ["members", "chain=memory", "chain=embedded", "MB"],
+        rounds.many,
+    ),
+    "bytes": (
+        "Bytes down a member and round, 100,000 parameters, γ = 0.1",
+        ["members", "by the server", "with a store of their own", "and fetched"],
+        rounds.bytes_down,
+    ),
+}
+
+
+def main() -> None:
+    """Print all tables, or those that are named."""
+    console = Console(width=120)
+    for name in sys.argv[1:] or TABLES:
+        title, headings, measure = TABLES[name]
+        show(console, title, headings, measure())
 
 
 if __name__ == "__main__":

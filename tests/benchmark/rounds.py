@@ -1,0 +1,202 @@
+"""A round of peer consensus against one of FedAvg: seconds, where they go, memory, bytes down.
+
+Every run is a process of its own, so that the memory is its own. Processes that compute alone are
+measured by the processor's time, which other programs on the machine hardly change.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp.strategy import FedAvg
+
+from bcfl import PeerConsensus, peer_consensus_mod
+from bcfl.consensus import MemoryChain
+from bcfl.consensus.member import task as members_task
+from bcfl.consensus.parcels import IPFS_URL
+from bcfl.consensus.spec.record import RoundRecord
+from bcfl.experiment.hydra_entry import run_with_hydra
+from bcfl.flower.grid import InProcessGrid
+from bcfl.store.local import LocalStore
+
+PHASES = ("open", "train", "commit", "review", "ballot", "select", "aggregate", "close")
+
+
+def alone(act: Callable[..., Any], *arguments: Any) -> Any:
+    """What ``act`` returns in a new process, which says nothing of its own."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as pool:
+        return pool.submit(_quietly, act, *arguments).result()
+
+
+def _quietly(act: Callable[..., Any], *arguments: Any) -> Any:
+    logging.getLogger("flwr").setLevel("ERROR")
+    return act(*arguments)
+
+
+def peak_mb() -> int:
+    """Of this process, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def in_process(strategy: str, model: str, clients: int = 4, rounds: int = 2) -> dict[str, Any]:
+    """Play an app of ``tests.benchmark.apps``: CPU seconds a round, peak memory."""
+    from tests.benchmark.apps import MODELS, client_app, trained
+
+    make, steps = MODELS[model]
+    module, times = make(), list[float]()
+    common = {"min_available_nodes": clients, "fraction_evaluate": 0.0}
+    with tempfile.TemporaryDirectory() as folder:
+        peers = strategy == "peer_consensus"
+        mods = [peer_consensus_mod] if peers else []
+        used = PeerConsensus(**common, run_dir=f"{folder}/run") if peers else FedAvg(**common)  # type: ignore[arg-type]
+        used.start(
+            InProcessGrid(client_app(module, mods, steps), clients),
+            trained(module),
+            num_rounds=rounds,
+            evaluate_fn=lambda *_: times.append(time.process_time()),
+        )
+    seconds = [after - before for before, after in pairwise(times)]
+    return {"seconds": seconds, "memory": peak_mb()}
+
+
+def large(models: tuple[str, ...] = ("1M", "11M")) -> Iterator[list[str]]:
+    """By model: seconds a round of each strategy, the ratio, memory."""
+    for model in models:
+        found = {s: alone(in_process, s, model) for s in ("fedavg", "peer_consensus")}
+        seconds = {s: statistics.mean(each["seconds"]) for s, each in found.items()}
+        ratio = seconds["peer_consensus"] / seconds["fedavg"]
+        yield [
+            model,
+            *(f"{each:.2f}" for each in seconds.values()),
+            f"{ratio:.1f}",
+            *(f"{each['memory']:,}" for each in found.values()),
+        ]
+
+
+def run(*overrides: str) -> dict[str, Any]:
+    """``bcfl run``: its result, and this process's peak memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        where = f"{folder}/run"
+        assert run_with_hydra([*overrides, f"hydra.run.dir={where}"]) == 0
+        result: dict[str, Any] = json.loads(Path(where, "result.json").read_text())
+    return result | {"memory": peak_mb()}
+
+
+def spent(result: dict[str, Any]) -> dict[str, float]:
+    """The median of each phase's seconds, from the second round on."""
+    later = [entry["seconds"] for entry in result["rounds"][1:] if "seconds" in entry]
+    return {
+        phase: statistics.median(seconds.get(phase, 0.0) for seconds in later)
+        for phase in PHASES
+        if any(phase in seconds for seconds in later)
+    }
+
+
+def on_ray(rounds: int = 8) -> Iterator[list[str]]:
+    """Ten clients, digits: seconds of each phase, and their sum against FedAvg's."""
+    fixed = ("engine=ray", "clients=10", f"rounds={rounds}")
+    plain = sum(spent(alone(run, "strategy=fedavg", *fixed)).values())
+    yield ["FedAvg", *[""] * len(PHASES), f"{plain:.2f}", "1"]
+    phases = spent(alone(run, *fixed))
+    total = sum(phases.values())
+    cells = [f"{phases[phase]:.2f}" for phase in PHASES]
+    yield ["peer consensus", *cells, f"{total:.2f}", f"{total / plain:.1f}"]
+
+
+def many(counts: tuple[int, ...] = (10, 50, 100)) -> Iterator[list[str]]:
+    """By members, ``engine=stacked``: seconds a round on two chains, and memory."""
+    for count in counts:
+        fixed = ("engine=stacked", f"clients={count}", "rounds=3")
+        found = [alone(run, f"chain={chain}", *fixed) for chain in ("memory", "embedded")]
+        cells = [f"{sum(spent(result).values()):.1f}" for result in found]
+        yield [str(count), *cells, f"{found[1]['memory']:,}"]
+
+
+class _Shared(LocalStore):
+    """A store that nodes read by themselves; counts what they fetch."""
+
+    fetched = 0
+
+    def locator(self, digest: bytes) -> str:
+        return ""
+
+    def learn(self, digest: bytes, locator: str) -> None:
+        pass
+
+    def get(self, digest: bytes, max_bytes: int) -> bytes:
+        blob = super().get(digest, max_bytes)
+        self.fetched += len(blob)
+        return blob
+
+
+def _flat_app() -> ClientApp:
+    """A model of 100,000 numbers, and training that takes no time."""
+    app = ClientApp(mods=[peer_consensus_mod])
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        (before,) = message.content["arrays"].to_numpy_ndarrays()
+        rng = np.random.default_rng(int(context.node_config["partition-id"]))
+        after = before + rng.normal(size=before.shape).astype(before.dtype)
+        content = {"arrays": ArrayRecord([after]), "metrics": MetricRecord({"num-examples": 1})}
+        return Message(RecordDict(content), reply_to=message)
+
+    @app.evaluate()
+    def evaluate(message: Message, context: Context) -> Message:
+        (model,) = message.content["arrays"].to_numpy_ndarrays()
+        metrics = MetricRecord({"eval_loss": float(model[:100].mean()), "num-examples": 1})
+        return Message(RecordDict({"metrics": metrics}), reply_to=message)
+
+    return app
+
+
+def sent_down(members: int, *, shared: bool) -> tuple[RoundRecord, float]:
+    """A round's record, and the bytes that a member fetched from the store."""
+    records: list[RoundRecord] = []
+    with tempfile.TemporaryDirectory() as folder:
+        grid = InProcessGrid(_flat_app(), members)
+        store = _Shared(f"{folder}/store") if shared else LocalStore(f"{folder}/store")
+        nodes = _Shared(f"{folder}/store")
+        before = members_task._store_at
+        members_task._store_at = lambda url: nodes  # type: ignore[assignment]
+        try:
+            for context in grid.contexts.values() if shared else ():
+                context.node_config[IPFS_URL] = "http://127.0.0.1:5001"
+            PeerConsensus(
+                run_dir=f"{folder}/run",
+                chain=MemoryChain(),
+                store=store,
+                on_round=records.append,
+                warmup_rounds=0,
+                min_available_nodes=members,
+                fraction_evaluate=0.0,
+            ).start(grid, ArrayRecord([np.zeros(100_000, np.float32)]), num_rounds=1)
+        finally:
+            members_task._store_at = before
+    return records[0], nodes.fetched / members
+
+
+def bytes_down(counts: tuple[int, ...] = (10, 50, 100)) -> Iterator[list[str]]:
+    """Of a round, a member, 100,000 parameters, γ = 0.1: through the server, and from the store."""
+    for members in counts:
+        (plain, _), (shared, fetched) = (
+            alone(partial(sent_down, shared=with_store), members) for with_store in (False, True)
+        )
+        cells = [plain.bytes_down / members, shared.bytes_down / members, fetched]
+        yield [str(members), *(f"{cell:,.0f}" for cell in cells)]
