@@ -105,7 +105,11 @@ TABLES: dict[str, tuple[str, list[str], Callable[[], Iterable[list[str]]]]] = {
     ),
     "market": ("Gas of a submission", ["", "from publishing to payment"], submissions),
     "calls": ("JSON-RPC, embedded chain", ["", "ms a call"], calls),
-    "steps": ("Large deltas, γ = 0.1; peak memory as a multiple of the model", STEPS, steps),
+    "steps": (
+        "Large deltas: CPU seconds, and peak memory as a multiple of the model",
+        STEPS,
+        steps,
+    ),
     "ray": (
         "A round on Ray, ten clients, digits: seconds, and how often FedAvg's",
         ["", *rounds.PHASES, "all", "ratio"],
