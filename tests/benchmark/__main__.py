@@ -106,7 +106,7 @@ TABLES: dict[str, tuple[str, list[str], Callable[[], Iterable[list[str]]]]] = {
     "market": ("Gas of a submission", ["", "from publishing to payment"], submissions),
     "calls": ("JSON-RPC, embedded chain", ["", "ms a call"], calls),
     "steps": (
-        "Large deltas: CPU seconds, and peak memory as a multiple of the model",
+        "Large deltas: CPU seconds, and peak memory in models",
         STEPS,
         steps,
     ),
