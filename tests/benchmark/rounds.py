@@ -15,7 +15,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
 from functools import partial
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -91,7 +93,7 @@ def large(models: tuple[str, ...] = ("1M", "11M")) -> Iterator[list[str]]:
 
 def run(*overrides: str) -> dict[str, Any]:
     """``bcfl run``: its result, and this process's peak memory."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
         where = f"{folder}/run"
         assert run_with_hydra([*overrides, f"hydra.run.dir={where}"]) == 0
         result: dict[str, Any] = json.loads(Path(where, "result.json").read_text())
