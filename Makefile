@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run cluster test quick lint types check apps fuzz mutants bench contracts figures docs clean
+.PHONY: help run cluster test quick lint types check apps gpu fuzz mutants bench contracts figures docs clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -50,6 +50,9 @@ check: lint types test  ## all that CI runs
 apps: $(READY)  ## apps as Flower's examples are, plain and adopted; installs what they need
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --group apps
 	$(BIN)/python -m tests.apps --all
+
+gpu: $(READY)  ## runs on a GPU against the same on the CPU, on a machine that has one
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu tests/experiment/test_gpu.py
 
 fuzz: $(READY)  ## the suite, with a thousand examples of each property: hours
 	BCFL_FUZZ=1 $(BIN)/python -m pytest --timeout=7200

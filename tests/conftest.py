@@ -74,6 +74,12 @@ def sold_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return play(tmp_path_factory.mktemp("sold") / "run")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Models are trained on the CPU, whatever machine it is: many tests compare their bits."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first: begun last, they would leave the other worker idle."""
     long = ("tests/cluster/", "tests/strategies/", "tests/market/roles/", "tests/recovery/")

@@ -79,7 +79,7 @@ def run_experiment(
     run_folder = RunFolder(folder)
     if not resume:
         run_folder.claim()
-    plan = read_plan(config)
+    plan = read_plan(config).settled()
     tracker = _tracker(config, folder)
     material = under_attack(load(plan), plan)
     if resume:
@@ -88,7 +88,7 @@ def run_experiment(
         run_folder.write_config(config, choices)
     title = f"{choices['strategy']} on {choices['dataset']}"
     terminal = Terminal(title, plan.scenario.rounds(plan))
-    recorder = Recorder(run_folder, terminal, plan.scenario.evaluation(material), tracker)
+    recorder = Recorder(run_folder, terminal, plan.scenario.evaluation(plan, material), tracker)
 
     def conclude(error: str = "") -> dict[str, Any]:
         rounds = merge_rounds(list(run_folder.rounds))
@@ -96,6 +96,7 @@ def run_experiment(
         result |= {
             "asked": plan.run.rounds,
             "planned": plan.scenario.rounds(plan),
+            "device": plan.engine.client_device,
             "began": when,
             "ended": in_words(int(time.time())),
         }
@@ -153,7 +154,7 @@ def member_app(config: DictConfig, folder: Path) -> ClientApp:
     BcflError
         The configuration is wrong, or there is no such data.
     """
-    plan = read_plan(config)
+    plan = read_plan(config).settled()
     material = under_attack(load(plan), plan)
     write_clients(material.shares, folder)
     return plan.scenario.client_app(plan, material, folder)

@@ -7,7 +7,7 @@ scenario in its YAML, ``scenario: {_target_: …}``, which overrides what differ
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -46,6 +46,10 @@ class Plan:
     attack: Attack
     scenario: Scenario
     strategy: partial[Strategy]  #: the strategy's class, with the values of its group
+
+    def settled(self) -> Plan:
+        """The same, with the device that there is: see ``EngineSettings.settled``."""
+        return replace(self, engine=self.engine.settled(self.run.clients))
 
     @property
     def malicious(self) -> frozenset[int]:
@@ -124,9 +128,9 @@ class Scenario:
         """What the strategy is given besides the values of its group."""
         return {}
 
-    def evaluation(self, material: Material) -> Evaluation:
+    def evaluation(self, plan: Plan, material: Material) -> Evaluation:
         """What measures the global model after each round."""
-        return CentralEvaluation(material.model, material.images)
+        return CentralEvaluation(material.model, material.images, plan.engine.device)
 
     def client_app(self, plan: Plan, material: Material, folder: Path) -> ClientApp:
         """What every client runs, on the shares in ``folder``."""
@@ -136,7 +140,8 @@ class Scenario:
             from bcfl.experiment.clients.stacked import StackedClient  # noqa: PLC0415
 
             kind = StackedClient
-        client = kind(folder, material.model, plan.training, plan.run.seed, plan.run.clients)
+        run, device = plan.run, plan.engine.client_device
+        client = kind(folder, material.model, plan.training, run.seed, run.clients, device)
         return build_client_app(client, self.mods(plan, client))
 
     def mods(self, plan: Plan, client: Client) -> list[Mod]:
@@ -221,7 +226,8 @@ class CentralScenario(Scenario):
 
     def arguments(self, plan: Plan, material: Material) -> dict[str, Any]:
         """What trains the model."""
-        train = CentralTraining(material.shares, material.model, plan.training, plan.run.seed)
+        seed, device = plan.run.seed, plan.engine.device
+        train = CentralTraining(material.shares, material.model, plan.training, seed, device)
         return {"train": train}
 
 

@@ -10,6 +10,7 @@ from flwr.app import ArrayRecord, MetricRecord
 
 from bcfl.experiment.clients.client_app import load_arrays
 from bcfl.experiment.clients.client_data import ClientData
+from bcfl.experiment.clients.device import use_device
 from bcfl.experiment.clients.models import blank_model, build_model
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
 from bcfl.experiment.clients.training import evaluate_model, train_model
@@ -28,10 +29,11 @@ class CentralEvaluation:
 
     model: ModelSettings
     images: Images
+    device: str = "cpu"  #: see ``use_device``
 
     def __call__(self, server_round: int, arrays: ArrayRecord) -> MetricRecord:
         """Measure ``arrays``; ``accuracy`` in [0, 1], ``loss`` in nats."""
-        model = blank_model(self.model)
+        model = blank_model(self.model, use_device(self.device))
         load_arrays(model, arrays)
         loss, accuracy = evaluate_model(model, self.images.test_images, self.images.test_labels)
         return MetricRecord({"loss": loss, "accuracy": accuracy})
@@ -49,12 +51,13 @@ class CentralTraining:
     model: ModelSettings
     training: TrainingSettings
     seed: int  #: the run's
+    device: str = "cpu"
 
     def __call__(self, server_round: int, arrays: ArrayRecord) -> tuple[ArrayRecord, MetricRecord]:
         """Train for one round."""
         images = np.concatenate([client.train_images for client in self.clients])
         labels = np.concatenate([client.train_labels for client in self.clients])
-        model = build_model(self.model, seed=0)
+        model = blank_model(self.model, use_device(self.device))
         load_arrays(model, arrays)
         seed = derive_seed(self.seed, "train centrally", server_round)
         loss = train_model(model, images, labels, self.training, seed)

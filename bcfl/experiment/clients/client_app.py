@@ -19,6 +19,7 @@ from bcfl.consensus.member.rating import RULE
 from bcfl.core.errors import ModelError
 from bcfl.core.model import Arrays
 from bcfl.experiment.clients.client_data import read_client
+from bcfl.experiment.clients.device import use_device
 from bcfl.experiment.clients.models import blank_model
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
 from bcfl.experiment.clients.training import bounded_losses, evaluate_model, train_model
@@ -43,6 +44,8 @@ class Client:
         The run's.
     clients : int
         How many there are.
+    device : str
+        On which it trains and measures: see ``use_device``.
     """
 
     folder: Path
@@ -50,6 +53,7 @@ class Client:
     training: TrainingSettings
     seed: int
     clients: int
+    device: str = "cpu"
 
     def train(self, message: Message, context: Context) -> Message:
         """Train on the client's own images; reply with the arrays and ``train_loss``."""
@@ -109,7 +113,7 @@ class Client:
         return float(losses.mean(dtype=np.float64))
 
     def _model(self, record: ArrayRecord) -> nn.Module:
-        model = blank_model(self.model)
+        model = blank_model(self.model, use_device(self.device))
         load_arrays(model, record)
         return model
 

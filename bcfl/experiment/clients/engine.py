@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Annotated, Any, Literal
 
@@ -21,7 +22,7 @@ from flwr.serverapp.strategy import Result
 from pydantic import Field
 from tenacity import retry, stop_after_attempt
 
-from bcfl.core.errors import EngineFailed
+from bcfl.core.errors import EngineFailed, expect
 from bcfl.experiment.clients.grids import StoppableGrid
 from bcfl.flower.grid import InProcessGrid
 
@@ -36,10 +37,58 @@ _TRIES_MORE = 2  # of a message whose worker was killed by it
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """Which engine, and how many worker processes it may have: see ``conf/engine``."""
+    """Which engine, and what of the machine it may have: see ``conf/engine``."""
 
     kind: Literal["ray", "in_process", "stacked"]
     cpus: Annotated[int, Field(ge=1)] | None = None
+    device: str = "auto"
+    gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+    def __post_init__(self) -> None:
+        name, pattern = "auto, cpu, cuda or mps", "auto|cpu|cuda|mps"
+        if self.kind != "ray":  # which itself says which card a worker gets
+            name, pattern = "auto, cpu, cuda, cuda:NUMBER or mps", rf"{pattern}|cuda:\d+"
+        known = re.fullmatch(pattern, self.device, re.ASCII)
+        expect(known is not None, "engine.device", name, self.device)
+        whole = self.gpus is None or self.gpus <= 1 or self.gpus % 1 == 0
+        expect(whole, "engine.gpus", "a share up to 1, or a whole number", self.gpus)
+
+    def workers(self, clients: int) -> int:
+        """How many worker processes there are at most."""
+        return min(self.cpus or usable_cpus(), clients)
+
+    @property
+    def client_device(self) -> str:
+        """Where clients train and measure; the server measures on ``device``."""
+        without = self.kind == "ray" and self.device == "cuda" and not self.gpus
+        return "cpu" if without else self.device
+
+    def settled(self, clients: int) -> EngineSettings:
+        """The same, with the device that there is, and the share of a GPU that a worker gets.
+
+        Raises
+        ------
+        ConfigurationError
+            There is no such device here, or there are fewer GPUs.
+        """
+        from bcfl.experiment.clients.device import (  # noqa: PLC0415 - torch: seconds
+            use_device,
+            visible_gpus,
+        )
+
+        cards, device = visible_gpus(), self.device
+        if device == "auto":
+            device = "cuda" if cards else "cpu"
+        use_device(device)
+        if self.kind != "ray":
+            return replace(self, device=device)
+        cards = cards if device == "cuda" else 0
+        # Ray counts in ten-thousandths
+        even = min(1.0, cards * 10_000 // self.workers(clients) / 10_000)
+        share = even if self.gpus is None else self.gpus
+        on = f"at most {cards}, the GPUs that there are for engine.device={self.device}"
+        expect(share <= cards, "engine.gpus", on, share)
+        return replace(self, device=device, gpus=share)
 
 
 def run_clients(
@@ -53,6 +102,7 @@ def run_clients(
     Parameters
     ----------
     engine : EngineSettings
+        Settled.
     server : callable
         Given the grid; in the Ray engine it runs in a thread of its own.
     client_app : ClientApp
@@ -76,12 +126,14 @@ def run_clients(
 
     from flwr.simulation import run_simulation  # noqa: PLC0415 - an extra
 
+    from bcfl.experiment.clients.device import visible_gpus  # noqa: PLC0415 - torch: seconds
+
     try:
-        _start_ray(min(engine.cpus or usable_cpus(), clients))
+        _start_ray(engine.workers(clients), visible_gpus() if engine.gpus else 0)
         # Flower uses the Ray that it finds running, and shuts it down in the end.
         # A worker that was killed begins anew, and its message with it: Flower would go on
         # handing messages to the dead.
-        resources = {"num_cpus": 1, "num_gpus": 0.0}
+        resources = {"num_cpus": 1, "num_gpus": engine.gpus or 0.0}
         resources |= {"max_restarts": _RESTARTS, "max_task_retries": _TRIES_MORE}
         backend: dict[str, Any] = {"client_resources": resources}
         run_simulation(server_app, client_app, clients, backend_config=backend)
@@ -116,7 +168,7 @@ def _ray_folder(environment: Mapping[str, str]) -> str | None:
 
 
 @retry(stop=stop_after_attempt(_ATTEMPTS_TO_START), reraise=True)
-def _start_ray(workers: int) -> None:
+def _start_ray(workers: int, gpus: int) -> None:
     """Start Ray here; on a busy machine its own patience of 30 s may be too short."""
     import ray  # noqa: PLC0415 - an extra
 
@@ -127,6 +179,7 @@ def _start_ray(workers: int) -> None:
             ray.init(
                 _temp_dir=_ray_folder(os.environ),
                 num_cpus=workers,
+                num_gpus=gpus,
                 object_store_memory=_OBJECT_STORE_BYTES,
                 include_dashboard=False,
                 log_to_driver=False,

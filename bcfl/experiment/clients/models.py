@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from math import gcd
 
+import torch
 from torch import nn
 
 from bcfl.experiment.clients.settings import ModelSettings
@@ -17,6 +18,8 @@ from bcfl.market.models.build import build_module
 from bcfl.market.spec.architecture import Architecture
 from bcfl.market.spec.layer_kinds import Conv2d, Flatten, Linear, MaxPool2d, Relu
 from bcfl.market.spec.layers import Layer
+
+CPU = torch.device("cpu")
 
 
 def build_model(settings: ModelSettings, seed: int) -> nn.Module:
@@ -41,9 +44,9 @@ def build_model(settings: ModelSettings, seed: int) -> nn.Module:
 
 
 @lru_cache(maxsize=8)
-def blank_model(settings: ModelSettings) -> nn.Module:
+def blank_model(settings: ModelSettings, device: torch.device = CPU) -> nn.Module:
     """The network, for whoever overwrites all its values: the same object each time."""
-    return build_model(settings, seed=0)
+    return build_model(settings, seed=0).to(device)
 
 
 def _hidden_layers(settings: ModelSettings) -> Iterator[Layer]:

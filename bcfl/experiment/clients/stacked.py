@@ -24,7 +24,8 @@ from torch.nn import functional
 
 from bcfl.experiment.clients.client_app import Client
 from bcfl.experiment.clients.client_data import ClientData, read_client
-from bcfl.experiment.clients.models import blank_model
+from bcfl.experiment.clients.device import use_device
+from bcfl.experiment.clients.models import CPU, blank_model
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
 from bcfl.experiment.clients.training import evaluate_model, use_one_thread
 from bcfl.experiment.seeds import derive_seed
@@ -39,6 +40,7 @@ def train_together(
     shares: Sequence[ClientData],
     settings: TrainingSettings,
     seeds: Sequence[int],
+    device: torch.device = CPU,
 ) -> tuple[Tensors, list[float]]:
     """What ``train_model`` makes of ``arrays`` on each client's images.
 
@@ -51,6 +53,8 @@ def train_together(
     settings : TrainingSettings
     seeds : sequence of int
         Of each client's order of images.
+    device : torch.device
+        On which to train. Only on the CPU a batch has the bits of training alone.
 
     Returns
     -------
@@ -62,13 +66,13 @@ def train_together(
     use_one_thread()
     count = len(shares)
     trained = {
-        name: torch.from_numpy(np.array(array)).expand(count, *array.shape).clone()
+        name: torch.from_numpy(np.array(array)).to(device).expand(count, *array.shape).clone()
         for name, array in arrays.items()
     }
     velocity = {name: torch.zeros_like(tensor) for name, tensor in trained.items()}
-    images = [torch.from_numpy(share.train_images) for share in shares]
-    labels = [torch.from_numpy(share.train_labels) for share in shares]
-    batches = [_batches(len(own), settings, seed) for own, seed in zip(labels, seeds, strict=True)]
+    images = [torch.from_numpy(share.train_images).to(device) for share in shares]
+    labels = [torch.from_numpy(share.train_labels).to(device) for share in shares]
+    batches = [_batches(own, settings, seed) for own, seed in zip(labels, seeds, strict=True)]
     totals = [0.0] * count
     with torch.no_grad():
         for step in range(max(map(len, batches))):
@@ -86,11 +90,11 @@ def train_together(
     return trained, [total / len(own) for total, own in zip(totals, labels, strict=True)]
 
 
-def _batches(count: int, settings: TrainingSettings, seed: int) -> list[torch.Tensor]:
+def _batches(labels: torch.Tensor, settings: TrainingSettings, seed: int) -> list[torch.Tensor]:
     shuffler = torch.Generator().manual_seed(seed)
     found: list[torch.Tensor] = []
     for _ in range(settings.local_epochs):
-        order = torch.randperm(count, generator=shuffler)
+        order = torch.randperm(len(labels), generator=shuffler).to(labels.device)
         found += torch.split(order, settings.batch_size)
     return found
 
@@ -113,7 +117,7 @@ def _descend(
 ) -> list[float]:
     """One step of ``torch.optim.SGD`` for the clients of ``group``; their losses."""
     everybody = len(group) == len(next(iter(trained.values())))
-    rows = slice(None) if everybody else torch.tensor(group)
+    rows = slice(None) if everybody else torch.tensor(group).to(x.device)
     own = {name: tensor[rows] for name, tensor in trained.items()}
     gradient, losses = _gradient(model, own, x, y)
     for name, slope in gradient.items():
@@ -130,20 +134,22 @@ def _gradient(
     model: ModelSettings, parameters: Tensors, x: torch.Tensor, y: torch.Tensor
 ) -> tuple[Tensors, list[float]]:
     if len(x) > 1:
-        found, losses = _traced(model, len(x), x.shape[1])(parameters, x, y)
+        found, losses = _traced(model, len(x), x.shape[1], x.device)(parameters, x, y)
         return found, losses.tolist()
     one = {name: tensor[0] for name, tensor in parameters.items()}
-    found, loss = _traced(model, 0, x.shape[1])(one, x[0], y[0])
+    found, loss = _traced(model, 0, x.shape[1], x.device)(one, x[0], y[0])
     return {name: slope[None] for name, slope in found.items()}, [float(loss)]
 
 
 @lru_cache(maxsize=512)
-def _traced(model: ModelSettings, count: int, batch: int) -> Callable[..., Any]:
+def _traced(
+    model: ModelSettings, count: int, batch: int, device: torch.device
+) -> Callable[..., Any]:
     """The gradient and the loss of ``count`` models at once, or of one where it is 0.
 
     As a list of torch's operations: nothing of autograd is left to be done when it is called.
     """
-    module = blank_model(model)
+    module = blank_model(model, device)
 
     def loss(parameters: Tensors, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return functional.cross_entropy(functional_call(module, parameters, (x,)), y)
@@ -154,8 +160,8 @@ def _traced(model: ModelSettings, count: int, batch: int) -> Callable[..., Any]:
         name: tensor.detach().expand(*stack, *tensor.shape).clone()
         for name, tensor in module.named_parameters()
     }
-    x = torch.zeros(*stack, batch, *model.shape)
-    y = torch.zeros(*stack, batch, dtype=torch.int64)
+    x = torch.zeros(*stack, batch, *model.shape, device=device)
+    y = torch.zeros(*stack, batch, dtype=torch.int64, device=device)
     with torch.enable_grad():
         traced: Callable[..., Any] = make_fx(vmap(of_one) if count else of_one)(parameters, x, y)
     return traced
@@ -179,7 +185,9 @@ class StackedClient(Client):
             shares = self._shares()
             seeds = [derive_seed(self.seed, "train", i, round_) for i in range(len(shares))]
             arrays = to_arrays(record)
-            self._trained[key] = train_together(self.model, arrays, shares, self.training, seeds)
+            self._trained[key] = train_together(
+                self.model, arrays, shares, self.training, seeds, use_device(self.device)
+            )
         stack, losses = self._trained[key]
         own = {name: tensor[partition] for name, tensor in stack.items()}
         return ArrayRecord(own), losses[partition]

@@ -1,7 +1,7 @@
 """Training and evaluation of one model on one set of images: a pure function of its arguments.
 
-One torch thread and a generator of its own: on one machine the same arguments give the
-same bits, which is what lets a run be repeated, resumed and audited.
+On the model's device. One torch thread and a generator of its own: on one machine the same
+arguments give the same bits, which is what lets a run be repeated and resumed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def train_model(
         Mean cross-entropy over the last pass, as seen while training.
     """
     use_one_thread()
-    inputs, targets = torch.from_numpy(images), torch.from_numpy(labels)
+    inputs, targets = _beside(model, images, labels)
     shuffler = torch.Generator().manual_seed(seed)
     # torch.optim.SGD's own function: the class imports torch's compiler, which takes seconds
     parameters: list[torch.Tensor] = list(model.parameters())
@@ -63,7 +63,7 @@ def train_model(
     total = 0.0
     for _ in range(settings.local_epochs):
         total = 0.0
-        order = torch.randperm(len(targets), generator=shuffler)
+        order = torch.randperm(len(targets), generator=shuffler).to(targets.device)
         for batch in torch.split(order, settings.batch_size):
             loss = functional.cross_entropy(model(inputs[batch]), targets[batch])
             gradients = list(torch.autograd.grad(loss, parameters))
@@ -89,12 +89,12 @@ def bounded_losses(
 ) -> NDArray[np.float32]:
     """``bcfl.losses.bounded_loss`` of each image, shape (count,)."""
     use_one_thread()
-    inputs, targets = torch.from_numpy(images), torch.from_numpy(labels)
+    inputs, targets = _beside(model, images, labels)
     model.eval()
     with torch.inference_mode():
         parts = (torch.split(each, EVALUATION_BATCH) for each in (inputs, targets))
         found = [bounded_loss(model(x), y) for x, y in zip(*parts, strict=True)]
-    losses: NDArray[np.float32] = torch.cat(found).numpy()
+    losses: NDArray[np.float32] = torch.cat(found).cpu().numpy()
     return losses
 
 
@@ -103,7 +103,7 @@ def evaluate_model(
 ) -> tuple[float, float]:
     """Mean cross-entropy and accuracy (share in [0, 1]) of ``model`` on the images."""
     use_one_thread()
-    inputs, targets = torch.from_numpy(images), torch.from_numpy(labels)
+    inputs, targets = _beside(model, images, labels)
     loss, correct = 0.0, 0
     model.eval()
     with torch.inference_mode():
@@ -113,3 +113,11 @@ def evaluate_model(
             loss += functional.cross_entropy(logits, y, reduction="sum").item()
             correct += int((logits.argmax(dim=1) == y).sum())
     return loss / len(targets), correct / len(targets)
+
+
+def _beside(
+    model: nn.Module, images: NDArray[np.float32], labels: NDArray[np.int64]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same, on the model's device."""
+    device = next(model.parameters()).device
+    return torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)

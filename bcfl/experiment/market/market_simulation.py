@@ -23,6 +23,7 @@ from bcfl.core.model import ModelSpec
 from bcfl.experiment.attacks import Attack
 from bcfl.experiment.attacks.coalition import Coalition
 from bcfl.experiment.clients.client_data import ClientData, read_client
+from bcfl.experiment.clients.device import use_device
 from bcfl.experiment.configuration import read_settings
 from bcfl.experiment.datasets.images import Images
 from bcfl.experiment.scenario import Material, Plan, Scenario
@@ -68,6 +69,8 @@ class SimulatedContributor:
     attack : Attack
     malicious : frozenset of int
         The partitions that offer what the attack makes of their models.
+    device : str
+        On which models are trained: see ``use_device``.
     """
 
     folder: Path
@@ -75,6 +78,7 @@ class SimulatedContributor:
     seed: int
     attack: Attack
     malicious: frozenset[int]
+    device: str = "cpu"
 
     def __call__(self, context: Context, description: Description) -> TrainedModel:
         """The client's model; the same every time. Raises ModelError where an attack spoils it."""
@@ -92,6 +96,7 @@ class SimulatedContributor:
             self.settings.training,
             seed,
             description.limits,
+            use_device(self.device),
         )
         if partition not in self.malicious:
             return trained
@@ -161,14 +166,19 @@ class MarketScenario(Scenario):
         classes, seed = material.images.classes, plan.run.seed
         return {"verification": shared_verification_set(material.verification, classes, seed)}
 
-    def evaluation(self, material: Material) -> FusionEvaluation:
+    def evaluation(self, plan: Plan, material: Material) -> FusionEvaluation:
         """Of the fused model."""
         return FusionEvaluation(material.images)
 
     def client_app(self, plan: Plan, material: Material, folder: Path) -> ClientApp:
         """A contributor and verifier, with the client's share of the data."""
         contributor = SimulatedContributor(
-            folder, _contributors(plan), plan.run.seed, plan.attack, plan.malicious
+            folder,
+            _contributors(plan),
+            plan.run.seed,
+            plan.attack,
+            plan.malicious,
+            plan.engine.client_device,
         )
         return market_app(contributor)
 

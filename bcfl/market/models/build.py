@@ -68,7 +68,7 @@ def export_model(module: nn.Sequential, architecture: Architecture) -> TrainedMo
         The module is not of this architecture, or training went to NaN or infinity.
     """
     weights = {
-        slot.key: _tensor(module, slot).detach().numpy().astype(np.float32)
+        slot.key: _tensor(module, slot).detach().cpu().numpy().astype(np.float32)
         for slot in architecture.arrays()
     }
     return TrainedModel(architecture, weights)

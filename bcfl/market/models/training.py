@@ -20,6 +20,8 @@ from bcfl.market.models.features import deterministic
 from bcfl.market.spec.architecture import DEFAULT_LIMITS, Architecture, Limits
 from bcfl.market.spec.model_blob import TrainedModel
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True, slots=True)
 class ContributorTraining:
@@ -53,6 +55,7 @@ def train_contributor(
     settings: ContributorTraining,
     seed: int,
     limits: Limits = DEFAULT_LIMITS,
+    device: torch.device = CPU,
 ) -> TrainedModel:
     """Train a model from scratch; the same arguments give the same weights.
 
@@ -62,7 +65,9 @@ def train_contributor(
         Two or more.
     labels : int64, (count,)
     seed : int
-        Decides initial weights, order and dropout; torch's generator is left as it was.
+        Decides initial weights, order and dropout; torch's generators are left as they were.
+    device : torch.device
+        On which to train.
 
     Raises
     ------
@@ -82,17 +87,19 @@ def train_contributor(
         raise ModelError(
             f"labels lie in [0, {architecture.classes}); found {labels.min()} to {labels.max()}"
         )
-    with deterministic(), torch.random.fork_rng(devices=[]):
-        module = build_module(architecture, seed, limits)
+    drawing = [device] if device.type == "cuda" else []
+    with deterministic(), torch.random.fork_rng(drawing):
+        module = build_module(architecture, seed, limits).to(device)
         torch.manual_seed(seed)
-        inputs, targets = torch.tensor(samples), torch.tensor(labels)
+        inputs = torch.tensor(samples).to(device)
+        targets = torch.tensor(labels).to(device)
         # A batch of one has no statistics for batch normalisation: drop the remainder.
         batch = min(settings.batch_size, len(samples))
         steps = settings.epochs * (len(samples) // batch)
         optimizer = torch.optim.AdamW(module.parameters(), weight_decay=settings.weight_decay)
         rates = _learning_rates(settings.learning_rate, steps)
         for _ in range(settings.epochs):
-            order = torch.randperm(len(inputs))
+            order = torch.randperm(len(inputs)).to(device)
             for at in range(0, len(inputs) - batch + 1, batch):
                 rows = order[at : at + batch]
                 optimizer.param_groups[0]["lr"] = next(rates)
