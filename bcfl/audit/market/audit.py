@@ -17,12 +17,12 @@ from bcfl.audit.market.claims import (
     check_config,
     check_fused_file,
     check_market_file,
-    check_results,
     check_roles,
 )
 from bcfl.audit.market.evidence import Evidence
 from bcfl.audit.market.gather import gather, read_told
 from bcfl.audit.market.models import Opened, check_models
+from bcfl.audit.market.reported_rounds import check_results
 from bcfl.audit.models import Measure
 from bcfl.core.errors import AuditError
 from bcfl.keys.accounts import Account
