@@ -40,7 +40,7 @@ def build_model(settings: ModelSettings, seed: int) -> nn.Module:
     """
     layers = (*_hidden_layers(settings), Linear(settings.classes))
     module = build_module(Architecture(settings.shape, layers), seed)
-    return nn.Sequential(*_with_group_norm(module)) if settings.group_norm else module
+    return nn.Sequential(*_fitted(module, group_norm=settings.group_norm))
 
 
 @lru_cache(maxsize=8)
@@ -61,9 +61,23 @@ def _hidden_layers(settings: ModelSettings) -> Iterator[Layer]:
             yield from (Linear(units), Relu())
 
 
-def _with_group_norm(module: nn.Sequential) -> Iterator[nn.Module]:
-    """One after each convolution; it is no kind of layer that a model may be sold with."""
+def _fitted(module: nn.Sequential, *, group_norm: bool) -> Iterator[nn.Module]:
+    """Its layers, with what no model may be sold with: a norm after each convolution."""
     for layer in module:
-        yield layer
-        if isinstance(layer, nn.Conv2d):
+        yield _MaxPool(layer.kernel_size) if isinstance(layer, nn.MaxPool2d) else layer
+        if group_norm and isinstance(layer, nn.Conv2d):
             yield nn.GroupNorm(gcd(layer.out_channels, 4), layer.out_channels)
+
+
+class _MaxPool(nn.MaxPool2d):
+    """``MaxPool2d``, evaluated with the channels last.
+
+    The same maxima, four times as fast, where half of an evaluation's time went: torch has vector
+    instructions for that order alone.
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - torch's name
+        """The largest of each window."""
+        if self.training:
+            return super().forward(input)
+        return super().forward(input.contiguous(memory_format=torch.channels_last)).contiguous()

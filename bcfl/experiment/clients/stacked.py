@@ -1,25 +1,23 @@
 """All clients' models trained at once, in one process, with the bits that each would get alone.
 
-Models of linear layers alone become one batch (``torch.func.vmap``): its matrix products have the
-bits of the single ones. Convolutions in groups do not: those models are trained one after the
-other. Either way a gradient is traced once for its shapes, and no optimiser or module is built
-for each client.
+Models of linear layers alone become one batch: its matrix products have the bits of the single
+ones. Convolutions in groups do not: those models are trained one after the other. Either way no
+optimiser or module is built for each client.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from flwr.app import ArrayRecord
 from numpy.typing import NDArray
-from torch.func import functional_call, grad_and_value, vmap
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch import nn
+from torch.func import functional_call
 from torch.nn import functional
 
 from bcfl.experiment.clients.client_app import Client
@@ -116,8 +114,9 @@ def _descend(
     settings: TrainingSettings,
 ) -> list[float]:
     """One step of ``torch.optim.SGD`` for the clients of ``group``; their losses."""
-    everybody = len(group) == len(next(iter(trained.values())))
-    rows = slice(None) if everybody else torch.tensor(group).to(x.device)
+    # one row, or all of them, is changed where it lies
+    in_place = len(group) in {1, len(next(iter(trained.values())))}
+    rows = slice(group[0], group[-1] + 1) if in_place else torch.tensor(group).to(x.device)
     own = {name: tensor[rows] for name, tensor in trained.items()}
     gradient, losses = _gradient(model, own, x, y)
     for name, slope in gradient.items():
@@ -125,7 +124,7 @@ def _descend(
             slope = slope.add(own[name], alpha=settings.weight_decay)  # noqa: PLW2901
         speed = velocity[name][rows].mul_(settings.momentum).add_(slope)
         place = own[name].add_(speed, alpha=-settings.learning_rate)
-        if not everybody:
+        if not in_place:
             velocity[name][rows], trained[name][rows] = speed, place
     return losses
 
@@ -133,38 +132,29 @@ def _descend(
 def _gradient(
     model: ModelSettings, parameters: Tensors, x: torch.Tensor, y: torch.Tensor
 ) -> tuple[Tensors, list[float]]:
-    if len(x) > 1:
-        found, losses = _traced(model, len(x), x.shape[1], x.device)(parameters, x, y)
-        return found, losses.tolist()
-    one = {name: tensor[0] for name, tensor in parameters.items()}
-    found, loss = _traced(model, 0, x.shape[1], x.device)(one, x[0], y[0])
-    return {name: slope[None] for name, slope in found.items()}, [float(loss)]
-
-
-@lru_cache(maxsize=512)
-def _traced(
-    model: ModelSettings, count: int, batch: int, device: torch.device
-) -> Callable[..., Any]:
-    """The gradient and the loss of ``count`` models at once, or of one where it is 0.
-
-    As a list of torch's operations: nothing of autograd is left to be done when it is called.
-    """
-    module = blank_model(model, device)
-
-    def loss(parameters: Tensors, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return functional.cross_entropy(functional_call(module, parameters, (x,)), y)
-
-    of_one = grad_and_value(loss)
-    stack = (count,) if count else ()
-    parameters = {
-        name: tensor.detach().expand(*stack, *tensor.shape).clone()
-        for name, tensor in module.named_parameters()
-    }
-    x = torch.zeros(*stack, batch, *model.shape, device=device)
-    y = torch.zeros(*stack, batch, dtype=torch.int64, device=device)
+    module, count = blank_model(model, x.device).train(), len(x)
     with torch.enable_grad():
-        traced: Callable[..., Any] = make_fx(vmap(of_one) if count else of_one)(parameters, x, y)
-    return traced
+        leaves = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
+        if count > 1:
+            logits = _batched(module, leaves, x).flatten(0, 1)
+            each = functional.cross_entropy(logits, y.flatten(), reduction="none")
+            losses = each.view(count, -1).mean(dim=1)
+        else:
+            one = {name: leaf[0] for name, leaf in leaves.items()}
+            losses = functional.cross_entropy(functional_call(module, one, x[0]), y[0])[None]
+        slopes = torch.autograd.grad(losses.sum(), list(leaves.values()))
+    return dict(zip(leaves, slopes, strict=True)), losses.tolist()
+
+
+def _batched(module: nn.Module, parameters: Tensors, x: torch.Tensor) -> torch.Tensor:
+    """The logits of several models of linear layers, each of its own images."""
+    for name, layer in module.named_children():
+        if isinstance(layer, nn.Linear):
+            weights = parameters[f"{name}.weight"].transpose(1, 2)
+            x = torch.baddbmm(parameters[f"{name}.bias"][:, None], x, weights)
+        else:
+            x = x.flatten(2) if isinstance(layer, nn.Flatten) else layer(x)
+    return x
 
 
 @dataclass(frozen=True, slots=True)

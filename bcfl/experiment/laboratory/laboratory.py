@@ -38,6 +38,20 @@ QUICK = (
 )
 
 
+#: What no rule of the laboratory reads: each is played with what is said of it in its module.
+_AS_THEY_ARE = {
+    "rule": "borda",
+    "coalition_size": "any",
+    "values": "float32",
+    "error_feedback": 0.0,
+    "kappa": 0.5,
+    "metric": None,
+    "clip": "median_norm",
+    "combine": None,
+    "server_learning_rate": 1.0,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class LabSettings:
     """What is played: see ``conf/lab.yaml``."""
@@ -92,6 +106,7 @@ class Laboratory:
         self.folder = folder
         self._overrides = tuple(overrides)
         config = self._compose()
+        _expect_what_is_compared(config)
         self.settings = read_settings(LabSettings, config.lab, "lab")
         self._journal = Journal(folder / "cells.jsonl")
         self._attacks: dict[str, Attack] = {}
@@ -155,3 +170,8 @@ class Laboratory:
         except HydraException as error:
             raise ConfigurationError(" ".join(str(error).split())) from error
         return composed
+
+
+def _expect_what_is_compared(config: DictConfig) -> None:
+    for knob, value in _AS_THEY_ARE.items():
+        expect(config[knob] == value, knob, f"{value}: bcfl lab compares lab.rules", config[knob])

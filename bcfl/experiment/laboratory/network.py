@@ -17,7 +17,7 @@ from bcfl.experiment.clients.client_data import ClientData
 from bcfl.experiment.clients.models import blank_model, build_model
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
 from bcfl.experiment.clients.stacked import train_together
-from bcfl.experiment.clients.training import evaluate_model
+from bcfl.experiment.clients.training import bounded_losses, evaluate_model
 from bcfl.losses import bounded_loss
 
 _REMEMBERED = 64  # of one run, some three a round; each may hold a model a client
@@ -79,7 +79,12 @@ class Network:
     def bounded(
         self, models: Vectors, images: NDArray[np.float32], labels: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """``bounded_loss`` of each model and image, shape (models, count)."""
+        """``bounded_loss`` of each model and image, shape (models, count).
+
+        Convolutions of several models in one call are slower than one after the other.
+        """
+        if self.settings.kind == "cnn":
+            return np.stack([self._bounded(model, images, labels) for model in models])
         rows, parameters, at = torch.from_numpy(models), {}, 0
         for name, array in self._state.items():
             parameters[name] = rows[:, at : at + array.size].reshape(len(rows), *array.shape)
@@ -90,6 +95,12 @@ class Network:
             losses = bounded_loss(logits.flatten(0, 1), y.repeat(len(rows)))
             found: NDArray[np.float32] = losses.view(len(rows), len(y)).numpy()
             return found
+
+    def _bounded(
+        self, model: Vectors, images: NDArray[np.float32], labels: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        self._load(model)
+        return bounded_losses(self._module, images, labels)
 
     def judge(self, models: Vectors, share: ClientData) -> list[float]:
         """The mean of ``bounded`` over a share's training images, of each model."""

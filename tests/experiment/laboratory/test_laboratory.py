@@ -114,6 +114,23 @@ def test_a_rule_that_there_is_not_is_said(
     assert "lab.rules: expected some of oracle, borda" in capsys.readouterr().err
 
 
+def test_a_knob_that_no_rule_reads_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lab_command(tmp_path, [*SMALL, "values=int8"], quick=False) == 2
+    assert "values: expected float32: bcfl lab compares" in capsys.readouterr().err
+
+
+def test_the_gap_is_to_the_oracle_with_the_same_seeds() -> None:
+    def line(rule: str, seed: int, accuracy: float) -> dict[str, Any]:
+        cell = {"rule": rule, "attack": "sign_flip", "ballots": "honest", "partition": "iid"}
+        return {"cell": {**cell, "seed": seed}, "accuracy": accuracy, "backdoor": None}
+
+    lines = [line("oracle", 1, 0.9), line("oracle", 2, 0.5), line("fedavg", 1, 0.8)]
+    assert rows(summarise(lines))[1]["gap to the oracle"] == "-10.0"
+    assert rows(summarise(lines[1:]))[1]["gap to the oracle"] == "–"
+
+
 def test_a_run_of_the_protocol_gives_the_same_models(tmp_path: Path) -> None:
     knobs = "model=logistic training.local_epochs=1 clients=5 rounds=2 attack.fraction=0.4"
     attack = "attack=ipm attack.epsilon=10 attack.ballots=cut"
