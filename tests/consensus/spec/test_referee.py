@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from bcfl.consensus.spec.candidates import Candidates, eligible
+from bcfl.consensus.spec.candidates import Candidates, Losses, eligible
 from bcfl.consensus.spec.domain import Ballot
 from bcfl.consensus.spec.referee import MOST_GROWN, decide, medians, propose
 from bcfl.core.errors import NobodyLeft
@@ -26,20 +31,34 @@ def test_a_set_grows_by_whoever_helps_the_whole_most() -> None:
         propose(candidates, distance_to(5.0), 5)
 
 
-def test_many_are_put_in_order_once_and_the_best_prefix_is_taken() -> None:
+def counted(goal: float, asked: list[int]) -> Losses:
+    def losses(vectors: Iterable[NDArray[Any]]) -> list[float]:
+        found = list(distance_to(goal)(vectors))
+        asked.append(len(found))
+        return found
+
+    return losses
+
+
+def test_of_many_those_whom_all_the_others_miss_most_come_first() -> None:
     values = [float(i) for i in range(MOST_GROWN + 1)]
     candidates = Candidates(np.zeros(1, np.float32), towards(*values))
-    asked = 0
+    asked: list[int] = []
+    # The mean of all is 8; without a small one it is further from 2. Best is 0, 1, 2, 3, 4.
+    assert propose(candidates, counted(2.0, asked), 1) == {0, 1, 2, 3, 4}
+    assert asked == [len(values), len(values)]
 
-    def losses(vectors: object) -> list[float]:
-        nonlocal asked
-        found = distance_to(2.0)(vectors)
-        asked += len(found)
-        return list(found)
 
-    # In order of |j/4 − 2|: 8, 7, 9, 6, …; the means of all prefixes are near 8 but for the first.
+def test_of_many_that_break_the_model_in_every_company_single_losses_decide() -> None:
+    values = [*map(float, range(MOST_GROWN)), 1e30, 1e30]
+    candidates = Candidates(np.zeros(1, np.float32), towards(*values))
+
+    def losses(vectors: Iterable[NDArray[Any]]) -> list[float]:
+        rows = list(vectors)
+        found = distance_to(2.0)(rows)
+        return [math.nan if abs(row[0]) > 1e6 else x for row, x in zip(rows, found, strict=True)]
+
     assert propose(candidates, losses, 1) == {8}
-    assert asked == 2 * len(values)
 
 
 @given(st.lists(st.integers(-9, 9), min_size=1, max_size=8), st.integers(-9, 9), st.data())
