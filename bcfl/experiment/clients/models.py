@@ -78,6 +78,7 @@ class _MaxPool(nn.MaxPool2d):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - torch's name
         """The largest of each window."""
-        if self.training:
-            return super().forward(input)
-        return super().forward(input.contiguous(memory_format=torch.channels_last)).contiguous()
+        if not self.training:
+            input = input.contiguous(memory_format=torch.channels_last)  # noqa: A001
+        largest: torch.Tensor = super().forward(input)
+        return largest.contiguous()
