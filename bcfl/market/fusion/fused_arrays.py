@@ -61,7 +61,8 @@ def fused_from_arrays(
     count = sum(name.endswith(".architecture") for name in arrays)
     models = tuple(_read_model(arrays, index, limits) for index in range(count))
     try:
-        parts = {name: arrays[f"fusion.{name}"] for name in _LAYERS}
+        # copies: those of a record may not be written to, and PyTorch warns of such
+        parts = {name: arrays[f"fusion.{name}"].copy() for name in _LAYERS}
         activation = arrays[_ACTIVATION].tobytes().decode("ascii", "replace")
     except KeyError as missing:
         raise ModelError(f"a fused model has an array {missing}; found none") from missing
