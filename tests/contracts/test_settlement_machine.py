@@ -143,6 +143,8 @@ class Settling(RuleBasedStateMachine):
         if not self.task.standing.open:
             return
         lie = lie if self.liar else ""
+        if lie == "unheard":  # somebody has come with a ballot
+            self.vote(member=min(committing), junk=False)
         good = self.played(committing, silent, unseen, order)
         bundle, changes = self.told(good, lie)
         if lie != "early":
