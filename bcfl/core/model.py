@@ -99,9 +99,14 @@ class ModelSpec:
         return [spec for spec in self.arrays if spec.key in self.carried]
 
     @property
+    def sizes(self) -> list[int]:
+        """Number of parameters of each array that deltas change, in their order."""
+        return [spec.size for spec in self._changing]
+
+    @property
     def n(self) -> int:
         """Number of parameters."""
-        return sum(spec.size for spec in self._changing)
+        return sum(self.sizes)
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -60,7 +60,7 @@ class Plan:
     def rules(self) -> Rules:
         """How much of a change a client sends: all of it, unless the strategy says less."""
         known = self.strategy.keywords
-        names = ("gamma", "warmup_rounds")
+        names = ("gamma", "warmup_rounds", "gamma_within")
         return Rules(**{"gamma": 1.0, **{name: known[name] for name in names if name in known}})
 
     def make_strategy(self, **more: Any) -> Strategy:

@@ -123,7 +123,7 @@ def test_who_does_not_vote(c: int, missing: int) -> None:
     assert page.abstains(missing, c) == abstains(ballot, set(range(c - 1)))
 
 
-@pytest.mark.parametrize("combine", ["carriers_mean", "mean", "sum", "pair"])
+@pytest.mark.parametrize("combine", ["carriers_mean", "damped_mean", "mean", "sum", "pair"])
 @given(st.lists(st.dictionaries(st.integers(0, 4), st.integers(-8, 8), min_size=1), min_size=1))
 def test_clipping_and_aggregation(combine: Any, chosen: list[dict[int, int]]) -> None:
     deltas = {

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bcfl.consensus.spec.delta import Delta, expect_length
 from bcfl.core.errors import ConfigurationError, ModelError, NobodyLeft
 
-Combine: TypeAlias = Literal["carriers_mean", "mean", "sum", "pair"]
+Combine: TypeAlias = Literal["carriers_mean", "damped_mean", "mean", "sum", "pair"]
 
 
 def aggregate(
@@ -30,8 +30,11 @@ def aggregate(
     **[reading]** The source's formula did not survive. ``"carriers_mean"`` divides each
     coordinate's sum by the number of winners that carry it; ``"mean"`` by the number of
     winners, which wastes most of a sparse step; ``"sum"`` by nothing, which diverges.
-    ``"pair"`` **[beyond]** divides by the number of those that carry it, and by 2 at least: a
-    value that one winner alone carries counts half.
+    ``"damped_mean"`` **[beyond]** divides by the number of those that carry it, and by no fewer
+    than carry a coordinate on average, rounded up. While deltas are nearly whole, what a winner
+    does not send is close to zero, and not unknown: there it is FedAvg's mean, and of sparse deltas
+    of a few winners it is ``"carriers_mean"``. ``"pair"`` **[beyond]** divides by the number of
+    those that carry it, and by 2 at least: a value that one winner alone carries counts half.
 
     Parameters
     ----------
@@ -49,7 +52,7 @@ def aggregate(
     ModelError
         The result is not finite, or a delta is one of another number of parameters.
     ConfigurationError
-        ``combine`` is none of the four.
+        ``combine`` is none of the five.
     """
     return aggregate_sets(base, [winners], combine, learning_rate)
 
@@ -105,6 +108,9 @@ def _combined(
         carriers[delta.where] += 1
     if combine == "carriers_mean":
         total /= np.maximum(carriers, 1, out=carriers)
+    elif combine == "damped_mean":
+        average = -(-sum(delta.k for delta in deltas.values()) // len(base))
+        total /= np.maximum(carriers, average, out=carriers)
     elif combine == "pair":
         total /= np.maximum(carriers, 2, out=carriers)
     elif combine == "mean":

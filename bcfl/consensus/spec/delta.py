@@ -5,13 +5,17 @@ PROTOCOL, System A, S2; claim 2: "sort the changes in descending order and keep 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bcfl.core.errors import ModelError
+from bcfl.core.errors import CodecError, ModelError
+
+#: A stretch of a model's entries: how many there are, and how many of them a delta keeps.
+Part: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +91,42 @@ def top_gamma(change: NDArray[Any], kept: int) -> Delta:
     chosen[equal[: kept - np.count_nonzero(chosen)]] = True
     indices = np.flatnonzero(chosen).astype(np.int64, copy=False)
     return Delta(n, indices, change[indices])
+
+
+def top_parts(change: NDArray[Any], parts: Sequence[Part]) -> Delta:
+    """Of each part its own largest entries, as :func:`top_gamma` of all has them.
+
+    Parameters
+    ----------
+    change : ndarray, shape (n,)
+        Finite.
+    parts : sequence of (int, int)
+        See ``Rules.parts``; their sizes come to n.
+
+    Raises
+    ------
+    ModelError
+        A part keeps fewer than one of its entries, or more than all.
+    """
+    if len(parts) == 1:
+        return top_gamma(change, parts[0][1])
+    ends = np.cumsum([size for size, _ in parts])
+    indices = np.concatenate(
+        [
+            top_gamma(change[end - size : end], kept).indices + (end - size)
+            for end, (size, kept) in zip(ends, parts, strict=True)
+        ]
+    )
+    return Delta(len(change), indices, change[indices])
+
+
+def expect_parts(delta: Delta, parts: Sequence[Part]) -> None:
+    """Raise CodecError unless ``delta`` has of each part as many entries as are kept."""
+    ends = np.cumsum([size for size, _ in parts])
+    found = np.diff(np.searchsorted(delta.indices, ends), prepend=0)
+    for at, ((size, kept), count) in enumerate(zip(parts, found, strict=True)):
+        if count != kept:
+            raise CodecError(f"expected {kept} of the {size} entries of array {at}; found {count}")
 
 
 def apply_delta(base: NDArray[Any], delta: Delta) -> NDArray[Any]:

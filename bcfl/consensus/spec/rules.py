@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, get_args
 from bcfl.consensus.spec.aggregation import Combine
 from bcfl.consensus.spec.candidates import half
 from bcfl.consensus.spec.clipping import Clip
+from bcfl.consensus.spec.delta import Part
 from bcfl.consensus.spec.domain import MAX_MEMBERS
 from bcfl.consensus.spec.metric import how_to_say, says_direction
 from bcfl.consensus.spec.values import Values
@@ -27,6 +28,7 @@ from bcfl.core.model import IntegerArrays
 
 Rule: TypeAlias = Literal["borda", "coalition", "referee"]
 CoalitionSize: TypeAlias = Literal["any", "half"]
+GammaWithin: TypeAlias = Literal["model", "array"]
 Ballots: TypeAlias = Literal["open", "sealed"]
 Update: TypeAlias = Literal["delta", "whole"]
 Settlement: TypeAlias = Literal["full", "optimistic"]
@@ -34,6 +36,7 @@ _PARTS_PER_MILLION = 1_000_000
 _CHOICES = {
     "rule": get_args(Rule),
     "coalition_size": get_args(CoalitionSize),
+    "gamma_within": get_args(GammaWithin),
     "clip": get_args(Clip),
     "combine": (None, *get_args(Combine), *get_args(Choice)),
     "update": get_args(Update),
@@ -48,6 +51,7 @@ _OF_PROPOSALS = ("rule", "coalition_size", "reference")
 OF_DELTAS = (
     "gamma",
     "warmup_rounds",
+    "gamma_within",
     "values",
     "error_feedback",
     "clip",
@@ -56,7 +60,7 @@ OF_DELTAS = (
     "shared",
 )
 #: Rules that are only named where they are not the default: older tasks had no others.
-_LATER = {"values", "error_feedback"}
+_LATER = {"gamma_within", "values", "error_feedback"}
 #: Rules that only a task has that is settled optimistically.
 _OF_SETTLEMENT = ("settlement", "challenge_window_s", "deposit_wei", "bond_wei")
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -85,6 +89,11 @@ class Rules:
         So many rounds long the share is larger: 1 in the first, then less by equal steps down to
         γ. While a model is far from good every coordinate counts (Lin et al., Deep Gradient
         Compression, ICLR 2018, section 3.3). 0: γ from the first round on.
+    gamma_within : {"model", "array"}
+        Of what γ is the share. The model: the largest changes of all, as published. **[beyond]**
+        Each array, as Deep Gradient Compression has it: at least one change of each. It costs
+        nothing where all arrays are alike, and pays where a small γ would go to a few arrays of
+        large numbers, such as batch norm's statistics.
     values : {"float32", "float16", "int8", "ternary"}
         How a delta's values are sent: as they are, in the model's own floats; or in fewer bits,
         rounded by lot. See ``bcfl.consensus.spec.values``.
@@ -109,7 +118,7 @@ class Rules:
     clip, combine, server_learning_rate
         See ``bcfl.consensus.spec.clipping`` and ``bcfl.consensus.spec.aggregation``; η > 0.
         ``combine=None`` is ``"pair"`` where members propose, which nothing else is then, and
-        else ``"carriers_mean"``. Of whole updates it is ``"best"``, the best winner's as it is, or
+        else ``"damped_mean"``. Of whole updates it is ``"best"``, the best winner's as it is, or
         ``"bagging"``, the trees of all winners added to the model: see
         ``bcfl.consensus.spec.whole``.
     integer_arrays, shared
@@ -146,6 +155,7 @@ class Rules:
 
     gamma: float = 0.1
     warmup_rounds: int = 3
+    gamma_within: GammaWithin = "model"
     values: Values = "float32"
     error_feedback: float = 0.0
     kappa: float = 0.5
@@ -255,6 +265,14 @@ class Rules:
         warm = Fraction(left, self.warmup_rounds) if left else Fraction(0)
         return math.ceil((gamma + (1 - gamma) * warm) * n)
 
+    def parts(self, sizes: Sequence[int], round: int) -> list[Part]:
+        """Of the changes of arrays of these sizes: stretches in order, and what is kept of each.
+
+        One stretch, or one an array that has entries, each with its ⌈γ_r·size⌉.
+        """
+        of = sizes if self.gamma_within == "array" else [sum(sizes)]
+        return [(size, self.kept(size, round)) for size in of if size]
+
     @property
     def proposes(self) -> bool:
         """Whether members propose sets, which are rated instead of single deltas."""
@@ -265,7 +283,7 @@ class Rules:
         """``combine``, or what it is where nothing is said."""
         if self.update == "whole":
             return self.combine or "best"
-        return self.combine or ("pair" if self.proposes else "carriers_mean")
+        return self.combine or ("pair" if self.proposes else "damped_mean")
 
     def least(self, committed: int) -> int:
         """The fewest members of a proposal, where so many have committed."""
@@ -297,6 +315,7 @@ class RuleOptions(TypedDict, total=False):
 
     gamma: float
     warmup_rounds: int
+    gamma_within: GammaWithin
     values: Values
     error_feedback: float
     kappa: float

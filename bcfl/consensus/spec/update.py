@@ -18,7 +18,7 @@ from bcfl.consensus.spec.aggregation import Combine, aggregate_sets
 from bcfl.consensus.spec.candidates import Candidates
 from bcfl.consensus.spec.clipping import clip
 from bcfl.consensus.spec.codec import Heading, blob_size, decode_delta, encode_delta
-from bcfl.consensus.spec.delta import Delta, apply_delta, difference, top_gamma
+from bcfl.consensus.spec.delta import Delta, Part, apply_delta, difference, expect_parts, top_parts
 from bcfl.consensus.spec.rules import Rules
 from bcfl.consensus.spec.whole import MOST_BYTES, bagged, decode_whole, encode_whole
 from bcfl.core.arrays import describe, expect_carried
@@ -115,9 +115,9 @@ class DeltaUpdates(Updates[Delta]):
         return self.spec.conform(arrays, base)
 
     def of(self, trained: Arrays, base: Arrays, round: int) -> Delta:
-        """The ⌈γ·n⌉ largest changes."""
+        """The ⌈γ·n⌉ largest changes, of the model or of each array."""
         change = difference(self.spec.flatten(trained), self.spec.flatten(base))
-        return top_gamma(change, self._kept(round))
+        return top_parts(change, self._parts(round))
 
     def encode(self, update: Delta, heading: Heading) -> bytes:
         """See ``encode_delta``."""
@@ -131,7 +131,9 @@ class DeltaUpdates(Updates[Delta]):
     def decode(self, blob: bytes, heading: Heading) -> Delta:
         """See ``decode_delta``."""
         spec, kept = self.spec, self._kept(heading.round)
-        return decode_delta(blob, spec.n, kept, spec.dtype, heading, self.rules.values)
+        delta = decode_delta(blob, spec.n, kept, spec.dtype, heading, self.rules.values)
+        expect_parts(delta, self._parts(heading.round))
+        return delta
 
     def limited(self, updates: Mapping[int, Delta]) -> dict[int, Delta]:
         """Clipped."""
@@ -160,8 +162,11 @@ class DeltaUpdates(Updates[Delta]):
         """Every model has the same."""
         return self.spec.size_bytes
 
+    def _parts(self, round: int) -> list[Part]:
+        return self.rules.parts(self.spec.sizes, round)
+
     def _kept(self, round: int) -> int:
-        return self.rules.kept(self.spec.n, round)
+        return sum(kept for _, kept in self._parts(round))
 
 
 @dataclass(frozen=True)

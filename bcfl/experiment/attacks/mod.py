@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from flwr.app import Context, Message, MessageType
@@ -11,7 +11,7 @@ from flwr.clientapp.typing import ClientAppCallable
 from bcfl.consensus.member.memory import Memory
 from bcfl.consensus.member.mod import PeerConsensusMod
 from bcfl.consensus.member.rating import ReferenceLoss
-from bcfl.consensus.spec.delta import difference, top_gamma
+from bcfl.consensus.spec.delta import Part, difference, top_parts
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.model import Arrays, ModelSpec
 from bcfl.experiment.attacks.attack import Attack, Vectors
@@ -80,7 +80,8 @@ class AttackMod:
         known = {partition} if self._attack.alone else self._malicious
         if self._attack.alone or self._sent[0] != round_:
             record, base = to_array_record(before), spec.flatten(before)
-            kept = self._rules.kept(spec.n, round_)
+            parts = self._rules.parts(spec.sizes, round_)
+            kept = sum(each for _, each in parts)
 
             def changes(partitions: frozenset[int] | set[int]) -> dict[int, Vectors]:
                 trained = {p: self._client.trained(record, p, round_)[0] for p in partitions}
@@ -88,7 +89,7 @@ class AttackMod:
 
             def honest() -> list[Vectors]:
                 others = frozenset(range(self._client.clients)) - self._malicious
-                return [sparse(each, kept) for _, each in sorted(changes(others).items())]
+                return [sparse(each, parts) for _, each in sorted(changes(others).items())]
 
             def losses(models: Vectors) -> list[float]:
                 others = frozenset(range(self._client.clients)) - self._malicious
@@ -101,9 +102,9 @@ class AttackMod:
         return self._sent[1][partition]
 
 
-def sparse(change: Vectors, kept: int) -> Vectors:
+def sparse(change: Vectors, parts: Sequence[Part]) -> Vectors:
     """The change with zeros where it is not sent, shape (n,)."""
-    delta = top_gamma(difference(change, np.zeros_like(change)), kept)
+    delta = top_parts(difference(change, np.zeros_like(change)), parts)
     found = np.zeros_like(change)
     found[delta.indices] = delta.values
     return found

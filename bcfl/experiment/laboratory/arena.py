@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from bcfl.consensus.spec.delta import difference, top_gamma
+from bcfl.consensus.spec.delta import difference, top_parts
 from bcfl.core.errors import ModelError, NobodyLeft, ProtocolError
 from bcfl.core.model import model_digest
 from bcfl.experiment.attacks.attack import Lie, Vectors
@@ -69,13 +69,14 @@ class _Run:
     def round(self, number: int) -> set[int]:
         """Train, attack, decide; whose deltas counted."""
         base, plan, network = self.base, self.plan, self.network
-        kept = plan.rules.kept(network.spec.n, number)
+        parts = plan.rules.parts(network.spec.sizes, number)
+        kept = sum(each for _, each in parts)
         trained = self._train(number)
         changes = dict(enumerate(trained[: plan.run.clients] - base))
         own = {member: changes[member] for member in plan.malicious}
 
         def honest() -> list[Vectors]:
-            return [sparse(changes[member], kept) for member in self.honest]
+            return [sparse(changes[member], parts) for member in self.honest]
 
         sent = self.coalition.send(number, base, own, honest, kept, self._losses)
         if not (finite := _finite(base, changes | sent)):
@@ -93,7 +94,7 @@ class _Run:
             root=trained[-1] - base,
             memory=self.memory,
         )
-        play.deltas = {member: top_gamma(change, kept) for member, change in play.changes.items()}
+        play.deltas = {member: top_parts(change, parts) for member, change in play.changes.items()}
         # a step that is not finite is not made
         with np.errstate(over="ignore", invalid="ignore"), suppress(ModelError):
             self.base = RULES[self.rule](play)

@@ -83,7 +83,7 @@ def borda(play: Play) -> Vectors:
     seen = seen_by_most(ballots, deltas.keys())
     won = select_winners(totals, digests, seen, KAPPA_PPM, play.seed)
     play.winners |= set(won)
-    return aggregate(play.base, {member: deltas[member] for member in won}, "carriers_mean")
+    return aggregate(play.base, {member: deltas[member] for member in won}, "damped_mean")
 
 
 def by_coalition(play: Play) -> Vectors:

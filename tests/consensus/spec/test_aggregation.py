@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import permutations
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,15 @@ from tests.consensus.spec.deltas import frozen, rounds, vectors
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
-COMBINES = ["carriers_mean", "mean", "sum", "pair"]
+COMBINES = ["carriers_mean", "damped_mean", "mean", "sum", "pair"]
 combines = st.sampled_from(COMBINES)
 rates = st.floats(2**-10, 2**10)
 
 
-def divisor(combine: str, carriers: int, winners: int) -> int:
+def divisor(combine: str, carriers: int, winners: int, average: int) -> int:
     return {
         "carriers_mean": max(carriers, 1),
+        "damped_mean": max(carriers, average),
         "mean": winners,
         "sum": 1,
         "pair": max(carriers, 2),
@@ -35,6 +37,7 @@ def divisor(combine: str, carriers: int, winners: int) -> int:
 def one_by_one(base: np.ndarray, winners: dict[int, Delta], combine: str, rate: float) -> list[Any]:
     """In Python's floats: one coordinate after the other, members in ascending order."""
     result = []
+    average = ceil(sum(delta.k for delta in winners.values()) / len(base))
     for at in range(len(base)):
         total, carriers = 0.0, 0
         for member in sorted(winners):
@@ -42,7 +45,7 @@ def one_by_one(base: np.ndarray, winners: dict[int, Delta], combine: str, rate: 
             if at in entries:
                 total += float(entries[at])
                 carriers += 1
-        change = total / divisor(combine, carriers, len(winners))
+        change = total / divisor(combine, carriers, len(winners), average)
         with np.errstate(over="ignore"):
             result.append(np.float64(float(base[at]) + rate * change).astype(base.dtype))
     return result
@@ -86,9 +89,11 @@ def test_the_exact_result_rounded_where_sums_are_exact(
         for member, some in enumerate(entries)
     }
     result = aggregate(base, winners, combine)
+    average = ceil(sum(map(len, entries)) / 6)
     for at in range(6):
         carried = [some[at] for some in entries if at in some]
-        exact = Fraction(sum(carried), divisor(combine, len(carried), len(entries)))
+        by = divisor(combine, len(carried), len(entries), average)
+        exact = Fraction(sum(carried), by)
         assert abs(Fraction(float(result[at])) - (int(base[at]) + exact)) <= Fraction(1, 2**40)
 
 
@@ -129,6 +134,7 @@ def winners_of(*entries: dict[int, float], dtype: str = "float32") -> dict[int, 
     ("combine", "expected"),
     [
         ("carriers_mean", [2.0, 6.0, 8.0, 0.0]),
+        ("damped_mean", [2.0, 6.0, 8.0, 0.0]),
         ("mean", [2.0, 3.0, 4.0, 0.0]),
         ("sum", [4.0, 6.0, 8.0, 0.0]),
         ("pair", [2.0, 3.0, 4.0, 0.0]),
@@ -138,6 +144,16 @@ def test_the_readings_of_combine(combine: Any, expected: list[float]) -> None:
     winners = winners_of({0: 1.0, 1: 6.0}, {0: 3.0, 2: 8.0})
     base = np.zeros(4, np.float32)
     assert aggregate(base, winners, combine).tolist() == expected
+
+
+def test_a_damped_mean_is_the_mean_while_deltas_are_nearly_whole() -> None:
+    """And of sparse ones that of the carriers: see ``test_the_readings_of_combine``."""
+    base = np.zeros(4, np.float32)
+    three = {0: 3.0, 1: 3.0, 2: 3.0}
+    nearly = winners_of(three, {0: 3.0, 2: 3.0, 3: 6.0}, three)
+    assert aggregate(base, nearly, "damped_mean").tolist() == [3.0, 2.0, 3.0, 2.0]
+    half = winners_of({0: 2.0, 1: 2.0}, {0: 2.0, 2: 4.0}, {0: 2.0, 2: 8.0})
+    assert aggregate(base, half, "damped_mean").tolist() == [2.0, 1.0, 6.0, 0.0]
 
 
 def test_a_pair_of_one_is_half_of_it_and_a_pair_of_three_their_mean() -> None:

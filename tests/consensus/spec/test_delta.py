@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcfl.consensus.spec.delta import Delta, apply_delta, difference, top_gamma
+from bcfl.consensus.spec.delta import Delta, apply_delta, difference, top_gamma, top_parts
 from bcfl.core.errors import ModelError
 from tests.consensus.spec.deltas import deltas, dtypes, finite, frozen, vectors
 
@@ -127,3 +127,16 @@ def test_scaling_rounds_each_value_once_and_keeps_the_indices(delta: Delta, fact
 @given(deltas(max_n=20))
 def test_scaling_by_one_changes_nothing(delta: Delta) -> None:
     assert delta.scaled(1.0) is delta
+
+
+@given(st.lists(changes(), min_size=1, max_size=4), st.integers(1, 4))
+def test_of_each_part_its_own_largest_are_kept(arrays: list[np.ndarray], nth: int) -> None:
+    arrays = [array.astype(np.float64) for array in arrays]
+    parts = [(len(array), -(-len(array) // nth)) for array in arrays]
+    delta = top_parts(np.concatenate(arrays), parts)
+    at, expected = 0, []
+    for array, (size, kept) in zip(arrays, parts, strict=True):
+        expected += [at + index for index in top_gamma(array, kept).indices]
+        at += size
+    assert delta.indices.tolist() == expected
+    assert delta.values.tolist() == np.concatenate(arrays)[expected].tolist()

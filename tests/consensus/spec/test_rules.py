@@ -23,6 +23,7 @@ GOLDEN = Path(__file__).parent / "golden" / "rules.json"
 OTHERS: dict[str, Any] = {
     "gamma": 0.2,
     "warmup_rounds": 0,
+    "gamma_within": "array",
     "values": "int8",
     "error_feedback": 0.5,
     "kappa": 0.500001,
@@ -198,7 +199,7 @@ def test_the_same_rules_have_one_digest_however_they_are_written() -> None:
 def test_rules_survive_json(gamma: float, ppm: int, inner: str) -> None:
     rules = Rules(gamma=gamma, kappa=ppm / 1_000_000, inner=inner, metric="f1")
     again = Rules(**json.loads(json.dumps(rules.to_json())))
-    assert again == replace(rules, combine="carriers_mean")
+    assert again == replace(rules, combine="damped_mean")
     assert again.digest() == rules.digest()
 
 
@@ -243,11 +244,11 @@ def test_what_does_not_go_with_a_settlement_is_named(rules: dict[str, Any], name
 
 
 def test_what_is_combined_how_follows_from_the_rule_unless_it_is_said() -> None:
-    assert Rules().combination == Rules(combine="carriers_mean").combination == "carriers_mean"
+    assert Rules().combination == Rules(combine="damped_mean").combination == "damped_mean"
     assert Rules(combine="pair").combination == "pair"
     assert Rules(rule="coalition").combination == "pair"
     assert replace(Rules(), rule="coalition").combination == "pair"
-    assert Rules().digest() == Rules(combine="carriers_mean").digest()
+    assert Rules().digest() == Rules(combine="damped_mean").digest()
 
 
 def test_a_proposal_holds_half_under_coalition_and_where_that_is_said() -> None:
@@ -300,7 +301,7 @@ def test_whole_updates_have_no_rules_of_deltas() -> None:
 
 def test_the_digest_is_that_of_the_canonical_json() -> None:
     text = (
-        '{"ballot_window_s":600,"ballots":"open","clip":"median_norm","combine":"carriers_mean",'
+        '{"ballot_window_s":600,"ballots":"open","clip":"median_norm","combine":"damped_mean",'
         '"commit_window_s":600,"gamma":0.1,"inner":"","integer_arrays":"keep","kappa":0.5,'
         '"metric":null,"quorum":2,"server_learning_rate":1.0,'
         '"shared":["*"],"warmup_rounds":3}'
