@@ -227,7 +227,7 @@ def test_settlement_changes_the_digest_and_leaves_that_of_full_alone() -> None:
     digests |= {replace(first, **{name: value}).digest() for name, value in OF_SETTLEMENT.items()}
     assert len(digests) == 2 + len(OF_SETTLEMENT)
     assert not {"settlement", *OF_SETTLEMENT} & Rules().to_json().keys()
-    assert Rules(**first.to_json()) == replace(first, combine="carriers_mean")
+    assert Rules(**first.to_json()) == replace(first, combine="damped_mean")
 
 
 @pytest.mark.parametrize(
