@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 #: A second and more of imports, none of which a member's message needs: key files and their
 #: curves, the EVM in this process, web3, the configuration's and the experiment's libraries.
@@ -36,3 +37,32 @@ def test_a_member_that_answers_one_message_loads_little_beside_flower():
         if mod + signed < 1.4 * flower:
             return
     raise AssertionError(f"CPU seconds: Flower {flower:.2f}, mod {mod:.2f}, signing {signed:.2f}")
+
+
+#: Each wrong in one value inside a group, which its own class refuses.
+WRONG = [
+    "strategy.gamma=2", "+strategy.gama=0.1", "attack=sign_flip attack.fraction=2",
+    "training.learning_rate=-1", "partition=dirichlet partition.partitioner.alpha=0",
+    "model.kind=rnn", "dataset.test_fraction=2", "strategy=fed_trimmed_avg strategy.beta=0.7",
+]  # fmt: skip
+
+SLOW = sorted({*HEAVY} - {"hydra", "omegaconf"})
+
+REFUSED = f"""
+import json, sys
+from bcfl.experiment.hydra_entry import run_with_hydra
+statuses = [run_with_hydra(words.split()) for words in {WRONG}]
+print(json.dumps([statuses, [name for name in {SLOW} if name in sys.modules]]))
+"""
+
+
+def test_a_wrong_value_is_refused_before_anything_heavy_is_loaded(tmp_path: Path):
+    code = [sys.executable, "-c", REFUSED]
+    told = subprocess.run(
+        code, cwd=tmp_path, check=True, capture_output=True, timeout=100, text=True
+    )
+    statuses, loaded = json.loads(told.stdout)
+    assert dict(zip(WRONG, statuses, strict=True)) == dict.fromkeys(WRONG, 2)
+    assert loaded == []
+    assert len(told.stderr.splitlines()) == len(WRONG)
+    assert not list(tmp_path.rglob("config.yaml"))

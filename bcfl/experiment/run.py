@@ -23,11 +23,10 @@ from bcfl.amounts import in_words
 from bcfl.chain import RpcChain
 from bcfl.core.errors import BcflError, StorageFailed
 from bcfl.experiment.attacks.coalition import poison
-from bcfl.experiment.clients.central import initial_arrays
 from bcfl.experiment.clients.client_data import ClientData, write_clients
 from bcfl.experiment.clients.engine import run_clients
 from bcfl.experiment.clients.grids import OrderedGrid
-from bcfl.experiment.clients.partitions import share_out
+from bcfl.experiment.clients.partitions import expect_share, share_out
 from bcfl.experiment.clients.settings import ModelSettings
 from bcfl.experiment.configuration import build, read_group, read_settings
 from bcfl.experiment.datasets.images import Images, take_reference
@@ -38,6 +37,8 @@ from bcfl.experiment.scenario import Material, Plan, read_plan
 from bcfl.experiment.seeds import derive_seed
 from bcfl.experiment.terminal import Terminal
 from bcfl.trackers import Tracker
+
+_LARGE = (1, 2**16, 2**16)  #: an image that every model takes, before there are others
 
 
 def run_experiment(
@@ -79,9 +80,10 @@ def run_experiment(
     run_folder = RunFolder(folder)
     if not resume:
         run_folder.claim()
-    plan = read_plan(config).settled()
+    plan = read_plan(config)
     tracker = _tracker(config, folder)
     material = under_attack(load(plan), plan)
+    plan = plan.settled()  # by torch
     if resume:
         _expect_resumable(plan, run_folder, choices["strategy"])
     else:
@@ -154,8 +156,9 @@ def member_app(config: DictConfig, folder: Path) -> ClientApp:
     BcflError
         The configuration is wrong, or there is no such data.
     """
-    plan = read_plan(config).settled()
+    plan = read_plan(config)
     material = under_attack(load(plan), plan)
+    plan = plan.settled()
     write_clients(material.shares, folder)
     return plan.scenario.client_app(plan, material, folder)
 
@@ -163,14 +166,17 @@ def member_app(config: DictConfig, folder: Path) -> ClientApp:
 def load(plan: Plan, reference_size: int = 0) -> Material:
     """The data, shared out; and a reference set of so many images, where there is to be one."""
     config, seed = plan.config, plan.run.seed
+    # what can be wrong with these is said before the data are read, which takes a second
+    partition = read_group(config, "partition")
+    partitioner = build(partition, "partitioner")
+    expect_share(fraction := partition.get("validation_fraction"))
+    read_settings(ModelSettings, config.model, "model", shape=_LARGE, classes=2)
     images: Images = build(config, "dataset")
     reference = None
     if size := reference_size or plan.scenario.reference_size(plan):
         images, x, y = take_reference(images, size, derive_seed(seed, "reference"))
         reference = ClientData(x, y, x, y)
-    partition = read_group(config, "partition")
-    partitioner = build(partition, "partitioner")
-    shares = share_out(images, partitioner, partition.get("validation_fraction"), seed)
+    shares = share_out(images, partitioner, fraction, seed)
     model = read_settings(
         ModelSettings, config.model, "model", shape=images.shape, classes=images.classes
     )
@@ -190,6 +196,8 @@ def under_attack(material: Material, plan: Plan) -> Material:
 def _carry_out(
     plan: Plan, material: Material, recorder: Recorder, *, resume: bool, grid: Grid | None
 ) -> Result:
+    from bcfl.experiment.clients.central import initial_arrays  # noqa: PLC0415 - torch
+
     scenario = plan.scenario
     strategy = scenario.strategy(plan, material, recorder, resume=resume)
 

@@ -2,6 +2,8 @@
 
 A strategy of Flower's own needs what :class:`Scenario` does. One that needs more names a
 scenario in its YAML, ``scenario: {_target_: …}``, which overrides what differs.
+
+torch is loaded where something is built, so that a configuration is checked before.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import logging
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from flwr.clientapp import ClientApp
@@ -25,14 +27,15 @@ from bcfl.core.errors import ConfigurationError, expect
 from bcfl.experiment.attacks import Attack, AttackMod
 from bcfl.experiment.attacks.coalition import Coalition
 from bcfl.experiment.attacks.mod import AttackingMember
-from bcfl.experiment.clients.central import CentralEvaluation, CentralTraining
-from bcfl.experiment.clients.client_app import Client, build_client_app
 from bcfl.experiment.clients.client_data import ClientData
 from bcfl.experiment.clients.engine import EngineSettings
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
 from bcfl.experiment.configuration import RunSettings, build, in_one_line, read_settings
 from bcfl.experiment.datasets.images import Images
 from bcfl.experiment.recorder import Evaluation, Recorder
+
+if TYPE_CHECKING:
+    from bcfl.experiment.clients.client_app import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +133,14 @@ class Scenario:
 
     def evaluation(self, plan: Plan, material: Material) -> Evaluation:
         """What measures the global model after each round."""
+        from bcfl.experiment.clients.central import CentralEvaluation  # noqa: PLC0415 - torch
+
         return CentralEvaluation(material.model, material.images, plan.engine.device)
 
     def client_app(self, plan: Plan, material: Material, folder: Path) -> ClientApp:
         """What every client runs, on the shares in ``folder``."""
+        from bcfl.experiment.clients.client_app import Client, build_client_app  # noqa: PLC0415
+
         kind = Client
         if plan.engine.kind == "stacked":
             # torch.func: seconds, which workers on Ray are spared
@@ -226,6 +233,8 @@ class CentralScenario(Scenario):
 
     def arguments(self, plan: Plan, material: Material) -> dict[str, Any]:
         """What trains the model."""
+        from bcfl.experiment.clients.central import CentralTraining  # noqa: PLC0415 - torch
+
         seed, device = plan.run.seed, plan.engine.device
         train = CentralTraining(material.shares, material.model, plan.training, seed, device)
         return {"train": train}

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from bcfl.chain.embedded.block import Mined
 from bcfl.chain.embedded.chain import EmbeddedChain
-from bcfl.chain.embedded.evm import Mined
 from bcfl.core.errors import ConfigurationError
 from bcfl.market.task_file import MARKET_FILE
 from tests.strategies.sold_market import play

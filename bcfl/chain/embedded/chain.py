@@ -13,17 +13,20 @@ import fcntl
 import os
 import threading
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from bcfl.chain.chain import Chain
-from bcfl.chain.embedded.evm import Evm, Genesis, Mined
-from bcfl.chain.embedded.journal import block_entry, genesis_entry, read_entries, rebuild
-from bcfl.chain.embedded.loopback_server import LoopbackServer
+from bcfl.chain.embedded.block import Genesis, Mined
+from bcfl.chain.embedded.journal import begin, block_entry, genesis_entry, read_entries, rebuild
 from bcfl.chain.embedded.rpc import EmbeddedRpc, refusal
 from bcfl.chain.json_rpc import SERVED_HERE
 from bcfl.core.errors import AccountError, JournalDamaged, LedgerError
 from bcfl.files import Journal
 from bcfl.keys.accounts import Account, derive_account
+
+if TYPE_CHECKING:
+    from bcfl.chain.embedded.evm import Evm
+    from bcfl.chain.embedded.loopback_server import LoopbackServer
 
 _RICHES_WEI: Final = 10**24
 
@@ -95,12 +98,15 @@ class EmbeddedChain(Chain):
         """Replay the journal, or begin one, and answer at ``url``."""
         if self._server is not None:
             return
+        # aiohttp: half a second, which whoever only names a chain is spared
+        from bcfl.chain.embedded.loopback_server import LoopbackServer  # noqa: PLC0415
+
         try:
             if self._path is not None:
                 self._hold(self._path)
                 self._open_journal(self._path)
             elif self._evm is None:
-                self._evm = Evm(self._genesis())
+                self._evm = begin(self._genesis())
             self._broken = None
             self._rpc = EmbeddedRpc(self._running(), self._mine)
             self._server = LoopbackServer(self._answer, self._port)
@@ -195,7 +201,7 @@ class EmbeddedChain(Chain):
         entries = read_entries(path)
         self._journal = Journal(path)
         if not entries:
-            self._evm = Evm(expected)
+            self._evm = begin(expected)
             self._journal.append(genesis_entry(expected, self._evm))
             return
         genesis, self._evm = rebuild(entries, path)

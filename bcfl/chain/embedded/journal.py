@@ -11,13 +11,24 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from bcfl.chain.embedded.evm import Evm, Genesis, Mined, RpcError
+from bcfl.chain.embedded.block import Genesis, Mined, RpcError
 from bcfl.core.errors import AuditError, JournalDamaged
 from bcfl.files import Journal
 
+if TYPE_CHECKING:
+    from bcfl.chain.embedded.evm import Evm
+
 _FORMAT: Final = "bcfl embedded chain, format 1"
+
+
+def begin(genesis: Genesis) -> Evm:
+    """A chain of one block."""
+    # py-evm takes seconds to import, which whoever only names a chain is spared
+    from bcfl.chain.embedded.evm import Evm  # noqa: PLC0415
+
+    return Evm(genesis)
 
 
 def genesis_entry(genesis: Genesis, evm: Evm) -> dict[str, Any]:
@@ -80,7 +91,7 @@ def rebuild(entries: Sequence[dict[str, Any]], path: Path) -> tuple[Genesis, Evm
             int(first["timestamp"]),
             int(first["gas_limit"]),
         )
-        evm = Evm(genesis)
+        evm = begin(genesis)
         _expect_hash(path, 1, evm.head, first["hash"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise JournalDamaged(f"{path}, line 1: no genesis: {error!r}") from error

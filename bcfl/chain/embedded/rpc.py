@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from eth_utils.crypto import keccak
 from pydantic import AliasChoices, ConfigDict, Field, ValidationError, validate_call
 from pydantic.alias_generators import to_camel
 
-from bcfl.chain.embedded.evm import Evm, Mined, RpcError
+from bcfl.chain.embedded.block import Mined, RpcError
 from bcfl.chain.wire import Bytes20, Bytes32, Data, Quantity, Wei, to_json
 from bcfl.core.errors import LedgerError
 from bcfl.core.strict_json import parse_json
+
+if TYPE_CHECKING:
+    from bcfl.chain.embedded.evm import Evm
 
 _GWEI: Final = 10**9
 _MOST_AT_ONCE: Final = 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from flwr.app import Context, Message, MessageType
@@ -16,8 +17,10 @@ from bcfl.consensus.spec.rules import Rules
 from bcfl.core.model import Arrays, ModelSpec
 from bcfl.experiment.attacks.attack import Attack, Vectors
 from bcfl.experiment.attacks.coalition import Coalition
-from bcfl.experiment.clients.client_app import Client
 from bcfl.flower.handlers import to_array_record, to_arrays
+
+if TYPE_CHECKING:
+    from bcfl.experiment.clients.client_app import Client
 
 
 class AttackMod:

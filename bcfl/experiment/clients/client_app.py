@@ -21,13 +21,10 @@ from bcfl.core.model import Arrays
 from bcfl.experiment.clients.client_data import read_client
 from bcfl.experiment.clients.device import use_device
 from bcfl.experiment.clients.models import blank_model
-from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
+from bcfl.experiment.clients.settings import SENDER_KEY, ModelSettings, TrainingSettings
 from bcfl.experiment.clients.training import bounded_losses, evaluate_model, train_model
 from bcfl.experiment.seeds import derive_seed
 from bcfl.losses import class_balanced
-
-#: The reply's ConfigRecord in which a simulated client says which partition it is.
-SENDER_KEY = "sender"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from bcfl.core.errors import EngineFailed, NobodyLeft
-from bcfl.experiment.clients.client_app import SENDER_KEY
+from bcfl.experiment.clients.settings import SENDER_KEY
 from bcfl.flower.grid_around import GridAround
 
 _LOOK_AGAIN_S = 0.05

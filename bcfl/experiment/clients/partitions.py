@@ -39,9 +39,7 @@ def share_out(
     ConfigurationError
         The images cannot be shared out that way.
     """
-    share = validation_fraction
-    proper = isinstance(share, (int, float)) and 0 < share < 1
-    expect(proper, "partition.validation_fraction", "in (0, 1)", share)
+    expect_share(validation_fraction)
     rng = np.random.default_rng(derive_seed(seed, "partition"))
     order = rng.permutation(len(images.train_labels))
     labels = images.train_labels[order]
@@ -53,6 +51,12 @@ def share_out(
         _split(images, order[rows], validation_fraction, partition)
         for partition, rows in enumerate(shares)
     ]
+
+
+def expect_share(validation_fraction: Any) -> None:
+    """Raise ConfigurationError where it is no share of the images."""
+    proper = isinstance(validation_fraction, (int, float)) and 0 < validation_fraction < 1
+    expect(proper, "partition.validation_fraction", "in (0, 1)", validation_fraction)
 
 
 def _divided_by_flower(partitioner: Any, labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:

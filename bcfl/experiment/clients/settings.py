@@ -13,6 +13,9 @@ from pydantic import Field
 
 from bcfl.core.errors import expect
 
+#: The reply's ConfigRecord in which a simulated client says which partition it is.
+SENDER_KEY = "sender"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
