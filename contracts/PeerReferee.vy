@@ -44,8 +44,14 @@ initializes: peer_commitments[
     peer_terms := peer_terms,
     typed_data := typed_data,
 ]
+initializes: peer_outcome[
+    membership := membership,
+    peer_round := peer_round,
+    peer_terms := peer_terms,
+]
 initializes: peer_ballots[
     membership := membership,
+    peer_outcome := peer_outcome,
     peer_round := peer_round,
     peer_terms := peer_terms,
     typed_data := typed_data,
@@ -63,12 +69,6 @@ initializes: proposal_ballots[
     peer_terms := peer_terms,
     proposal_round := proposal_round,
     typed_data := typed_data,
-]
-initializes: peer_outcome[
-    membership := membership,
-    peer_commitments := peer_commitments,
-    peer_round := peer_round,
-    peer_terms := peer_terms,
 ]
 initializes: proposal_outcome[
     membership := membership,

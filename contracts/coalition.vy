@@ -12,7 +12,6 @@
      has to be written before the first round. A seat keeps it, whoever comes to sit there.
 """
 
-import borda
 import lanes
 import membership
 import peer_round
@@ -64,32 +63,25 @@ def select(
         others: uint256 = begun.proposers & ~(1 << one.member)
         count: uint256 = lanes._count(others)
         weight: uint256 = self._standing(one.member)
-        entries: uint256 = ranking._entries(one.entries)
-        padded: Bytes[borda.MAX_BYTES + 32] = concat(one.entries, empty(bytes32))
-        unrated: uint256 = others
+        said: ranking.Ranking = ranking._read(one.entries, others)
         # Places count from 0 here; those from `first` to `at` have equal values.
         first: uint256 = 0
-        entry: uint256 = extract32(padded, 0, output_type=uint256) >> 216
-        for at: uint256 in range(entries, bound=lanes.CAPACITY):
-            value: uint256 = entry & ranking.VALUE
+        for at: uint256 in range(said.count, bound=lanes.CAPACITY):
             next: uint256 = unsafe_add(at, 1)
-            entry = extract32(padded, unsafe_mul(next, 5), output_type=uint256) >> 216
-            if entry & ranking.VALUE == value and next < entries:
+            if next < said.count and said.values[next] == said.values[at]:
                 continue
             # Twice those behind, and the others with this value.
             worth: uint256 = unsafe_mul(
                 weight, unsafe_sub(unsafe_mul(count, 2), unsafe_add(unsafe_add(first, next), 1))
             )
             for place: uint256 in range(first, next, bound=lanes.CAPACITY):
-                member: uint256 = (
-                    extract32(padded, unsafe_mul(place, 5), output_type=uint256) >> 248
-                )
+                member: uint256 = said.members[place]
                 points[member] = unsafe_add(points[member], worth)
-                unrated ^= 1 << member
             first = next
+        unrated: uint256 = others ^ said.said.rated
         if unrated != 0:
             # Tied behind all.
-            least: uint256 = unsafe_mul(weight, unsafe_sub(unsafe_sub(count, entries), 1))
+            least: uint256 = unsafe_mul(weight, unsafe_sub(unsafe_sub(count, said.count), 1))
             for member: uint256 in range(lanes.CAPACITY):
                 if (unrated >> member) & 1 != 0:
                     points[member] = unsafe_add(points[member], least)
@@ -158,7 +150,7 @@ def _best(
             if (seen >> other) & 1 == 0:
                 continue
             if total > totals[other] or (
-                total == totals[other] and self._lot(seed, one) < self._lot(seed, other)
+                total == totals[other] and selection._lot(seed, one) < selection._lot(seed, other)
             ):
                 before[other] = unsafe_add(before[other], 1)
             else:
@@ -166,12 +158,6 @@ def _best(
         if behind < places:
             chosen |= 1 << one
     return chosen
-
-
-@internal
-@pure
-def _lot(seed: bytes32, member: uint256) -> uint256:
-    return convert(sha256(concat(seed, convert(member, bytes32))), uint256)
 
 
 @internal

@@ -20,6 +20,11 @@ _DIAGONAL: constant(uint256) = 2**255 + (2**255 - 1) // (2**17 - 1)
 # The sum of 2**(240 - 15 i): moves the bit 16 i to the bit 240 + i, for each i.
 _COLLECT: constant(uint256) = 2**15 * ((2**240 - 1) // (2**15 - 1))
 
+# In words of 256 bits.
+_EVERY_2ND_64_BITS: constant(uint256) = max_value(uint256) // (2**64 + 1)
+_EVERY_2ND_32_BITS: constant(uint256) = max_value(uint256) // (2**32 + 1)
+_EVERY_2ND_16_BITS: constant(uint256) = max_value(uint256) // (2**16 + 1)
+_EVERY_2ND_8_BITS: constant(uint256) = max_value(uint256) // (2**8 + 1)
 # In words of 128 bits: 0x55…, 0x33…, 0x0f…, 0x01….
 _EVERY_2ND_BIT: constant(uint256) = 2**128 // 3
 _EVERY_2ND_PAIR: constant(uint256) = 2**128 // 5
@@ -45,6 +50,20 @@ def _gather(flags: uint256) -> uint256:
     @notice The inverse of `_spread`: a bit for every raised flag. Other bits must be 0.
     """
     return unsafe_mul(flags >> 15, _COLLECT) >> 240
+
+
+@internal
+@pure
+def _widened(sixteen: uint256) -> uint256:
+    """
+    @notice The lowest sixteen bytes as lanes, the lowest byte in the lowest lane.
+    """
+    # Halves move apart, then their halves, down to single bytes.
+    x: uint256 = sixteen & (2**128 - 1)
+    x = (x | (x << 64)) & _EVERY_2ND_64_BITS
+    x = (x | (x << 32)) & _EVERY_2ND_32_BITS
+    x = (x | (x << 16)) & _EVERY_2ND_16_BITS
+    return (x | (x << 8)) & _EVERY_2ND_8_BITS
 
 
 @internal

@@ -146,12 +146,12 @@ def _read_roster() -> Bytes[MAX_ROSTER]:
 
 @internal
 @pure
-def _is(roster: Bytes[MAX_ROSTER], member: uint256, account: address) -> bool:
+def _stands(word: bytes32, account: address) -> bool:
     """
-    @notice Whether this is the account of that member, who must be in the roster.
+    @notice Whether this account is at the beginning of a word of the roster. That of a member
+            begins at 20 times its index.
     """
-    word: uint256 = extract32(roster, unsafe_mul(member, 20), output_type=uint256)
-    return convert(account, uint256) == word >> 96
+    return convert(account, uint256) == convert(word, uint256) >> 96
 
 
 @internal

@@ -9,12 +9,14 @@
 import borda
 import lanes
 import membership
+import peer_outcome
 import peer_round
 import peer_terms
 import refusals
 import typed_data
 
 uses: membership
+uses: peer_outcome
 uses: peer_round
 uses: peer_terms
 uses: typed_data
@@ -29,7 +31,7 @@ struct SignedSeal:
 
 
 # A ballot. Where ballots are open, signed as `Ballot(uint64 round,bytes entries)`. Where they
-# are sealed, `r_or_salt` is the salt and `vs` is 0. Entries, and sets behind them: see `borda`.
+# are sealed, `r_or_salt` is the salt and `vs` is 0. Entries: see `borda`.
 struct CastBallot:
     member: uint256
     r_or_salt: uint256
@@ -101,7 +103,7 @@ def seal(round: uint256, batch: DynArray[SignedSeal, lanes.CAPACITY]):
         else:
             structure: bytes32 = keccak256(abi_encode(_SEAL_TYPE, round, one.seal))
             signer: address = typed_data._signer(domain, structure, one.r, one.vs)
-            if not membership._is(roster, one.member, signer):
+            if not membership._stands(extract32(roster, unsafe_mul(one.member, 20)), signer):
                 reason = refusals.SIGNATURE
         if reason != refusals.GOOD:
             log refusals.Refused(round=round, member=one.member, reason=reason)
@@ -134,7 +136,7 @@ def seal_direct(round: uint256, seal: bytes32):
 def cast_ballots(round: uint256, batch: DynArray[CastBallot, BALLOT_BATCH]):
     """
     @notice Relays ballots and counts them. Whoever has voted or abstained already is passed
-            over; so is what is wrong, with `Refused`.
+            over; so is what is wrong, with `Refused`. The last ballot of a round decides it.
     @param round The current round.
     @param batch Ballots, signed, or revealed where they were sealed.
     """
@@ -156,7 +158,7 @@ def cast_ballots(round: uint256, batch: DynArray[CastBallot, BALLOT_BATCH]):
                 abi_encode(_BALLOT_TYPE, round, keccak256(one.entries))
             )
             signer: address = typed_data._signer(domain, structure, one.r_or_salt, one.vs)
-            if not membership._is(roster, one.member, signer):
+            if not membership._stands(extract32(roster, unsafe_mul(one.member, 20)), signer):
                 reason = refusals.SIGNATURE
         if reason == refusals.GOOD:
             count, reason = self._with(count, round, one.member, one.entries)
@@ -164,7 +166,7 @@ def cast_ballots(round: uint256, batch: DynArray[CastBallot, BALLOT_BATCH]):
             log refusals.Refused(round=round, member=one.member, reason=reason)
             continue
         done |= bit
-    self._keep(count)
+    self._keep(count, done)
 
 
 @external
@@ -178,9 +180,8 @@ def cast_ballot_direct(round: uint256, entries: Bytes[borda.MAX_BYTES], salt: by
     count: Count = self._begun(round)
     member: uint256 = membership._seat(msg.sender)
     bit: uint256 = 1 << member
-    assert (
-        peer_round._voters(count.tally, count.words) & bit == 0
-    ), "consensus: has voted already"
+    done: uint256 = peer_round._voters(count.tally, count.words)
+    assert done & bit == 0, "consensus: has voted already"
     reason: uint256 = refusals.GOOD
     if count.committed & bit == 0:
         reason = refusals.NOT_COMMITTED
@@ -189,7 +190,7 @@ def cast_ballot_direct(round: uint256, entries: Bytes[borda.MAX_BYTES], salt: by
     if reason == refusals.GOOD:
         count, reason = self._with(count, round, member, entries)
     refusals._expect_none(reason)
-    self._keep(count)
+    self._keep(count, done | bit)
 
 
 @internal
@@ -242,13 +243,20 @@ def _with(
 
 
 @internal
-def _keep(count: Count):
+def _keep(count: Count, done: uint256):
+    """
+    @notice Keeps what was counted, and decides the round if everybody is done. Where no block
+            lies between the last commitment and the last ballot, `select` does it.
+    """
+    header: uint256 = count.header | peer_round.TALLIED
     if count.abstained != 0:
-        count.header |= peer_round.ABSTAINED
+        header |= peer_round.ABSTAINED
         peer_round._abstained = count.abstained
-    if count.header & peer_round.UNEVEN != 0:
+    if header & peer_round.UNEVEN != 0:
         peer_round._write_unrated(count.unrated, count.words)
-    peer_round._write_tally(count.header, count.tally, count.words)
+    peer_round._write_tally(header, count.tally, count.words)
+    if peer_round._phase(header, done) == peer_round.SELECT and peer_round._behind(header) != 0:
+        peer_outcome._decide(header, count.tally, count.words, done)
 
 
 @internal

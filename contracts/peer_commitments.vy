@@ -10,7 +10,6 @@ import membership
 import peer_round
 import peer_terms
 import refusals
-import selection
 import typed_data
 
 uses: membership
@@ -59,9 +58,6 @@ _TYPE: constant(bytes32) = keccak256(
 # An account without a key, as is the custom.
 _NOBODY: constant(address) = 0x000000000000000000000000000000000000dEaD
 
-# Hash chain of (member, digest), in the order in which they were committed.
-_chain: bytes32
-
 
 @external
 def commit(round: uint256, batch: DynArray[SignedCommitment, lanes.CAPACITY]):
@@ -78,7 +74,6 @@ def commit(round: uint256, batch: DynArray[SignedCommitment, lanes.CAPACITY]):
     roster: Bytes[membership.MAX_ROSTER] = membership._read_roster()
     roll: uint256 = membership.roll
     opened_at: uint256 = peer_round._opened_at(header)
-    head: bytes32 = self._head(header)
     for one: SignedCommitment in batch:
         bit: uint256 = (1 << one.member) & membership.SET
         if header & bit != 0:
@@ -89,17 +84,16 @@ def commit(round: uint256, batch: DynArray[SignedCommitment, lanes.CAPACITY]):
                 abi_encode(_TYPE, round, base, one.digest, one.timestamp)
             )
             signer: address = typed_data._signer(domain, structure, one.r, one.vs)
-            if not membership._is(roster, one.member, signer):
+            if not membership._stands(extract32(roster, unsafe_mul(one.member, 20)), signer):
                 reason = refusals.SIGNATURE
         if reason != refusals.GOOD:
             log refusals.Refused(round=round, member=one.member, reason=reason)
             continue
         header |= bit
-        head = self._linked(head, one.member, one.digest)
         log Committed(round=round, member=one.member, digest=one.digest, timestamp=one.timestamp)
     # Nothing new moves no block's number, or whoever dislikes its hash could ask for another.
     if header != before:
-        self._write(header, roll, head)
+        self._write(header, roll)
 
 
 @external
@@ -116,7 +110,7 @@ def commit_direct(round: uint256, digest: bytes32, timestamp: uint256):
     bit: uint256 = 1 << member
     assert header & bit == 0, "consensus: has committed already"
     refusals._expect_none(self._fault(roll, bit, timestamp, peer_round._opened_at(header)))
-    self._write(header | bit, roll, self._linked(self._head(header), member, digest))
+    self._write(header | bit, roll)
     log Committed(round=round, member=member, digest=digest, timestamp=timestamp)
 
 
@@ -169,40 +163,10 @@ def _fault(roll: uint256, bit: uint256, timestamp: uint256, opened_at: uint256) 
 
 
 @internal
-@view
-def _check_digests(digests: DynArray[selection.Digest, lanes.CAPACITY]):
-    """
-    @notice Reverts unless these are all commitments of the round, in their order.
-    """
-    head: bytes32 = empty(bytes32)
-    for one: selection.Digest in digests:
-        head = self._linked(head, one.member, one.digest)
-    assert head == self._chain, "consensus: not all digests of the round, in order"
-
-
-@internal
-@view
-def _head(header: uint256) -> bytes32:
-    """
-    @notice Where the hash chain stands; what is stored before the first commitment is older.
-    """
-    if header & membership.SET == 0:
-        return empty(bytes32)
-    return self._chain
-
-
-@internal
-@pure
-def _linked(head: bytes32, member: uint256, digest: bytes32) -> bytes32:
-    return keccak256(abi_encode(head, member, digest))
-
-
-@internal
-def _write(header: uint256, roll: uint256, head: bytes32):
+def _write(header: uint256, roll: uint256):
     complete: uint256 = 0
     if (roll >> membership.UPPER) & ~header == 0:
         complete = peer_round.COMPLETE
     if roll & membership.SET & ~header == 0:
         complete |= peer_round.EVERYBODY
-    self._chain = head
     peer_round.header = peer_round._stamped(header) | complete

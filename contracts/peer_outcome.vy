@@ -8,13 +8,11 @@
 
 import lanes
 import membership
-import peer_commitments
 import peer_round
 import peer_terms
 import selection
 
 uses: membership
-uses: peer_commitments
 uses: peer_round
 uses: peer_terms
 
@@ -105,42 +103,20 @@ def open_round(base: bytes32, expected: uint256):
 
 
 @external
-def select(digests: DynArray[selection.Digest, lanes.CAPACITY]):
+def select():
     """
-    @notice Lets the contract choose the winners, or void the round if too few took part.
-    @dev The caller decides nothing. The ballots of equivocators stay counted: what they say is
-         about others, and the outcome must not depend on when the proof came. A delta wins
-         only if more than half of the ballots of others rate it.
-    @param digests All commitments of the round in the order of their events, if `tied` says
-           that digests must decide; else nothing is read of it, and it is best left empty.
+    @notice Lets the contract choose the winners, or void the round if too few took part: where
+            the last ballot has not done it. The caller decides nothing.
+    @dev The ballots of equivocators stay counted: what they say is about others, and the outcome
+         must not depend on when the proof came. A delta wins only if more than half of the
+         ballots of others rate it.
     """
     header: uint256 = peer_round.header
-    round: uint256 = peer_round._round(header)
-    committed: uint256 = header & membership.SET
-    words: uint256 = peer_round._words(committed)
+    words: uint256 = peer_round._words(header & membership.SET)
     tally: uint256[lanes.WORDS] = peer_round._read_tally(header, words)
     done: uint256 = peer_round._voters(tally, words)
-    peer_round._check_phase(header, round, done, peer_round.SELECT)
-    barred: uint256 = membership.barred & membership.SET
-    abstained: uint256 = peer_round._abstainers(header)
-    voted: uint256 = done ^ abstained
-    winners: uint256 = 0
-    tied: uint256 = 0
-    places: uint256 = 0
-    winners, tied, places = self._standing(header, committed & ~barred, voted, tally, words)
-    if winners | tied == 0:
-        peer_round.header = (header ^ peer_round.OPEN) | peer_round.VOID
-        log Voided(round=round, committed=committed, voted=voted, abstained=abstained)
-        return
-    seed: bytes32 = peer_round._seed(header)
-    if tied != 0:
-        peer_commitments._check_digests(digests)
-        winners |= selection._break_tie(tied, places, digests, seed)
-    peer_round.header = header ^ (peer_round.OPEN | peer_round.DECIDED)
-    membership.barred = barred | (winners << membership.UPPER)
-    log Selected(
-        round=round, winners=winners, scores=peer_round._points(tally, words), seed=seed
-    )
+    peer_round._check_phase(header, peer_round._round(header), done, peer_round.SELECT)
+    self._decide(header, tally, words, done)
 
 
 @external
@@ -203,23 +179,35 @@ def scores() -> DynArray[uint256, lanes.WORDS]:
     return peer_round._points(peer_round._read_tally(header, words), words)
 
 
-@external
-@view
-def tied() -> uint256:
+@internal
+def _decide(
+    header: uint256, tally: uint256[lanes.WORDS], words: uint256, done: uint256
+):
     """
-    @notice Those with equal points among whom `select`, called now, would need the digests to
-            decide; 0 if it needs none.
+    @notice Ends the ballots of a round: its winners stand, or it is void.
+    @param done Who has voted or abstained.
     """
-    header: uint256 = peer_round.header
+    round: uint256 = peer_round._round(header)
     committed: uint256 = header & membership.SET
-    words: uint256 = peer_round._words(committed)
-    tally: uint256[lanes.WORDS] = peer_round._read_tally(header, words)
-    candidates: uint256 = committed & ~membership.barred
-    done: uint256 = peer_round._voters(tally, words)
-    if peer_round._phase(header, done) != peer_round.SELECT:
-        return 0
-    voted: uint256 = done ^ peer_round._abstainers(header)
-    return self._standing(header, candidates, voted, tally, words)[1]
+    barred: uint256 = membership.barred & membership.SET
+    abstained: uint256 = peer_round._abstainers(header)
+    voted: uint256 = done ^ abstained
+    winners: uint256 = 0
+    tied: uint256 = 0
+    places: uint256 = 0
+    winners, tied, places = self._standing(header, committed & ~barred, voted, tally, words)
+    if winners | tied == 0:
+        peer_round.header = (header ^ peer_round.OPEN) | peer_round.VOID
+        log Voided(round=round, committed=committed, voted=voted, abstained=abstained)
+        return
+    seed: bytes32 = peer_round._seed(header)
+    if tied != 0:
+        winners |= selection._break_tie(tied, places, seed)
+    peer_round.header = header ^ (peer_round.OPEN | peer_round.DECIDED)
+    membership.barred = barred | (winners << membership.UPPER)
+    log Selected(
+        round=round, winners=winners, scores=peer_round._points(tally, words), seed=seed
+    )
 
 
 @internal

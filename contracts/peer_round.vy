@@ -167,13 +167,22 @@ def _stamped(header: uint256) -> uint256:
 
 @internal
 @view
+def _behind(header: uint256) -> uint256:
+    """
+    @notice How many blocks have begun since the one of the last commitment.
+    """
+    return unsafe_sub(block.number, header >> BLOCK_AT) & _BLOCK
+
+
+@internal
+@view
 def _seed(header: uint256) -> bytes32:
     """
     @notice What nobody knew who committed in this round: the hash of the block that holds its
             last commitment; where 256 blocks or more have passed since, of the latest block
             that lies a multiple of 256 behind it.
     """
-    behind: uint256 = unsafe_sub(block.number, header >> BLOCK_AT) & _BLOCK
+    behind: uint256 = self._behind(header)
     assert behind != 0, "consensus: wait for a block"
     return blockhash(unsafe_sub(block.number, unsafe_add(unsafe_sub(behind, 1) % 256, 1)))
 
@@ -224,9 +233,12 @@ def _read_tally(header: uint256, words: uint256) -> uint256[lanes.WORDS]:
 
 @internal
 def _write_tally(header: uint256, tally: uint256[lanes.WORDS], words: uint256):
+    """
+    @notice Keeps it, and the header, in which the flag `TALLIED` is due.
+    """
     for word: uint256 in range(words, bound=lanes.WORDS):
         self._tally[word] = tally[word]
-    self.header = header | TALLIED
+    self.header = header
 
 
 @internal

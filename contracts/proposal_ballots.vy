@@ -70,7 +70,7 @@ def seal(round: uint256, batch: DynArray[peer_ballots.SignedSeal, lanes.CAPACITY
         else:
             structure: bytes32 = keccak256(abi_encode(_SEAL_TYPE, round, one.seal))
             signer: address = typed_data._signer(domain, structure, one.r, one.vs)
-            if not membership._is(roster, one.member, signer):
+            if not membership._stands(extract32(roster, unsafe_mul(one.member, 20)), signer):
                 reason = refusals.SIGNATURE
         if reason != refusals.GOOD:
             log refusals.Refused(round=round, member=one.member, reason=reason)
@@ -126,7 +126,7 @@ def cast_ballots(
                 abi_encode(_BALLOT_TYPE, round, keccak256(one.entries))
             )
             signer: address = typed_data._signer(domain, structure, one.r_or_salt, one.vs)
-            if not membership._is(roster, one.member, signer):
+            if not membership._stands(extract32(roster, unsafe_mul(one.member, 20)), signer):
                 reason = refusals.SIGNATURE
         if reason == refusals.GOOD:
             count, reason = self._with(count, round, one.member, one.entries)
@@ -189,7 +189,8 @@ def _with(
     candidates: uint256 = count.proposers
     if not _of_oneself:
         candidates &= ~bit
-    said: borda.Said = ranking._read(entries, candidates)
+    ranking_: ranking.Ranking = ranking._read(entries, candidates)
+    said: borda.Said = ranking_.said
     if said.reason != refusals.GOOD:
         return count, said.reason
     if said.missing != 0 and lanes._count(said.missing) > lanes._count(candidates) // 4:

@@ -56,7 +56,7 @@ def propose(round: uint256, batch: DynArray[SignedProposal, lanes.CAPACITY]):
         if reason == refusals.GOOD:
             structure: bytes32 = keccak256(abi_encode(_TYPE, round, one.members))
             signer: address = typed_data._signer(domain, structure, one.r, one.vs)
-            if not membership._is(roster, one.member, signer):
+            if not membership._stands(extract32(roster, unsafe_mul(one.member, 20)), signer):
                 reason = refusals.SIGNATURE
         if reason != refusals.GOOD:
             log refusals.Refused(round=round, member=one.member, reason=reason)

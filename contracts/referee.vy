@@ -10,7 +10,6 @@
      a proposal reports 0 of it.
 """
 
-import borda
 import lanes
 import proposal_outcome
 import proposal_round
@@ -55,11 +54,10 @@ def select(
     head = empty(bytes32)
     for one: proposal_outcome.Rated in ballots:
         head = proposal_round._linked(head, one.member, keccak256(one.entries))
-        padded: Bytes[borda.MAX_BYTES + 32] = concat(one.entries, empty(bytes32))
-        for at: uint256 in range(ranking._entries(one.entries), bound=lanes.CAPACITY):
-            entry: uint256 = extract32(padded, unsafe_mul(at, 5), output_type=uint256) >> 216
-            value: uint256 = entry & ranking.VALUE
-            member: uint256 = entry >> 32
+        said: ranking.Ranking = ranking._read(one.entries, begun.proposers)
+        for place: uint256 in range(said.count, bound=lanes.CAPACITY):
+            value: uint256 = said.values[place]
+            member: uint256 = said.members[place]
             if value >= median[member]:
                 reaching[member] = unsafe_add(reaching[member], 1)
                 if value > median[member]:

@@ -24,12 +24,11 @@ NOT_SEALED: constant(uint256) = 6
 SALT: constant(uint256) = 7
 NOT_THE_SEALED: constant(uint256) = 8
 LENGTH: constant(uint256) = 9
-TOO_MANY: constant(uint256) = 10
-ORDER: constant(uint256) = 11
-TWICE: constant(uint256) = 12
-STRANGER: constant(uint256) = 13
-UNRATED: constant(uint256) = 14
-SET: constant(uint256) = 15
+ORDER: constant(uint256) = 10
+TWICE: constant(uint256) = 11
+STRANGER: constant(uint256) = 12
+UNRATED: constant(uint256) = 13
+SET: constant(uint256) = 14
 
 
 @internal
@@ -47,9 +46,8 @@ def _expect_none(reason: uint256):
     assert reason != NOT_SEALED, "consensus: has not sealed"
     assert reason != SALT, "consensus: another's salt"
     assert reason != NOT_THE_SEALED, "consensus: not what was sealed"
-    assert reason != LENGTH, "borda: not of 5 bytes an entry"
-    assert reason != TOO_MANY, "borda: more entries than others"
-    assert reason != ORDER, "borda: not in descending order"
-    assert reason != TWICE, "borda: rates someone twice"
+    assert reason != LENGTH, "borda: not the length of its entries"
+    assert reason != ORDER, "borda: values below 0"
+    assert reason != TWICE, "borda: places are not 0, 1, 2, ..., each once"
     assert reason != STRANGER, "borda: rates self or a stranger"
     raise "borda: wrong sets of unrated"

@@ -4,16 +4,12 @@
 @license Apache-2.0
 @notice The winners U^O: the best by points, and among equals by lot. PROTOCOL, S4; claim 5.
 @dev Nothing is sorted. The points of the last winner are found bit by bit, each time asking
-     of all members at once how many reach so far. Digests matter only where equal points
-     stand on both sides of the line: the lot of a delta is sha256(seed, digest), and the
-     seed is of a time when no digest could be changed any more. Python: `bcfl.consensus.spec.selection`.
+     of all members at once how many reach so far. Where equal points stand on both sides of
+     the line, lots decide: a member's is sha256(seed, index), and the seed is of a time when
+     nobody knew any points. Python: `bcfl.consensus.spec.selection`.
 """
 
 import lanes
-
-struct Digest:
-    member: uint256
-    digest: bytes32
 
 
 @internal
@@ -88,29 +84,32 @@ def _reaching(mark: uint256, tally: uint256[lanes.WORDS], words: uint256) -> uin
 
 @internal
 @pure
-def _break_tie(
-    tied: uint256, places: uint256, digests: DynArray[Digest, lanes.CAPACITY], seed: bytes32
-) -> uint256:
+def _break_tie(tied: uint256, places: uint256, seed: bytes32) -> uint256:
     """
-    @notice The `places` members of `tied` with the smallest lots; of equal ones, the lower
-            index first.
+    @notice The `places` members of `tied` with the smallest lots.
     @dev Everybody counts who stands before it. Quadratic in how many are tied, mostly two.
     """
-    # Those who are tied, and their lots, in the order of `digests`.
     members: DynArray[uint256, lanes.CAPACITY] = []
     lots: DynArray[uint256, lanes.CAPACITY] = []
-    for one: Digest in digests:
-        if (tied >> one.member) & 1 != 0:
-            members.append(one.member)
-            lots.append(convert(sha256(concat(seed, one.digest)), uint256))
+    for member: uint256 in range(lanes.CAPACITY):
+        if tied >> member == 0:
+            break
+        if (tied >> member) & 1 != 0:
+            members.append(member)
+            lots.append(self._lot(seed, member))
     chosen: uint256 = 0
     for at: uint256 in range(len(lots), bound=lanes.CAPACITY):
+        lot: uint256 = lots[at]
         before: uint256 = 0
-        for other: uint256 in range(len(lots), bound=lanes.CAPACITY):
-            if lots[other] < lots[at] or (
-                lots[other] == lots[at] and members[other] < members[at]
-            ):
+        for other: uint256 in lots:
+            if other < lot:
                 before = unsafe_add(before, 1)
         if before < places:
             chosen |= 1 << members[at]
     return chosen
+
+
+@internal
+@pure
+def _lot(seed: bytes32, member: uint256) -> uint256:
+    return convert(sha256(concat(seed, convert(member, bytes32))), uint256)

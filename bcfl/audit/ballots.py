@@ -128,9 +128,8 @@ def _check_selection(
     said = {m: points for m, points in enumerate(outcome.scores) if points or m in scores}
     if said != scores:
         yield Finding("scores", CHAIN, round_.chain_round, str(scores), str(said))
-    digests = {m: round_.commitments[m].digest for m in candidates}
     seen, kappa_ppm = seen_by_most(ballots, committed), evidence.terms.kappa_ppm
-    winners = select_winners(scores, digests, seen, kappa_ppm, outcome.seed)
+    winners = select_winners(scores, candidates, seen, kappa_ppm, outcome.seed)
     if tuple(sorted(winners)) != round_.winners:
         expected = f"winners {tuple(sorted(winners))}"
         yield Finding("winners", CHAIN, round_.chain_round, expected, str(round_.winners))

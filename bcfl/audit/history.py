@@ -142,7 +142,8 @@ class _Reader:
         return self._history
 
     def _expect_phase(self, event: Event) -> None:
-        if event.transaction != self._transaction:
+        # The last ballot may decide its round in its own transaction.
+        if event.transaction != self._transaction or isinstance(event, (Selected, Voided)):
             self._transaction = event.transaction
             self._phase = phase_at(self._progress, event.timestamp, self._terms)
         if self._phase not in _PHASES[type(event)]:

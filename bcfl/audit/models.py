@@ -143,8 +143,7 @@ def _winning(round_: Round) -> list[tuple[int, ...]]:
     selected = round_.outcome
     if not isinstance(selected, Selected):
         return [()]
-    digests = {member: event.digest for member, event in round_.commitments.items()}
-    order = best_first(dict(enumerate(selected.scores)), digests, selected.seed)
+    order = best_first(dict(enumerate(selected.scores)), round_.commitments, selected.seed)
     sets = map(members_in, winning_sets(selected, round_.proposals.values()))
     return [tuple(m for m in order if m in members) for members in sets]
 

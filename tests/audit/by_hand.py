@@ -142,7 +142,8 @@ class Task:
         ledger.cast_ballots(ballots)
         if ledger.state().phase is Phase.BALLOT:
             ledger.wait_until(ledger.state().ballot_deadline)
-        ledger.select()
+        if ledger.state().phase is Phase.SELECT:
+            ledger.select()
         self._close(deltas, [ledger.state().winners])
 
     def play_proposals(

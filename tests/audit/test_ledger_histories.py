@@ -45,7 +45,6 @@ def test_members_come_and_go_and_an_equivocator_wins_nothing(
     for ballot in ballots:
         signed.keep_ballot(ballot, {})
     ledger.cast_ballots(ballots)
-    ledger.select()
     winners = members_in(ledger.state().winners)
     assert winners == (0, 1)
     clipped = clip(deltas, RULES.clip)

@@ -117,7 +117,6 @@ def test_what_was_committed_directly_the_server_may_never_have_had(task: Task) -
     for ballot in ballots:
         task.signed().keep_ballot(ballot, {})
     ledger.cast_ballots(ballots)
-    ledger.select()
     audit = audited(task)
     assert audit.holds, [finding.words() for finding in audit.findings]
     assert any("committed directly" in note for note in audit.notes)

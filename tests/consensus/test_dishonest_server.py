@@ -334,7 +334,8 @@ class Server:
 def check(server: Server) -> str:
     """The outcome; fails where winners differ and nobody can see why."""
     ledger = server.ledger
-    ledger.select()
+    if ledger.state().phase == Phase.SELECT:
+        ledger.select()
     events = ledger.events()
     (selected,) = [e for e in events if isinstance(e, Selected)] or [None]
     committed = {e.member: e.digest for e in events if isinstance(e, Committed)}

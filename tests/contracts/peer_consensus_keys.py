@@ -6,7 +6,7 @@ shows that Python and Vyper mean the same words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,25 @@ def seal_of(entries: bytes, salt: bytes) -> bytes:
 def revealed(member: int, entries: bytes, salt: bytes) -> Words:
     """A `CastBallot` where ballots are sealed."""
     return member, int.from_bytes(salt, "big"), 0, entries
+
+
+def sets(missing: int = 0, invalid: int = 0) -> bytes:
+    return missing.to_bytes(16, "big") + invalid.to_bytes(16, "big")
+
+
+def raw(
+    places: Mapping[int, int],
+    best: int = 9,
+    falls: Sequence[int] = (),
+    width: int = 2,
+    behind: bytes = b"",
+    listed: int = 0,
+) -> bytes:
+    """The bytes of a ballot, good or not: whose place is which, and how far values fall."""
+    listed = listed or max(places) + 1
+    values = best.to_bytes(4, "big") + b"".join(fall.to_bytes(width, "big") for fall in falls)
+    said = bytes(places.get(member, 255) for member in reversed(range(listed)))
+    return said + values + behind + bytes([width | 128 * bool(behind), listed])
 
 
 def unpacked(words: Sequence[int], members: int) -> list[int]:

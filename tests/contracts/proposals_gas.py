@@ -56,6 +56,7 @@ class ProposalGasTask(GasTask):
     def relayed(self) -> dict[str, int]:
         """A whole round with everybody, in as few transactions as there can be."""
         everybody = range(SIZE)
+        self.floored.clear()
         gas = {"open_round": self.open(), "commit": self.commit(everybody)}
         gas["propose"] = self.propose()
         ballots = {i: self.rating(i) for i in everybody}
@@ -67,7 +68,7 @@ class ProposalGasTask(GasTask):
             shown.append([found[i] for i in self.sets()])
         gas["select"] = self.gas(self.functions.select(*shown))
         gas["close_round"] = self.close()
-        return gas | {"round": sum(gas.values())}
+        return gas | {"round": sum(gas.values())} | self.floored
 
 
 def measure() -> dict[str, dict[str, int]]:

@@ -26,7 +26,6 @@ def choose(
     words: uint256,
     kappa_ppm: uint256,
     limit: uint256,
-    digests: DynArray[selection.Digest, lanes.CAPACITY],
     seed: bytes32,
 ) -> uint256:
     places: uint256 = selection._winner_count(kappa_ppm, lanes._count(candidates))
@@ -35,7 +34,7 @@ def choose(
     sure, tied = selection._best(candidates, tally, words, places, limit)
     if tied == 0:
         return sure
-    return sure | selection._break_tie(tied, places - lanes._count(sure), digests, seed)
+    return sure | selection._break_tie(tied, places - lanes._count(sure), seed)
 
 
 @external

@@ -196,6 +196,7 @@ def test_a_coordinator_who_is_gone_keeps_no_stake() -> None:
     task = staked(3, STAKE)
     task.open()
     task.commit()
+    task.within_a_block()
     task.vote_fully()
     with pytest.raises(Reverted, match="not in phase IDLE or SELECTED"):
         task.call("leave", sender=task.keys[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from vyper.compiler import compile_from_file_input
 from vyper.compiler.input_bundle import FilesystemInputBundle
 from vyper.compiler.settings import OptimizationLevel, Settings
 
-from bcfl.consensus.spec.domain import MAX_MEMBERS, Ballot, bits, members_in
+from bcfl.consensus.spec.domain import MAX_MEMBERS, Ballot, Phase, bits, members_in
 from bcfl.consensus.spec.scoring import Borda, seen_by_most, tally
 from bcfl.consensus.spec.selection import select_winners
 from bcfl.contracts.build import EVM_VERSION, HERE
@@ -69,18 +69,16 @@ class Harness:
         return list(sums), rated, missing
 
     def choose(
-        self, totals: dict[int, int], digests: dict[int, bytes], kappa_ppm: int, limit: int
+        self, totals: dict[int, int], candidates: Collection[int], kappa_ppm: int, limit: int
     ) -> tuple[int, ...]:
         """``selection`` from end to end."""
-        types = ["uint256", "uint256[8]", "uint256", "uint256", "uint256", "(uint256,bytes32)[]"]
-        types += ["bytes32"]
+        types = ["uint256", "uint256[8]", "uint256", "uint256", "uint256", "bytes32"]
         arguments = [
-            bits(digests),
+            bits(candidates),
             packed(totals),
-            max(digests) // 16 + 1,
+            max(candidates) // 16 + 1,
             kappa_ppm,
             limit,
-            list(digests.items()),
             SEED,
         ]
         return members_in(self.call("choose", types, arguments, "uint256")[0])
@@ -144,31 +142,25 @@ def test_full_ballots_of_every_length_around_the_words(
 
 
 @st.composite
-def standings(draw: st.DrawFn) -> tuple[dict[int, int], dict[int, bytes], int]:
-    """Totals of all, digests of the candidates, and κ in parts per million."""
+def standings(draw: st.DrawFn) -> tuple[dict[int, int], list[int], int]:
+    """Totals of all, the candidates, and κ in parts per million."""
     candidates = draw(st.lists(st.integers(0, 127), unique=True, min_size=1, max_size=MAX_MEMBERS))
     points = draw(
         st.sampled_from([st.just(0), st.integers(0, 2), st.integers(0, LIMIT), st.just(LIMIT)])
     )
     totals = {member: draw(points) for member in range(128)}
-    # Equal digests are possible, too: somebody may commit to another's bytes.
-    digest = st.one_of(
-        st.binary(min_size=32, max_size=32),
-        st.sampled_from([bytes(32), b"\xff" * 32, bytes(31) + b"\1"]),
-    )
-    digests = {member: draw(digest) for member in candidates}
-    return totals, digests, draw(st.integers(1, 999_999))
+    return totals, candidates, draw(st.integers(1, 999_999))
 
 
 @given(case=standings())
 def test_the_winners_are_those_of_the_reference(
-    harness: Harness, case: tuple[dict[int, int], dict[int, bytes], int]
+    harness: Harness, case: tuple[dict[int, int], list[int], int]
 ) -> None:
-    totals, digests, kappa_ppm = case
-    expected = select_winners(totals, digests, digests.keys(), kappa_ppm, SEED)
-    assert harness.choose(totals, digests, kappa_ppm, 2 * 128 * 128) == expected
-    highest = max(totals[member] for member in digests)
-    assert harness.choose(totals, digests, kappa_ppm, highest) == expected
+    totals, candidates, kappa_ppm = case
+    expected = select_winners(totals, candidates, set(candidates), kappa_ppm, SEED)
+    assert harness.choose(totals, candidates, kappa_ppm, 2 * 128 * 128) == expected
+    highest = max(totals[member] for member in candidates)
+    assert harness.choose(totals, candidates, kappa_ppm, highest) == expected
 
 
 @given(field=st.integers(0, 2**128 - 1))
@@ -205,13 +197,13 @@ def test_a_whole_round_ends_as_the_reference_says(
     task.travel(101)
     task.vote(rows)
     task.travel(101)
-    digests, seed = dict(task.digests()), task.seed()
+    seed = task.seed()
     task.select()
     ballots = {i: Ballot.from_values(1, row) for i, row in rows.items()}
     totals = tally(Borda(), ballots, set(committed), members)
     assert task.scores() == [totals.get(i, 0) for i in range(members)]
     seen = seen_by_most(ballots, set(committed))
-    winners = select_winners(totals, digests, seen, kappa_ppm, seed)
+    winners = select_winners(totals, committed, seen, kappa_ppm, seed)
     if not winners or 2 * len(ballots) <= len(committed):
         assert len(task.events("Voided")) == 1
         return
@@ -221,45 +213,37 @@ def test_a_whole_round_ends_as_the_reference_says(
     assert event["seed"] == seed
 
 
+ALIKE = {i: {j: 7 for j in range(5) if j != i} for i in range(5)}
+
+
 def tied_round() -> Task:
-    """Five committed in some order, all with the same points, two places."""
+    """Five committed in some order, all with the same points, two places; to be selected."""
     task = Task(5, kappa_ppm=400_000)
     task.open()
     task.commit([3, 1, 4, 0, 2])
-    task.vote({i: {j: 7 for j in range(5) if j != i} for i in range(5)})
+    task.within_a_block()
+    task.vote(ALIKE)
     return task
 
 
-def test_where_digests_decide_all_of_them_are_asked_for() -> None:
+def test_among_equals_the_smaller_lots_win() -> None:
     task = tied_round()
-    assert task.call("tied") == 0b11111
-    digests = task.digests()
-    for wrong in (
-        [],
-        digests[:-1],
-        digests[::-1],
-        [*digests, digests[0]],
-        [(digests[0][0], bytes(32)), *digests[1:]],
-        [(digests[1][0], digests[0][1]), (digests[0][0], digests[1][1]), *digests[2:]],
-    ):
-        with pytest.raises(Exception, match="not all digests of the round, in order"):
-            task.call("select", wrong)
-    task.call("select", digests)
-    expected = select_winners({}, dict(digests), set(range(5)), 400_000, task.seed())
+    task.select()
+    expected = select_winners({}, range(5), set(range(5)), 400_000, task.seed())
     assert members_in(task.state.winners) == expected
 
 
-def test_digests_of_the_round_before_do_not_decide_this_one() -> None:
-    task = tied_round()
-    old = task.digests()
-    task.select()
-    task.close()
-    task.open()
-    task.commit([3, 1, 4, 0, 2])
-    task.vote({i: {j: 7 for j in range(5) if j != i} for i in range(5)})
-    with pytest.raises(Exception, match="not all digests of the round, in order"):
-        task.call("select", old)
-    task.select()
+def test_the_last_ballot_decides_as_select_does_unless_it_is_in_the_last_commitments_block() -> (
+    None
+):
+    later, at_once = tied_round(), Task(5, kappa_ppm=400_000)
+    assert later.state.phase is Phase.SELECT
+    later.select()
+    at_once.open()
+    at_once.commit([3, 1, 4, 0, 2])
+    at_once.vote(ALIKE)
+    assert at_once.state == later.state
+    assert at_once.events("Selected") == later.events("Selected")
 
 
 def test_lots_are_drawn_with_the_hash_of_the_last_commitments_block() -> None:
@@ -301,19 +285,17 @@ def test_of_a_round_long_past_a_later_block_every_256_decides(blocks: int) -> No
 
 def test_in_the_block_of_the_last_commitment_nothing_is_selected() -> None:
     task = tied_round()
-    digests = task.digests()
-    task.mine(task._committed_in - task.env.evm.patch.block_number - 1)
+    task.within_a_block()
     with pytest.raises(Exception, match="wait for a block"):
-        task.call("select", digests)
-    task.call("select", digests)
+        task.call("select")
+    task.call("select")
 
 
 def test_a_tie_among_128_is_broken_within_a_block() -> None:
     members = list(range(128))
-    digests = {i: keccak(text=str(i)) for i in members}
     harness = Harness()
     harness.env.enable_gas_profiling()
     before = harness.env.get_gas_used()
-    expected = select_winners({}, digests, set(members), 500_000, SEED)
-    assert harness.choose({}, digests, 500_000, 0) == expected
+    expected = select_winners({}, members, set(members), 500_000, SEED)
+    assert harness.choose({}, members, 500_000, 0) == expected
     assert harness.env.get_gas_used() - before < 10_000_000

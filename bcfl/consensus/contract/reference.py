@@ -103,10 +103,6 @@ class PeerConsensusReference:
         """``RoundState``, as a tuple."""
         return astuple(self._model.state(self.now))
 
-    def tied(self) -> bool:
-        """Whether ``select`` must be given the digests: it remembers them."""
-        return False
-
     # -- rounds -------------------------------------------------------------------------------
 
     def open_round(self, base: bytes, expected: int) -> None:
@@ -207,7 +203,7 @@ class PeerConsensusReference:
         before = model.abstained | model.ballots.keys()
         self._expect_round(round_)
         said = [(member, entries, fault is None) for member, entries, fault in rows]
-        refused = self._done(model.vote(self.now, said), alone=alone)
+        refused = self._done(model.vote(self.now, said, self.seed), alone=alone)
         for member, entries, fault in rows:
             if refused[:1] == [member]:
                 del refused[0]
@@ -221,14 +217,19 @@ class PeerConsensusReference:
             elif member not in before:
                 self._log("BallotCast", round=round_, member=member, entries=entries)
             before.add(member)
+        if model.status != "open":
+            self._log_outcome()
 
     def select(self, *shown: Sequence[Any]) -> None:
-        """See the contract; the digests are not read."""
+        """See the contract; here nothing need be shown."""
         self._decide()
 
     def _decide(self) -> None:
+        self._expect(self._model.select(self.now, self.seed), NOT_NOW)
+        self._log_outcome()
+
+    def _log_outcome(self) -> None:
         model = self._model
-        self._expect(model.select(self.now, self.seed), NOT_NOW)
         fields = {
             "committed": bits(model.committed),
             "voted": bits(model.ballots),

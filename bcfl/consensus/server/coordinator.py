@@ -229,8 +229,7 @@ class Coordinator:
         """The updates of each winning set, the best first; see :meth:`Updates.combined`."""
         winners = self.winners()
         (selected,) = self.events(Selected)
-        digests = {e.member: e.digest for e in self.events(Committed) if e.member in winners}
-        order = best_first(dict(enumerate(selected.scores)), digests, selected.seed)
+        order = best_first(dict(enumerate(selected.scores)), winners, selected.seed)
         if not self.rules.proposes:
             return [{member: winners[member] for member in order}]
         sets = map(members_in, winning_sets(selected, self.events(Proposed)))

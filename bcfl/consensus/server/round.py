@@ -236,13 +236,16 @@ class Round:
                 self._await_the_end_of(Phase.BALLOT)
 
     def select(self) -> bool:
-        """S4: let the contract select U^O; False where it finds the round void."""
+        """S4: let the contract select U^O; False where it finds the round void.
+
+        Where nobody is silent, the last ballot has done it.
+        """
+        self._log.enter("select")
         for _ in range(_MOST_REORGANISATIONS):
             state = self._ledger.state()
             if state.phase in _VOTING:  # once more, after a reorganisation
                 self.review()
             elif state.phase == Phase.SELECT:
-                self._log.enter("select")
                 self._unless_begun_anew(self._ledger.select)
             else:
                 break

@@ -239,11 +239,12 @@ def _refused(events: Sequence[Event], expected: int) -> dict[int, str]:
 
 def _by_phase(events: Sequence[Event]) -> dict[str, list[str]]:
     transactions: dict[str, list[str]] = {}
+    known: set[str] = set()
     for event in events:
-        if (phase := PHASES.get(type(event))) is not None:
-            numbers = transactions.setdefault(phase, [])
-            if event.transaction not in numbers:
-                numbers.append(event.transaction)
+        if (phase := PHASES.get(type(event))) is not None and event.transaction not in known:
+            # The last ballots' transaction is theirs, although it selects as well.
+            transactions.setdefault(phase, []).append(event.transaction)
+            known.add(event.transaction)
     return transactions
 
 

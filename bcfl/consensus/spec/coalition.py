@@ -8,7 +8,6 @@ reference of ``contracts/coalition.vy``: integers only, but for what a member pr
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Set
 from typing import Final
@@ -16,7 +15,7 @@ from typing import Final
 from bcfl.consensus.spec.candidates import Candidates, Decision, Losses, eligible
 from bcfl.consensus.spec.domain import Ballot
 from bcfl.consensus.spec.scoring import Borda, seen_by_most
-from bcfl.consensus.spec.selection import winner_count
+from bcfl.consensus.spec.selection import best_first, winner_count
 
 #: Full standing: 1, in fixed point. Everybody begins with it.
 FULL: Final = 2**15
@@ -109,11 +108,8 @@ def decide(
     if not seen:
         return Decision((), scores)
 
-    def rank(member: int) -> tuple[int, bytes]:
-        return -scores[member], hashlib.sha256(seed + member.to_bytes(32, "big")).digest()
-
     places = winner_count(kappa_ppm, len(possible))
-    return Decision(tuple(sorted(sorted(seen, key=rank)[:places])), scores)
+    return Decision(tuple(sorted(best_first(scores, seen, seed)[:places])), scores)
 
 
 def standings_after(

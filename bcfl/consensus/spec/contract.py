@@ -162,8 +162,14 @@ class ContractModel:
             self.sealed[member] = seal
         return refused
 
-    def vote(self, now: int, batch: Sequence[tuple[int, bytes, bool]]) -> list[int] | None:
-        """A batch of (member, entries, whether the signature holds or the seal is kept)."""
+    def vote(
+        self, now: int, batch: Sequence[tuple[int, bytes, bool]], seed: bytes
+    ) -> list[int] | None:
+        """A batch of (member, entries, whether the signature holds or the seal is kept).
+
+        The last ballot decides the round, with ``seed``, the hash of a block: it is taken to lie
+        in a later block than the last commitment.
+        """
         if self.phase(now) is not Phase.BALLOT:
             return None
         refused = []
@@ -183,20 +189,25 @@ class ContractModel:
                 self.abstained.add(member)
             else:
                 self.ballots[member] = ballot
+        self.after_ballots(now, seed)
         return refused
+
+    def after_ballots(self, now: int, seed: bytes) -> None:
+        """What the last ballot brings about: here the selection."""
+        self.select(now, seed)
 
     def select(self, now: int, seed: bytes) -> bool:
         """Choose the winners, or find the round void; ``seed`` is the hash of a block."""
         if self.phase(now) is not Phase.SELECT:
             return False
-        digests = {m: d for m, d in self.committed.items() if m not in self.equivocators}
+        candidates = self.committed.keys() - self.equivocators
         seen = seen_by_most(self.ballots, set(self.committed))
-        counts = len(digests), len(self.ballots), len(self.committed)
-        if not takes_part(*counts, self.terms.quorum) or not seen & digests.keys():
+        counts = len(candidates), len(self.ballots), len(self.committed)
+        if not takes_part(*counts, self.terms.quorum) or not seen & candidates:
             self.status = "idle"
             return True
         kappa_ppm = self.terms.kappa_ppm
-        self.winners = select_winners(self.totals(), digests, seen, kappa_ppm, seed)
+        self.winners = select_winners(self.totals(), candidates, seen, kappa_ppm, seed)
         self.status = "selected"
         return True
 

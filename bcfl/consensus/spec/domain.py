@@ -17,8 +17,10 @@ from bcfl.core.errors import ProtocolError
 MAX_MEMBERS = 128
 DIGEST_BYTES = 32
 SIGNATURE_BYTES = 65
-#: Of a ballot: who is missing, and who is invalid.
+#: Of a ballot: who is missing, and who is invalid; that there are such; who has no place.
 _SETS_BYTES = 32
+_HAS_SETS = 128
+_UNRATED = 255
 
 
 class Phase(IntEnum):
@@ -163,36 +165,70 @@ class Ballot:
         return bits(rating.member for rating in self.ratings)
 
     def encode(self) -> bytes:
-        """The entries, best first, and behind them the sets, if anybody is in one.
+        """The bytes that are signed and go on chain, the same for the same ballot.
 
-        5 bytes an entry: member (1), value (4, big-endian, as the EVM reads). Then 16 bytes
-        for the missing, 16 for the invalid, big-endian; left out where both are empty.
+        ``places``
+            A byte a member, the highest index first: its place, from 0; 255 for who is not rated.
+            The first byte is not 255.
+        ``best``
+            The largest value in 4 bytes, big-endian as all here; nothing where nobody is rated.
+        ``falls``
+            By how much each place's value is below that of the place before: 2 bytes each, or 4
+            where one of them needs more than 2.
+        ``sets``
+            16 bytes for the missing, 16 for the invalid; nothing where both are empty.
+        ``form``
+            How many bytes a fall has, plus 128 if there are sets; how many places are listed.
         """
-        entries = b"".join(
-            rating.member.to_bytes(1, "big") + rating.value.to_bytes(4, "big")
-            for rating in self.ratings
-        )
+        listed = self.rated.bit_length()
+        places = bytearray([_UNRATED]) * listed
+        for place, rating in enumerate(self.ratings):
+            places[listed - 1 - rating.member] = place
+        values = [rating.value for rating in self.ratings]
+        falls = [above - below for above, below in pairwise(values)]
+        width = 4 if max(falls, default=0) >= 2**16 else 2
         sets = self.missing << MAX_MEMBERS | self.invalid
-        return entries + (sets.to_bytes(_SETS_BYTES, "big") if sets else b"")
+        return b"".join(
+            [
+                places,
+                *(value.to_bytes(4, "big") for value in values[:1]),
+                *(fall.to_bytes(width, "big") for fall in falls),
+                sets.to_bytes(_SETS_BYTES, "big") if sets else b"",
+                bytes([width | _HAS_SETS * bool(sets), listed]),
+            ]
+        )
 
     @classmethod
     def decode(cls, round: int, entries: bytes) -> Ballot:
         """Invert :meth:`encode`; raises ProtocolError for what no ballot encodes to."""
-        sets = 0
-        if len(entries) % 5 == _SETS_BYTES % 5 and len(entries) >= _SETS_BYTES:
-            sets = int.from_bytes(entries[-_SETS_BYTES:], "big")
-            if not sets:
-                raise ProtocolError("a ballot leaves its sets out where they are empty")
-            entries = entries[:-_SETS_BYTES]
-        if len(entries) % 5:
+        form, listed = entries[-2:] if len(entries) >= 2 else (0, 0)
+        width = form % _HAS_SETS
+        places = {m: p for m, p in enumerate(reversed(entries[:listed])) if p != _UNRATED}
+        behind = listed + (4 + width * (len(places) - 1) if places else 0)
+        length = behind + _SETS_BYTES * (form >= _HAS_SETS) + 2
+        if (
+            width not in (2, 4)
+            or length != len(entries)
+            or sorted(places.values()) != list(range(len(places)))
+        ):
             raise ProtocolError(
-                f"a ballot has 5 bytes a rating, and 32 of sets or none; found {len(entries)} bytes"
+                "expected the places 0, 1, 2, …, a value for each, sets or none, and their form; "
+                f"found {len(entries)} bytes, of the form {(form, listed)}"
             )
-        ratings = tuple(
-            Rating(entries[at], int.from_bytes(entries[at + 1 : at + 5], "big"))
-            for at in range(0, len(entries), 5)
+        values = [int.from_bytes(entries[listed : listed + 4], "big")] if places else []
+        for at in range(listed + 4, behind, width):
+            values.append(values[-1] - int.from_bytes(entries[at : at + width], "big"))
+        sets = int.from_bytes(entries[behind:-2], "big")
+        ratings = sorted((place, member) for member, place in places.items())
+        found = cls(
+            round,
+            tuple(Rating(member, values[place]) for place, member in ratings),
+            sets >> MAX_MEMBERS,
+            sets & (2**MAX_MEMBERS - 1),
         )
-        return cls(round, ratings, sets >> MAX_MEMBERS, sets & (2**MAX_MEMBERS - 1))
+        if found.encode() != entries:
+            raise ProtocolError("a ballot has one encoding: the shortest falls, no empty sets")
+        return found
 
 
 @dataclass(frozen=True, slots=True)

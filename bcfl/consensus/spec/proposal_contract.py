@@ -76,6 +76,9 @@ class ProposalModel(ContractModel):
             self.proposals[member] = members
         return refused
 
+    def after_ballots(self, now: int, seed: bytes) -> None:
+        """Nothing: all that was said must be shown again first."""
+
     def select(self, now: int, seed: bytes) -> bool:
         """Choose the winners, or find the round void; ``seed`` is the hash of a block."""
         if self.phase(now) is not Phase.SELECT:

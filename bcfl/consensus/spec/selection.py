@@ -6,7 +6,7 @@ PROTOCOL, System A, S4; claim 5, US claim 7. The reference of ``contracts/select
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 
 from bcfl.core.errors import ProtocolError
 
@@ -55,26 +55,25 @@ def takes_part(candidates: int, ballots: int, committed: int, quorum: int) -> bo
 
 def select_winners(
     totals: Mapping[int, int],
-    digests: Mapping[int, bytes],
+    candidates: Collection[int],
     seen: Set[int],
     kappa_ppm: int,
     seed: bytes,
 ) -> tuple[int, ...]:
     """The ⌈κ·c⌉ best of those who were seen: by points, descending; equal ones by lot.
 
-    **[reading]** The source says nothing of equal totals. The lot is SHA-256 of the seed and
-    the digest, the smaller first: the digest alone could be searched for, as its author may
-    change the delta a little until it wins ties, but the seed is the hash of a block that did
-    not exist when commitments were made. Two members with equal points who committed to the
-    same bytes: the lower index first.
+    **[reading]** The source says nothing of equal totals. The lot is SHA-256 of the seed and of
+    the member's index (32 bytes, big-endian), the smaller first. The seed is the hash of a block
+    that did not exist when commitments were made. The alternative, the smaller digest, can be
+    searched for: its author may change the delta a little until it wins ties.
 
     Parameters
     ----------
     totals : mapping of member index to int
         Points; whoever is missing has none.
-    digests : mapping of member index to bytes
-        What each candidate committed to, 32 bytes. Leave equivocators out: who is not in here
-        cannot win. c is how many they are.
+    candidates : collection of int
+        Who committed. Leave equivocators out: who is not in here cannot win. c is how many they
+        are.
     seen : set of int
         Whom more than half of the others' ballots rate: see ``seen_by_most``. Where they are
         fewer than ⌈κ·c⌉, fewer win, and where there are none, nobody: the round is void.
@@ -88,12 +87,15 @@ def select_winners(
     tuple of int
         Member indices, ascending.
     """
-    count = winner_count(kappa_ppm, len(digests))
-    candidates = {j: digest for j, digest in digests.items() if j in seen}
-    return tuple(sorted(best_first(totals, candidates, seed)[:count]))
+    count = winner_count(kappa_ppm, len(candidates))
+    return tuple(sorted(best_first(totals, seen & set(candidates), seed)[:count]))
 
 
-def best_first(totals: Mapping[int, int], digests: Mapping[int, bytes], seed: bytes) -> list[int]:
-    """Those in ``digests`` in their order; parameters as of :func:`select_winners`."""
-    lots = {j: hashlib.sha256(seed + digest).digest() for j, digest in digests.items()}
-    return sorted(lots, key=lambda j: (-totals.get(j, 0), lots[j], j))
+def best_first(totals: Mapping[int, int], members: Iterable[int], seed: bytes) -> list[int]:
+    """The members in their order; parameters as of :func:`select_winners`."""
+    return sorted(members, key=lambda j: (-totals.get(j, 0), lot(seed, j)))
+
+
+def lot(seed: bytes, member: int) -> bytes:
+    """What decides between equals, the smaller first."""
+    return hashlib.sha256(seed + member.to_bytes(32, "big")).digest()

@@ -76,12 +76,9 @@ def borda(play: Play) -> Vectors:
     ballots = {
         i: play.ballot(i, {j: -losses[i] for j, losses in found.items() if j != i}) for i in deltas
     }
-    digests = {
-        member: hashlib.sha256(delta.values.tobytes()).digest() for member, delta in deltas.items()
-    }
     totals = tally(Borda(), ballots, deltas.keys(), len(play.shares))
     seen = seen_by_most(ballots, deltas.keys())
-    won = select_winners(totals, digests, seen, KAPPA_PPM, play.seed)
+    won = select_winners(totals, deltas, seen, KAPPA_PPM, play.seed)
     play.winners |= set(won)
     return aggregate(play.base, {member: deltas[member] for member in won}, "damped_mean")
 
