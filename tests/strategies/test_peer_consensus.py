@@ -60,7 +60,7 @@ def test_members_train_together_and_the_contract_selects(tmp_path: Path) -> None
         assert all(set(row) == set(range(5)) - {i} for i, row in record.ballots.items())
         assert not record.rejected
         assert not record.left_out
-        assert set(record.gas) == {"open", "commit", "ballot", "select", "close"}
+        assert set(record.gas) == {"open", "commit", "ballot", "close"}
     assert records[1].base == records[0].model
 
 

@@ -91,9 +91,9 @@ def test_a_deployment_of_the_shipped_code_names_its_terms() -> None:
 
 @given(st.binary(max_size=300), st.sampled_from(["commit", "seal", "cast_ballots", "select"]))
 def test_what_is_no_call_of_the_contract_reads_as_none(data: bytes, function: str) -> None:
-    arguments = () if function == "select" else (7,)
+    arguments = () if function == "select" else (7, [])
     contract = Connection("http://127.0.0.1:1").contract(CONTRACT, artifact("PeerConsensus").abi)
-    selector = contract.encode(function, (*arguments, []))[:4]
+    selector = contract.encode(function, arguments)[:4]
     assert decode_call(SENDER, data).sender == SENDER
     assert decode_call(SENDER, selector + data).function in ("", function)
 
