@@ -161,7 +161,7 @@ def _counted(
         ties: bool = False
         fallen, ties = self._fallen(padded, unsafe_add(at, 4), unsafe_sub(count, 1), width)
         if fallen > extract32(padded, at, output_type=uint256) >> 224:
-            said.reason = refusals.ORDER
+            said.reason = refusals.LENGTH if fallen == max_value(uint256) else refusals.ORDER
             return sums, said
         if ties:
             sums = self._shared(sums, padded, listed, count, width)
@@ -184,7 +184,7 @@ def _fallen(
     """
     @notice How far the values fall from the first to the last, and whether some fall is 0.
     @param at Where `count` falls, of `width` bytes each, begin.
-    @return More than any value where `width` is more than they need.
+    @return The highest number there is, where `width` is more than they need.
     """
     bits: uint256 = 16
     most: uint256 = 2**16 - 1

@@ -83,6 +83,7 @@ def enter(phase: Phase, make: Callable[[], Task]) -> Task:
         task.call("seal", 2, [seal for seal, _ in pairs])
         if phase is Phase.SEAL:
             return task
+        task.call("seal", 2, [task.sealed_ballot(2, row(2))[0]])
         task.travel(WINDOW_S)
         task.call("cast_ballots", 2, [pairs[1][1]])
     else:
