@@ -30,7 +30,7 @@ class Phase(IntEnum):
     COMMIT = 1  #: commitments are taken
     SEAL = 2  #: sealed ballots only: hashes of ballots are taken
     BALLOT = 3  #: ballots are taken (``ballots=sealed``: revealed)
-    SELECT = 4  #: all ballots are in, or their deadline has passed: anyone may call select
+    SELECT = 4  #: the ballots have ended, and not by the last one: anyone may call select
     SELECTED = 5  #: winners stand; the coordinator owes the digest of the new global model
     PROPOSE = 6  #: between COMMIT and SEAL, where members propose: proposals are taken
 
