@@ -58,17 +58,17 @@ initializes: peer_commitments[
     peer_terms := peer_terms,
     typed_data := typed_data,
 ]
+initializes: peer_outcome[
+    membership := membership,
+    peer_round := peer_round,
+    peer_terms := peer_terms,
+]
 initializes: peer_ballots[
     membership := membership,
+    peer_outcome := peer_outcome,
     peer_round := peer_round,
     peer_terms := peer_terms,
     typed_data := typed_data,
-]
-initializes: peer_outcome[
-    membership := membership,
-    peer_commitments := peer_commitments,
-    peer_round := peer_round,
-    peer_terms := peer_terms,
 ]
 initializes: peer_members[
     membership := membership,

@@ -49,7 +49,6 @@ def _agrees(
     root: bytes32 = empty(bytes32)
 
     committed: uint256 = 0
-    digests: DynArray[selection.Digest, lanes.CAPACITY] = []
     for one: peer_commitments.SignedCommitment in commitments:
         root = keccak256(abi_encode(root, one))
         bit: uint256 = (1 << one.member) & record.members
@@ -60,9 +59,8 @@ def _agrees(
             abi_encode(_COMMITMENT_TYPE, record.round, record.base, one.digest, one.timestamp)
         )
         signer: address = typed_data._signer(domain, structure, one.r, one.vs)
-        if membership._is(roster, one.member, signer):
+        if membership._stands(extract32(roster, unsafe_mul(one.member, 20)), signer):
             committed |= bit
-            digests.append(selection.Digest(member=one.member, digest=one.digest))
 
     count: peer_ballots.Count = empty(peer_ballots.Count)
     count.size = lanes._count(record.members)
@@ -80,7 +78,7 @@ def _agrees(
             continue
         structure: bytes32 = keccak256(abi_encode(_BALLOT_TYPE, record.round, entries))
         signer: address = typed_data._signer(domain, structure, one.r_or_salt, one.vs)
-        if not membership._is(roster, one.member, signer):
+        if not membership._stands(extract32(roster, unsafe_mul(one.member, 20)), signer):
             continue
         brought |= bit
         reason: uint256 = 0
@@ -95,7 +93,7 @@ def _agrees(
     unheard: uint256 = ((record.forced >> membership.UPPER) & committed) & ~brought
     if left_out | unheard != 0 or record.settled_at <= self._ends(record, committed, spoken):
         return False
-    return record.winners == self._winners(count, spoken, digests, seed)
+    return record.winners == self._winners(count, spoken, seed)
 
 
 @internal
@@ -123,7 +121,6 @@ def _ends(
 def _winners(
     count: peer_ballots.Count,
     spoken: uint256,
-    digests: DynArray[selection.Digest, lanes.CAPACITY],
     seed: bytes32,
 ) -> uint256:
     """
@@ -138,5 +135,5 @@ def _winners(
         count.header, count.committed, spoken ^ count.abstained, count.tally, count.words
     )
     if tied != 0:
-        winners |= selection._break_tie(tied, places, digests, seed)
+        winners |= selection._break_tie(tied, places, seed)
     return winners

@@ -99,7 +99,7 @@ _COMMITMENT_TYPE: constant(bytes32) = keccak256(
 )
 _BALLOT_TYPE: constant(bytes32) = keccak256("Ballot(uint64 round,bytes entries)")
 # As `borda.MAX_BYTES`.
-_MAX_BYTES: constant(uint256) = lanes.CAPACITY * 5 + 32
+_MAX_BYTES: constant(uint256) = lanes.CAPACITY * 5 + 34
 
 # By round: the hash of its record; empty once nobody can challenge it any more.
 records: public(HashMap[uint256, bytes32])
