@@ -69,9 +69,9 @@ BAD_BALLOTS = {
 }
 WORDS = {
     Refusal.ORDER: "borda: values below 0",
-    Refusal.TWICE: "borda: places are not 0, 1, 2",
+    Refusal.TWICE: "borda: not a place for each",
     Refusal.STRANGER: "borda: rates self or a stranger",
-    Refusal.LENGTH: "borda: not the length of its entries",
+    Refusal.LENGTH: "borda: not of a ballot's length",
     Refusal.UNRATED: "borda: wrong sets of unrated",
 }
 

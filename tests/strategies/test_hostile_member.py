@@ -19,7 +19,7 @@ from bcfl.consensus.contract.memory import MemoryChain
 from bcfl.consensus.member.membership import Membership
 from bcfl.consensus.member.mod import peer_consensus_mod
 from bcfl.consensus.records import RECORD_KEY, JoinOrder, JoinReply, order_in
-from bcfl.consensus.spec.domain import Commitment, SignedCommitment
+from bcfl.consensus.spec.domain import Ballot, Commitment, SignedCommitment
 from bcfl.consensus.spec.messages import commitment_message, join_message
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.flower.grid import InProcessGrid
@@ -122,7 +122,7 @@ BENDS: dict[str, tuple[str, Bend]] = {
     "a long blob": ("round", fields(blob=bytes(200_000))),
     "an odd locator": ("round", fields(locator="../../etc/passwd", blob=b"")),
     "odd entries": ("review", fields(entries=b"\xff" * 7)),
-    "an unknown member": ("review", fields(entries=b"\xff\0\0\0\1")),
+    "an unknown member": ("review", fields(entries=Ballot.from_values(1, {99: 1}).encode())),
     "odd rejections": ("review", fields(rejected=[-5, 10**12], reasons=["a" * 100_000])),
     "a salt of an open ballot": ("review", fields(salt=b"1" * 32)),
     "a seal of an open ballot": ("review", fields(seal=b"1" * 32)),

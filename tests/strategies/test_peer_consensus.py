@@ -15,6 +15,7 @@ from flwr.serverapp.strategy import FedAdam
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.consensus.contract.memory import MemoryChain
 from bcfl.consensus.member.mod import PeerConsensusMod, peer_consensus_mod
+from bcfl.consensus.spec.domain import Ballot
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import ConfigurationError, ModelError, NobodyLeft, RoundVoid
 from bcfl.flower.grid import InProcessGrid
@@ -344,10 +345,10 @@ def test_no_member_can_stop_a_round_by_what_it_commits(
 @pytest.mark.parametrize(
     "bend",
     [
-        _set("reviewed", entries=b"\x04\0\0\0\1"),
-        _set("reviewed", entries=b"\x63\0\0\0\1"),
+        _set("reviewed", entries=Ballot.from_values(1, {4: 1}).encode()),
+        _set("reviewed", entries=Ballot.from_values(1, {99: 1}).encode()),
         _set("reviewed", entries=b"odd"),
-        _set("reviewed", entries=b"\0\0\0\0\1\1\0\0\0\2"),
+        _set("reviewed", entries=b"\0\0\0\0\0\1\0\0\2\2"),
         _set("reviewed", signature=bytes(64) + b"\x1b"),
     ],
     ids=["itself", "nobody", "odd", "ascending", "forged"],
