@@ -16,10 +16,10 @@ from bcfl.audit.history import History, Round
 from bcfl.audit.models import Models
 from bcfl.audit.plain_files import parse_json, read_lines
 from bcfl.consensus.contract.events import (
-    PHASES,
     BallotCast,
     Selected,
     Voided,
+    by_phase,
 )
 from bcfl.consensus.spec.domain import Ballot, members_in
 from bcfl.core.errors import AuditError, ProtocolError
@@ -42,12 +42,7 @@ def told_by_the_chain(
         was refused, or ballots that gave no points, is of the phase that this says, or of none.
     """
     selected = round_.outcome if isinstance(round_.outcome, Selected) else None
-    transactions: dict[str, list[str]] = {}
-    for event in round_.events:
-        if (phase := PHASES.get(type(event))) is not None:
-            numbers = transactions.setdefault(phase, [])
-            if event.transaction not in numbers:
-                numbers.append(event.transaction)
+    transactions = by_phase(round_.events)
     _add_fruitless(transactions, round_, claim)
     proposed = {
         "proposals": {

@@ -180,3 +180,17 @@ PHASES: Final[Mapping[type[Event], str]] = {
     Voided: "select",
     Closed: "close",
 }
+
+
+def by_phase(events: Iterable[Event]) -> dict[str, list[str]]:
+    """The numbers of a round's transactions, each under the phase of what it logs first.
+
+    So the transaction with the last ballots is theirs, although it selects as well.
+    """
+    transactions: dict[str, list[str]] = {}
+    known: set[str] = set()
+    for event in events:
+        if (phase := PHASES.get(type(event))) is not None and event.transaction not in known:
+            transactions.setdefault(phase, []).append(event.transaction)
+            known.add(event.transaction)
+    return transactions

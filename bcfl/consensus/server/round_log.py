@@ -11,7 +11,6 @@ from typing import TypeAlias
 
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import (
-    PHASES,
     Abstained,
     BallotCast,
     Closed,
@@ -24,6 +23,7 @@ from bcfl.consensus.contract.events import (
     Sealed,
     Selected,
     Voided,
+    by_phase,
 )
 from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.parcels import Parcels
@@ -164,7 +164,7 @@ def read_record(
     selected = next((event for event in events if isinstance(event, Selected)), None)
     closed = next((event for event in events if isinstance(event, Closed)), None)
     ballots = {event.member: event for event in events if isinstance(event, BallotCast)}
-    transactions = _by_phase(events)
+    transactions = by_phase(events)
     mined = ledger.receipts(list(dict.fromkeys(event.transaction for event in events)))
     abstained = {e.member: members_in(e.missing) for e in events if isinstance(e, Abstained)}
     return RoundRecord(
@@ -235,17 +235,6 @@ def _refused(events: Sequence[Event], expected: int) -> dict[int, str]:
         elif isinstance(event, (Committed, Proposed, Sealed, BallotCast, Abstained)):
             refused.pop(event.member, None)
     return refused
-
-
-def _by_phase(events: Sequence[Event]) -> dict[str, list[str]]:
-    transactions: dict[str, list[str]] = {}
-    known: set[str] = set()
-    for event in events:
-        if (phase := PHASES.get(type(event))) is not None and event.transaction not in known:
-            # The last ballots' transaction is theirs, although it selects as well.
-            transactions.setdefault(phase, []).append(event.transaction)
-            known.add(event.transaction)
-    return transactions
 
 
 def in_one_line(record: RoundRecord) -> str:
