@@ -8,11 +8,22 @@ from typing import Any
 from bcfl.chain.contract import Contract
 from bcfl.consensus.contract.memory import MemoryChain, MemoryConnection
 from bcfl.consensus.contract.reference import PeerConsensusReference
+from bcfl.consensus.spec.contract import ContractModel
 from bcfl.consensus.spec.domain import members_in
+
+
+class _PlayedModel(ContractModel):
+    """Selects when it is told to: the seed is of all ballots, and known once all are in."""
+
+    def after_ballots(self, now: int, seed: bytes) -> None:
+        """Nothing."""
 
 
 class PlayedReference(PeerConsensusReference):
     """The contract's reference; it is told of cheats, whose proofs the chain has checked."""
+
+    def _begin(self, *terms: Any) -> ContractModel:
+        return _PlayedModel(*terms)
 
     def equivocated(self, member: int, round: int, digest: bytes, other: bytes) -> None:
         """A member is one from now on no more."""
