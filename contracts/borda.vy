@@ -245,8 +245,14 @@ def _shared(
     # The places from `first` on have equal values.
     first: uint256 = 0
     for place: uint256 in range(1, unsafe_add(count, 1), bound=lanes.CAPACITY):
-        if place < count and self._fall(padded, listed, place, width) == 0:
-            continue
+        if place < count:
+            at_fall: uint256 = unsafe_add(
+                unsafe_add(listed, 36), unsafe_mul(width, unsafe_sub(place, 1))
+            )
+            if extract32(padded, at_fall, output_type=uint256) >> unsafe_sub(
+                256, unsafe_mul(width, 8)
+            ) == 0:
+                continue
         if unsafe_sub(place, first) != 1:
             # From 1, a = first + 1 and b = place, so that 2 m - 2 (at + 1) becomes 2 m - (a + b).
             ends: uint256 = unsafe_add(unsafe_add(first, place), 1)
@@ -255,24 +261,9 @@ def _shared(
         first = place
     sums: uint256[lanes.WORDS] = tally
     for member: uint256 in range(listed, bound=lanes.CAPACITY):
-        place: uint256 = self._place(padded, listed, member)
+        place: uint256 = extract32(padded, unsafe_sub(listed, member), output_type=uint256) & 255
         if place != UNRATED:
             sums[member >> 4] = unsafe_add(
                 sums[member >> 4], changes[place] << ((member & 15) << 4)
             )
     return sums
-
-
-@internal
-@pure
-def _place(padded: Bytes[MAX_BYTES + 64], listed: uint256, member: uint256) -> uint256:
-    return extract32(padded, unsafe_sub(listed, member), output_type=uint256) & 255
-
-
-@internal
-@pure
-def _fall(
-    padded: Bytes[MAX_BYTES + 64], listed: uint256, place: uint256, width: uint256
-) -> uint256:
-    at: uint256 = unsafe_add(listed, unsafe_add(36, unsafe_mul(width, unsafe_sub(place, 1))))
-    return extract32(padded, at, output_type=uint256) >> unsafe_sub(256, unsafe_mul(width, 8))

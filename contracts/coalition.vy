@@ -75,7 +75,7 @@ def select(
                 weight, unsafe_sub(unsafe_mul(count, 2), unsafe_add(unsafe_add(first, next), 1))
             )
             for place: uint256 in range(first, next, bound=lanes.CAPACITY):
-                member: uint256 = said.members[place]
+                member: uint256 = ranking._member(said.members, place)
                 points[member] = unsafe_add(points[member], worth)
             first = next
         unrated: uint256 = others ^ said.said.rated

@@ -246,7 +246,8 @@ def _with(
 def _keep(count: Count, done: uint256):
     """
     @notice Keeps what was counted, and decides the round if everybody is done. Where no block
-            lies between the last commitment and the last ballot, `select` does it.
+            lies between the last commitment and the last ballot, or the gas might not suffice,
+            `select` does it: no ballot is lost because others came before it was thought to.
     """
     header: uint256 = count.header | peer_round.TALLIED
     if count.abstained != 0:
@@ -255,8 +256,12 @@ def _keep(count: Count, done: uint256):
     if header & peer_round.UNEVEN != 0:
         peer_round._write_unrated(count.unrated, count.words)
     peer_round._write_tally(header, count.tally, count.words)
-    if peer_round._phase(header, done) == peer_round.SELECT and peer_round._behind(header) != 0:
-        peer_outcome._decide(header, count.tally, count.words, done)
+    if (
+        peer_round._phase(header, done) == peer_round.SELECT
+        and peer_round._behind(header) != 0
+        and msg.gas > 40_000 + 12_000 * count.words
+    ):
+        peer_outcome._decide(header, count.tally, count.words, done, True)
 
 
 @internal

@@ -116,7 +116,7 @@ def select():
     tally: uint256[lanes.WORDS] = peer_round._read_tally(header, words)
     done: uint256 = peer_round._voters(tally, words)
     peer_round._check_phase(header, peer_round._round(header), done, peer_round.SELECT)
-    self._decide(header, tally, words, done)
+    self._decide(header, tally, words, done, False)
 
 
 @external
@@ -181,11 +181,16 @@ def scores() -> DynArray[uint256, lanes.WORDS]:
 
 @internal
 def _decide(
-    header: uint256, tally: uint256[lanes.WORDS], words: uint256, done: uint256
+    header: uint256,
+    tally: uint256[lanes.WORDS],
+    words: uint256,
+    done: uint256,
+    if_cheap: bool,
 ):
     """
     @notice Ends the ballots of a round: its winners stand, or it is void.
     @param done Who has voted or abstained.
+    @param if_cheap Whether to leave lots to `select` for which the gas might not suffice.
     """
     round: uint256 = peer_round._round(header)
     committed: uint256 = header & membership.SET
@@ -199,6 +204,8 @@ def _decide(
     if winners | tied == 0:
         peer_round.header = (header ^ peer_round.OPEN) | peer_round.VOID
         log Voided(round=round, committed=committed, voted=voted, abstained=abstained)
+        return
+    if if_cheap and msg.gas < 40_000 + 200 * lanes._count(tied) ** 2:
         return
     seed: bytes32 = peer_round._seed(header)
     if tied != 0:

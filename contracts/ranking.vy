@@ -11,11 +11,12 @@ import lanes
 import refusals
 
 
-# A ballot that was read. Of who is rated, by place from 0, best first: member and value.
+# A ballot that was read. Of who is rated, by place from 0, best first: the member, in bytes, 32 a
+# word from the lowest, and the value.
 struct Ranking:
     said: borda.Said
     count: uint256
-    members: uint256[lanes.CAPACITY]
+    members: uint256[lanes.CAPACITY // 32]
     values: uint256[lanes.CAPACITY]
 
 
@@ -41,7 +42,7 @@ def _read(ballot: Bytes[borda.MAX_BYTES], candidates: uint256) -> Ranking:
     for member: uint256 in range(listed, bound=lanes.CAPACITY):
         place = extract32(padded, unsafe_sub(listed, member), output_type=uint256) & 255
         if place < lanes.CAPACITY:
-            found.members[place] = member
+            found.members[place >> 5] |= member << ((place & 31) << 3)
             found.said.rated |= 1 << member
         if place != borda.UNRATED:
             found.count = unsafe_add(found.count, 1)
@@ -92,3 +93,12 @@ def _read(ballot: Bytes[borda.MAX_BYTES], candidates: uint256) -> Ranking:
     else:
         found.said.reason = refusals.GOOD
     return found
+
+
+@internal
+@pure
+def _member(members: uint256[lanes.CAPACITY // 32], place: uint256) -> uint256:
+    """
+    @notice Who stands at a place.
+    """
+    return (members[place >> 5] >> ((place & 31) << 3)) & 255

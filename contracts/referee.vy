@@ -57,7 +57,7 @@ def select(
         said: ranking.Ranking = ranking._read(one.entries, begun.proposers)
         for place: uint256 in range(said.count, bound=lanes.CAPACITY):
             value: uint256 = said.values[place]
-            member: uint256 = said.members[place]
+            member: uint256 = ranking._member(said.members, place)
             if value >= median[member]:
                 reaching[member] = unsafe_add(reaching[member], 1)
                 if value > median[member]:
