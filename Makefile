@@ -66,8 +66,8 @@ bench: $(READY)  ## gas, bytes and seconds of a round, measured here; ONLY="gas 
 contracts: $(READY)  ## compile the contracts anew
 	$(BIN)/python -m bcfl.contracts.build
 
-figures: $(READY)  ## figures 5 and 6 of the marketplace, from MNIST beside the project or digits
-	$(BIN)/python -m bcfl.experiment.market.figures --out notebooks/figures
+figures: $(READY)  ## figures 5 and 6 of the marketplace, from MNIST beside the project; else from digits, in build/
+	$(BIN)/python -m bcfl.experiment.market.figures --out $(if $(wildcard ../shared/data/mnist/t10k-*.gz),notebooks,build)/figures
 
 docs: $(READY)  ## README and guides executed, then a site in build/site; fails at any warning
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --group docs

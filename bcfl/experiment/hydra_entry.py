@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
 from multiprocessing import active_children, get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 # Both are read when their libraries are imported. A run tells nobody about itself.
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
@@ -42,6 +42,7 @@ class _Jobs:
     def __init__(self, play: Play, at_once: int = 1) -> None:
         self._play, self._at_once = play, at_once
         self._pool: ProcessPoolExecutor | None = None
+        self._abandoned = False
         self.failures: list[Failure] = []
         self.folder: Path | None = None  #: of the newest job
         self.sweep: Sweep | None = None
@@ -83,8 +84,17 @@ class _Jobs:
             self.failures[0].tell()
         return self.failures[0].status if self.failures else 0
 
+    def abandon(self) -> NoReturn:
+        """End what is running, say how to go on, and leave."""
+        self._abandoned = True
+        for process in active_children():
+            process.terminate()
+        interrupt(self.sweep.path if self.sweep else self.folder, apart=self._pool is not None)
+
     def _ended_apart(self, title: str, folder: Path, running: Future[list[Failure]]) -> None:
         assert self.sweep is not None
+        if self._abandoned:
+            return
         self.sweep.say(f"ended: {title}")
         error = running.exception()  # its process was killed, as where memory is short
         self._ended(folder, [Failure.of(error)] if error else running.result())
@@ -127,9 +137,7 @@ def run_with_hydra(arguments: Sequence[str], play: Play = _play_anew, at_once: i
         complain(error)
         return MISTAKEN
     except KeyboardInterrupt:
-        for process in active_children():
-            process.terminate()
-        interrupt(jobs.sweep.path if jobs.sweep else jobs.folder)
+        jobs.abandon()
 
 
 def _count(arguments: Sequence[str]) -> int:

@@ -56,8 +56,11 @@ def exit_status(error: Exception) -> int:
     return MISTAKEN if isinstance(error, (*missing, *wrong)) else FAILED
 
 
-def interrupt(folder: Path | None) -> NoReturn:
-    """Leave at once: Flower's server thread would go on waiting for replies, an hour at most."""
+def interrupt(folder: Path | None, *, apart: bool = False) -> NoReturn:
+    """Leave at once: Flower's server thread would go on waiting for replies, an hour at most.
+
+    Unless all that ran was ``apart``, in processes of its own, which have been ended.
+    """
     words = "nothing was written yet"
     if folder is not None and (folder / "config.yaml").exists():
         words = f"the rounds that are over are in {folder}; go on with: bcfl resume {folder}"
@@ -65,6 +68,8 @@ def interrupt(folder: Path | None) -> NoReturn:
         words = f"the runs that are over are in {folder}; go on with: bcfl resume {folder}"
     print(f"bcfl: interrupted; {words}", file=sys.stderr, flush=True)
     sys.stdout.flush()
+    if apart:  # nothing of Flower's is in this process
+        sys.exit(INTERRUPTED)
     os._exit(INTERRUPTED)
 
 

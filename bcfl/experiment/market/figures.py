@@ -17,7 +17,6 @@ import matplotlib as mpl
 import numpy as np
 import typer
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from rich.console import Console
 from rich.table import Table
@@ -187,13 +186,12 @@ def _panels(
 ) -> tuple[Figure, list[tuple[Any, str]]]:
     partitions = list(dict.fromkeys(trial.partition for trial in trials))
     with mpl.rc_context(_STYLE):
-        layout = ConstrainedLayoutEngine(rect=(0, 0.09, 1, 0.91))
-        figure = Figure(figsize=(1.2 + 2.6 * len(partitions), 3.1), layout=layout)
+        size = (1.2 + 2.6 * len(partitions), 3.1)
+        figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(1, len(partitions), squeeze=False)[0]
     seeds = len({trial.seed for trial in trials})
-    figure.supxlabel(
-        f"{dataset}, {seeds} seeds", y=0.015, fontsize=8, color=_GREY, x=0.99, ha="right"
-    )
+    caption = f"{dataset}, {seeds} seed{'s' if seeds > 1 else ''}"
+    figure.suptitle(caption, fontsize=8, color=_GREY, x=0.99, ha="right")
     for axes, partition in zip(grid, partitions, strict=True):
         axes.margins(x=0.06)
         axes.set_title(_TITLES.get(partition, partition))
@@ -208,8 +206,8 @@ def _legend(figure: Figure) -> None:
     found = {label: handle for pair in pairs for handle, label in zip(*pair, strict=True)}
     labels, handles = list(found), list(found.values())
     figure.legend(
-        handles, labels, loc="lower left", ncols=len(labels), fontsize=8, frameon=False,
-        bbox_to_anchor=(0.01, 0), handlelength=1.6, columnspacing=1.2,
+        handles, labels, loc="outside lower left", ncols=min(len(labels), 2 * len(figure.axes)),
+        fontsize=8, frameon=False, handlelength=1.6, columnspacing=1.2,
     )  # fmt: skip
 
 
