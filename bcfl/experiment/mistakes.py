@@ -63,7 +63,7 @@ def interrupt(folder: Path | None, *, apart: bool = False) -> NoReturn:
     """
     words = "nothing was written yet"
     if folder is not None and (folder / "config.yaml").exists():
-        words = f"the rounds that are over are in {folder}; go on with: bcfl resume {folder}"
+        words = f"the rounds that are over are in {folder}; {_how_to_go_on(folder)}"
     elif folder is not None and (folder / "multirun.yaml").exists():
         words = f"the runs that are over are in {folder}; go on with: bcfl resume {folder}"
     print(f"bcfl: interrupted; {words}", file=sys.stderr, flush=True)
@@ -71,6 +71,13 @@ def interrupt(folder: Path | None, *, apart: bool = False) -> NoReturn:
     if apart:  # nothing of Flower's is in this process
         sys.exit(INTERRUPTED)
     os._exit(INTERRUPTED)
+
+
+def _how_to_go_on(folder: Path) -> str:
+    chain = yaml.safe_load((folder / "config.yaml").read_text("utf-8")).get("chain") or {}
+    if chain.get("_target_") == "bcfl.consensus.MemoryChain":
+        return "nothing goes on with it, as its chain was in memory"
+    return f"go on with: bcfl resume {folder}"
 
 
 def _suggestion(name: str) -> str:

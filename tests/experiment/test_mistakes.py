@@ -101,6 +101,15 @@ def test_who_interrupts_is_told_how_to_go_on(
 
 
 @pytest.mark.usefixtures("interrupted")
+def test_a_run_whose_chain_was_in_memory_is_not_gone_on_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Left, match="130"):
+        run_with_hydra([*shlex.split(QUICK), "chain=memory", f"hydra.run.dir={tmp_path}"])
+    assert capsys.readouterr().err.endswith("as its chain was in memory\n")
+
+
+@pytest.mark.usefixtures("interrupted")
 def test_who_interrupts_a_sweep_is_told_so_of_the_sweep(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
