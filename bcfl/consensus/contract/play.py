@@ -13,10 +13,12 @@ from bcfl.consensus.spec.domain import members_in
 
 
 class _PlayedModel(ContractModel):
-    """Selects when it is told to: the seed is of all ballots, and known once all are in."""
+    """A round that is played is decided when it is settled."""
+
+    __slots__ = ()
 
     def after_ballots(self, now: int, seed: bytes) -> None:
-        """Nothing."""
+        """Nothing: more may come past the server."""
 
 
 class PlayedReference(PeerConsensusReference):
