@@ -34,10 +34,17 @@ def test_what_no_extra_brings_is_somebody_elses_mistake() -> None:
 
 
 def test_a_missing_part_is_one_line(tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.modules['torch'] = None; from bcfl.cli.main import main; "
-        "sys.argv = ['bcfl', 'run', 'engine=in_process', 'hydra.run.dir=x']; main()"
-    )
+    code = """
+import sys
+class Nowhere:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, Nowhere())
+from bcfl.cli.main import main
+sys.argv = ["bcfl", "run", "engine=in_process", "hydra.run.dir=x"]
+main()
+"""
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -113,6 +113,16 @@ REFEREE: Final = Suite(
     ("_decisions", "_rounds", "_machine"),
     {},
 )
+SETTLEMENT: Final = Suite(
+    "PeerSettlement",
+    (
+        *("settlement_challenges", "settlement_court", "settlement_rounds", "settlement_terms"),
+        "PeerSettlement",
+    ),
+    "test_settlement",
+    ("", "_machine"),
+    {},
+)
 MARKET: Final = Suite(
     "ModelMarketplace",
     (
@@ -130,7 +140,7 @@ MARKET: Final = Suite(
         "market_verifiers": "_draw",
     },
 )
-ALL: Final = (PEERS, COALITION, REFEREE, MARKET)
+ALL: Final = (PEERS, COALITION, REFEREE, SETTLEMENT, MARKET)
 SUITES: Final = {module: suite for suite in ALL for module in suite.modules}
 #: What is written instead of what; the first that fits at a place is taken.
 SWAPS: Final = {

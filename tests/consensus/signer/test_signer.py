@@ -121,7 +121,7 @@ def test_no_round_is_used_up_before_the_chain_has_it(task: Task):
         with pytest.raises(RoundNotOpen):
             signer.sign(task.commitment(9, **changes))
     with pytest.raises(RoundNotOpen, match="phase is COMMIT"):
-        signer.sign(ballot_message(task.server.domain, Ballot.decode(1, b"")))
+        signer.sign(ballot_message(task.server.domain, Ballot.from_values(1, {})))
     assert signer.sign(task.commitment(1))
 
 
