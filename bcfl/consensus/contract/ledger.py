@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final, Self
 
 from bcfl.chain.connection import Connection
 from bcfl.chain.contract import Log
 from bcfl.chain.event import Event, Transaction
-from bcfl.chain.ledger import ContractLedger
 from bcfl.consensus.contract.events import BallotCast, Proposed, RoundEvent
+from bcfl.consensus.contract.task_ledger import TaskLedger
 from bcfl.consensus.contract.words import (
     CONTRACTS,
     EVENTS,
@@ -32,7 +31,6 @@ from bcfl.consensus.spec.domain import (
     SignedCommitment,
     SignedProposal,
     SignedSeal,
-    TypedDataDomain,
 )
 from bcfl.consensus.spec.referee import medians
 from bcfl.consensus.spec.rules import Rule
@@ -55,7 +53,7 @@ class View:
     active: int  #: bit field
 
 
-class Ledger(ContractLedger):
+class Ledger(TaskLedger):
     """One task's contract, seen from one account. Made by :meth:`deploy` or :meth:`attach`."""
 
     contracts = tuple(CONTRACTS.values())
@@ -126,29 +124,10 @@ class Ledger(ContractLedger):
         """The contract's."""
         return next(rule for rule, name in CONTRACTS.items() if name == self.name)
 
-    @cached_property
-    def domain(self) -> TypedDataDomain:
-        """Chain id and contract."""
-        return TypedDataDomain(self._connection.chain_id, self._contract.address)
-
-    @cached_property
-    def coordinator(self) -> str:
-        """The account that deployed the contract."""
-        return str(self._read("coordinator"))
-
-    @cached_property
-    def rules(self) -> bytes:
-        """``Rules.digest`` of the rules that the task was deployed with."""
-        return bytes(self._read("rules"))
-
     @property
     def stake(self) -> int:
         """What a member deposits, wei; 0 where the coordinator says who is a member."""
         return int(self._read("stake"))
-
-    def members(self) -> tuple[str, ...]:
-        """Who has each index, or had it last; ``words.seats`` says who had it in a past round."""
-        return tuple(self._read("members"))
 
     def active(self) -> int:
         """Bit field of the members that are registered now."""

@@ -10,14 +10,14 @@ from typing import Any, Final, Self
 from bcfl.chain.connection import Connection
 from bcfl.chain.contract import Log
 from bcfl.chain.event import Event, Transaction
-from bcfl.chain.ledger import ContractLedger
 from bcfl.chain.node import Receipt
 from bcfl.consensus.contract.bundle import Bundle
 from bcfl.consensus.contract.calldata import SETTLEMENT, SentBallot, SentCommitment, expanded
 from bcfl.consensus.contract.events import Equivocated, MemberJoined, MemberLeft, RoundEvent
+from bcfl.consensus.contract.task_ledger import TaskLedger
 from bcfl.consensus.contract.words import event_of, evidence, relayed
 from bcfl.consensus.spec.contract import Terms
-from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment, TypedDataDomain
+from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment
 from bcfl.consensus.spec.rules import Rules
 from bcfl.consensus.spec.settlement import Record
 from bcfl.keys.accounts import checksummed
@@ -102,7 +102,7 @@ _NAMES: Final = (
 )
 
 
-class SettlementLedger(ContractLedger):
+class SettlementLedger(TaskLedger):
     """One task's contract, seen from one account. Made by :meth:`deploy` or :meth:`attach`."""
 
     contracts = (SETTLEMENT,)
@@ -134,21 +134,6 @@ class SettlementLedger(ContractLedger):
         )
 
     @cached_property
-    def domain(self) -> TypedDataDomain:
-        """Chain id and contract."""
-        return TypedDataDomain(self._connection.chain_id, self._contract.address)
-
-    @cached_property
-    def coordinator(self) -> str:
-        """The account that deployed the contract."""
-        return str(self._read("coordinator"))
-
-    @cached_property
-    def rules(self) -> bytes:
-        """``Rules.digest`` of the rules that the task was deployed with."""
-        return bytes(self._read("rules"))
-
-    @cached_property
     def terms(self) -> Terms:
         """By which numbers rounds are decided."""
         names = ("kappa_ppm", "quorum", "commit_window_s", "ballot_window_s")
@@ -176,10 +161,6 @@ class SettlementLedger(ContractLedger):
         names = ["standing", "members"]
         head, (standing, members) = self._connection.views(self._contract, names, block, block_hash)
         return head.number, head.timestamp, Standing(*standing), tuple(members)
-
-    def members(self) -> tuple[str, ...]:
-        """Who has each index, or had it last."""
-        return tuple(self._read("members"))
 
     def open_round(self, base: bytes) -> Transaction:
         """Coordinator: begin a round, or the one that is open anew."""
