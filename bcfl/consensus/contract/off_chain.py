@@ -15,13 +15,19 @@ class OffChain:
     """All but its deltas."""
 
     expected: int  #: bit field: whom the coordinator waits for
+    since: int  #: the block in which the round before was settled, or the contract deployed
     open: Bundle  #: what was signed in the round so far
     settled: Bundle | None  #: all that was signed in the round before
 
     def encode(self) -> bytes:
         """JSON."""
         settled = None if self.settled is None else self.settled.to_json()
-        values = {"expected": hex(self.expected), "open": self.open.to_json(), "settled": settled}
+        values = {
+            "expected": hex(self.expected),
+            "since": self.since,
+            "open": self.open.to_json(),
+            "settled": settled,
+        }
         return json.dumps(values, separators=(",", ":")).encode()
 
     @classmethod
@@ -30,8 +36,10 @@ class OffChain:
         try:
             values = parse_json(text)
             settled = values["settled"]
-            expected = int(values["expected"], 16)
+            expected, since = int(values["expected"], 16), values["since"]
+            if type(since) is not int or since < 0:
+                raise ValueError(f"block {since!r:.20}")
             bundle = None if settled is None else Bundle.from_json(settled)
-            return cls(expected, Bundle.from_json(values["open"]), bundle)
+            return cls(expected, since, Bundle.from_json(values["open"]), bundle)
         except (ValueError, TypeError, KeyError) as error:
             raise ProtocolError(f"expected what was signed; found {error!r}") from error

@@ -143,7 +143,8 @@ class OptimisticLedger(PlayedLedger):
     def off_chain(self) -> bytes:
         """What members are to be given: see ``OffChain``."""
         round_, expected, _ = self._opening
-        return OffChain(expected, self.bundle(), self.bundles.get(round_ - 1)).encode()
+        before = self.bundles.get(round_ - 1)
+        return OffChain(expected, self._since, self.bundle(), before).encode()
 
     def answer_challenges(self) -> None:
         """Bring every round that somebody doubts."""
@@ -210,7 +211,8 @@ class OptimisticLedger(PlayedLedger):
             raise
         self._settlements.add(sent.hash)
         self._real.add(sent.hash)
-        (settled,) = (e.record for e in self.chain.settled() if e.round == record.round)
+        self._since = sent.block
+        (settled,) = (e.record for e in self.chain.settled(sent.block) if e.round == record.round)
         self.bundles[record.round], self.records[record.round] = bundle, settled
         return sent
 

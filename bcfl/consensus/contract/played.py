@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from eth_utils.crypto import keccak
 
@@ -41,9 +41,6 @@ from bcfl.consensus.spec.domain import (
 from bcfl.consensus.spec.rules import LEAST_WINDOW_S
 from bcfl.consensus.spec.settlement import Record
 from bcfl.core.errors import ProtocolError
-
-#: How often, within a window, a coordinator looks whether somebody doubts it.
-_LOOKS: Final = 4
 
 
 class PlayedLedger(Ledger):
@@ -87,6 +84,7 @@ class PlayedLedger(Ledger):
         self._settlements: set[str] = set()
         self._real: set[str] = set()  # transactions that are on the chain
         self._read_so_far = 0
+        self._since = chain.deployed_at  # where the events begin that are still of interest
         self._pending: list[Event] = []
         self._due: list[Event] = []
         self._begun: Begun | None = None
@@ -137,7 +135,7 @@ class PlayedLedger(Ledger):
         Raises
         ------
         ProtocolError
-            No round is open.
+            No round is open, or the chain has not got what it was given.
         """
         number, time, standing, members = chain.look(block, block_hash)
         if not standing.open:
@@ -147,8 +145,14 @@ class PlayedLedger(Ledger):
         ledger._play.clock = lambda: time
         ledger._begin(standing.model, shown.expected & standing.members, standing.time, "")
         ledger._bring(shown.open)
+        ledger._since = shown.since
         if standing.forced:
             ledger._hear()
+        if unheard := standing.forced & ~ledger._forced:
+            raise ProtocolError(
+                f"the server says that round {standing.round} can be read from block {shown.since} "
+                f"on; nothing is there of {members_in(unheard)} (from {MAX_MEMBERS} on: ballots)"
+            )
         return ledger, View(number, time, ledger.state(), members, standing.members)
 
     @property
@@ -274,6 +278,7 @@ class PlayedLedger(Ledger):
                 number=event.transaction,
             )
         self._settlements.add(event.transaction)
+        self._since = event.block
         self.bundles[record.round], self.records[record.round] = bundle, record
 
     def _begin(self, base: bytes, expected: int, opened_at: int, number: str) -> Transaction:
@@ -311,7 +316,7 @@ class PlayedLedger(Ledger):
         """Take in who has come past the coordinator; what was played is played anew with them."""
         round_, _, _ = self._opening
         forced, commitments, ballots = 0, dict(self._commitments), dict(self._ballots)
-        for event in self.chain.events()[self._read_so_far :]:
+        for event in self.chain.events(self._since):
             match event:
                 case CommitmentShown() if event.round == round_:
                     member = event.commitment.member or 0

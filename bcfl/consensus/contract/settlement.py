@@ -13,7 +13,7 @@ from bcfl.chain.event import Event, Transaction
 from bcfl.chain.node import Receipt
 from bcfl.consensus.contract.bundle import Bundle
 from bcfl.consensus.contract.calldata import SETTLEMENT, SentBallot, SentCommitment, expanded
-from bcfl.consensus.contract.events import Equivocated, MemberJoined, MemberLeft, RoundEvent
+from bcfl.consensus.contract.events import RoundEvent
 from bcfl.consensus.contract.task_ledger import TaskLedger
 from bcfl.consensus.contract.words import event_of, evidence, relayed
 from bcfl.consensus.spec.contract import Terms
@@ -199,9 +199,17 @@ class SettlementLedger(TaskLedger):
         """A challenge was not answered in time."""
         return self._write("convict", round)
 
+    def take_back(self, round: int) -> Transaction:
+        """Whoever challenged a round that became void with one before it: owe the bond again."""
+        return self._write("take_back", round)
+
     def release(self) -> Transaction:
         """Coordinator: have the deposit back, once all rounds are final."""
         self._write("release")
+        return self.withdraw()
+
+    def withdraw(self) -> Transaction:
+        """Fetch what the contract owes this account: bonds, gas of answers, the deposit."""
         return self._write("withdraw")
 
     def add_member(self, address: str) -> Transaction:
@@ -225,9 +233,9 @@ class SettlementLedger(TaskLedger):
         """These transactions, by number."""
         return self._connection.receipts(transactions)
 
-    def settled(self, at: int = 0) -> Iterator[Settled]:
-        """Every round that was settled."""
-        return (event for event in self.events(at=at) if isinstance(event, Settled))
+    def settled(self, from_block: int = 0) -> Iterator[Settled]:
+        """Every round that was settled, from a block on."""
+        return (event for event in self.events(from_block) if isinstance(event, Settled))
 
 
 def _event(log: Log) -> Event:
@@ -252,7 +260,3 @@ def _event(log: Log) -> Event:
             event: Event = kinds[log.name](*at, **values)
             return event
     return event_of(log, 0)
-
-
-#: What changes who is a member.
-MEMBERSHIP: Final = (MemberJoined, MemberLeft, Equivocated)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from bcfl.chain.connection import Connection
-from bcfl.consensus.contract.bundle import Bundle, fault_of
+from bcfl.consensus.contract.bundle import fault_of
 from bcfl.consensus.contract.ledger import Ledger, View
 from bcfl.consensus.contract.off_chain import OffChain
 from bcfl.consensus.contract.played import PlayedLedger
@@ -40,19 +40,19 @@ def play(
     shown = OffChain.decode(order.off_chain)
     found = PlayedLedger.of_member(chain, shown, order.block, order.block_hash)
     if isinstance(order, RoundOrder):
-        look_back(chain, shown.settled, order.round - 1, may_challenge=may_challenge)
+        look_back(chain, shown, order.round - 1, may_challenge=may_challenge)
     return found
 
 
 def look_back(
-    chain: SettlementLedger, shown: Bundle | None, round_: int, *, may_challenge: bool
+    chain: SettlementLedger, shown: OffChain, round_: int, *, may_challenge: bool
 ) -> None:
     """Check the round that was settled last.
 
     Parameters
     ----------
-    shown : Bundle, optional
-        All that was signed in it, as the server gives it.
+    shown : OffChain
+        All that was signed in it, and in which block it was settled, as the server says.
     round_ : int
         The contract's; 0 where none was settled yet.
 
@@ -61,12 +61,14 @@ def look_back(
     ProtocolError
         It was not settled as it was signed: whoever goes on trains on a model that will be void.
     """
-    settled = {event.round: event.record for event in chain.settled()}
     if not round_:
         return
+    settled = {event.round: event.record for event in chain.settled(shown.since)}
     if (record := settled.get(round_)) is None:
-        raise ProtocolError(f"the contract has not settled round {round_}")
-    fault = fault_of(shown, record, chain.terms, chain.domain, chain.members())
+        raise ProtocolError(
+            f"the contract has not settled round {round_} in block {shown.since} or after it"
+        )
+    fault = fault_of(shown.settled, record, chain.terms, chain.domain, chain.members())
     if not fault:
         return
     said = "it is not challenged, as this node may not: its owner can say bcfl-challenge=true"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -13,6 +14,7 @@ from bcfl.consensus.contract.events import Equivocated, MemberJoined
 from bcfl.consensus.contract.off_chain import OffChain
 from bcfl.consensus.contract.optimistic import OptimisticLedger
 from bcfl.consensus.contract.settlement import Convicted, SettlementLedger, Upheld
+from bcfl.consensus.member.doubt import look_back
 from bcfl.consensus.spec.domain import (
     Ballot,
     Commitment,
@@ -196,11 +198,34 @@ def test_a_member_sees_who_came_past_a_server_that_leaves_them_out(task: Task) -
     task.open()
     own = task.own(3)
     own.show_commitment(task.commitment(3))
-    nothing = OffChain(0b1111, Bundle(), None)
+    nothing = OffChain(0b1111, 0, Bundle(), None)
 
     _, view = OptimisticLedger.of_member(own, nothing, 0, "")
 
     assert members_in(view.state.committed) == (3,)
+
+
+def test_a_server_cannot_hide_who_came_past_it_by_naming_a_later_block(task: Task) -> None:
+    task.open()
+    own = task.own(3)
+    own.show_commitment(task.commitment(3))
+    task.ledger.wait_until(task.ledger.now() + 1)
+    late = OffChain(0b1111, own.anchor()[0], Bundle(), None)
+
+    with pytest.raises(ProtocolError, match=r"nothing is there of \(3,\)"):
+        OptimisticLedger.of_member(own, late, 0, "")
+
+
+def test_a_member_reads_the_chain_from_where_the_round_before_was_settled(task: Task) -> None:
+    task.play(0, 1, 2, 3)
+    task.open()
+    shown = OffChain.decode(task.ledger.off_chain())
+
+    (settled,) = task.ledger.chain.settled()
+    assert shown.since == settled.block
+    look_back(task.own(3), shown, 1, may_challenge=False)
+    with pytest.raises(ProtocolError, match="has not settled round 1"):
+        look_back(task.own(3), replace(shown, since=settled.block + 1), 1, may_challenge=False)
 
 
 def test_members_come_and_go_between_rounds(task: Task) -> None:
@@ -291,6 +316,12 @@ def test_a_round_that_the_chain_has_from_another_time_is_not_settled(task: Task)
 
 
 def test_what_is_given_is_read_strictly() -> None:
-    for text in (b"", b"{}", b'{"expected":"0x1","open":{"commitments":[[1]]},"settled":null}'):
+    for text in (
+        b"",
+        b"{}",
+        b'{"expected":"0x1","since":0,"open":{"commitments":[[1]]},"settled":null}',
+        b'{"expected":"0x1","since":-1,"open":{"commitments":[],"ballots":[]},"settled":null}',
+        b'{"expected":"0x1","since":true,"open":{"commitments":[],"ballots":[]},"settled":null}',
+    ):
         with pytest.raises(ProtocolError):
             OffChain.decode(text)
