@@ -5,6 +5,8 @@
 ``init``             ``bcfl init``: a project; ``bcfl runs``
 ``key``              ``bcfl key``: a key file, encrypted
 ``stake``            ``bcfl stake``: join, leave, withdraw
+``settlement``       ``bcfl settlement``: challenge, convict, withdraw
+``own_transaction``  how both send from a key file
 ``market``           ``bcfl market``: the roles as programs
 ``market_programs``  what those programs do
 ``market_status``    what a market shows of its tasks

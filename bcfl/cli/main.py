@@ -14,6 +14,7 @@ from bcfl.cli.init import init, runs
 from bcfl.cli.key import key
 from bcfl.cli.market import market
 from bcfl.cli.plain_text import let_streams_take_anything
+from bcfl.cli.settlement import settlement
 from bcfl.cli.show import plot, report
 from bcfl.cli.signer import signer
 from bcfl.cli.stake import stake
@@ -32,6 +33,7 @@ app = typer.Typer(
 
 app.add_typer(market, name="market")
 app.add_typer(stake, name="stake")
+app.add_typer(settlement, name="settlement")
 app.add_typer(demo, name="demo")
 app.command()(signer)
 app.command()(key)
