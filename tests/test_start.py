@@ -9,7 +9,10 @@ from pathlib import Path
 
 #: A second and more of imports, none of which a member's message needs: key files and their
 #: curves, the EVM in this process, web3, the configuration's and the experiment's libraries.
-HEAVY = ["eth", "eth_account", "hydra", "omegaconf", "py_ecc", "ray", "sklearn", "torch", "web3"]
+HEAVY = [
+    "ecies", "eth", "eth_account", "hydra", "omegaconf", "py_ecc", "ray", "sklearn", "torch",
+    "web3",
+]  # fmt: skip
 
 ONE_MESSAGE = f"""
 import json, sys, time

@@ -1,9 +1,8 @@
-"""Keys and ciphers beneath ``bcfl.keys.sealing``: coincurve and cryptography, tamed.
+"""Keys and ciphers beneath ``bcfl.keys.sealing``: eciespy and cryptography, tamed.
 
 Two things are made here. A *slot* is 32 bytes encrypted to one public key, by ECIES as in
-github.com/ecies/py (secp256k1, HKDF-SHA256, AES-256-GCM), which opens ours and makes what we
-open. A *body* is a blob under AES-256-GCM, bound to the header that stands before it and to its
-own SHA-256.
+github.com/ecies/py (secp256k1, HKDF-SHA256, AES-256-GCM). A *body* is a blob under
+AES-256-GCM, bound to the header that stands before it and to its own SHA-256.
 
 Whatever is wrong with keys or bytes comes out as SealError. No message, and no object that
 outlives a call, holds a key.
@@ -13,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import cache
+from typing import Any
 
-from coincurve import PrivateKey, PublicKey
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -34,8 +34,9 @@ _GROUP_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD036414
 def compressed_key(public_key: bytes) -> bytes:
     """The 33-byte form of a public key given in 33, 64 (Ethereum's) or 65 bytes."""
     try:
-        prefix = b"\x04" if len(public_key) == 64 else b""
-        return PublicKey(prefix + public_key).format(compressed=True)
+        return bytes(
+            _ecies().keys.PublicKey("secp256k1", bytes(public_key)).to_bytes(compressed=True)
+        )
     except ValueError:
         raise SealError(
             "expected a secp256k1 public key of 33, 64 or 65 bytes; found "
@@ -51,9 +52,12 @@ def public_key_of(private_key: bytes) -> bytes:
     SealError
         If it is no private key.
     """
+    # checked before eciespy sees it, which takes an empty key for a wish for a random one
     expect_key("a private key", private_key)
     try:
-        return PublicKey.from_secret(bytes(private_key)).format(compressed=False)
+        return bytes(
+            _ecies().keys.PrivateKey("secp256k1", bytes(private_key)).public_key.to_bytes()
+        )
     except ValueError:
         raise SealError("expected a private key; found a number outside the group") from None
 
@@ -82,7 +86,7 @@ def derive(key: bytes, info: bytes, size_bytes: int) -> bytes:
 
 def seal_slot(key: bytes, public_key: bytes) -> bytes:
     """Encrypt 32 bytes to one public key; other bytes at every call."""
-    return _slot(key, public_key, PrivateKey(), os.urandom(_NONCE_BYTES))
+    return bytes(_ecies().encrypt(public_key, key, _config()))
 
 
 def repeatable_slot(key: bytes, public_key: bytes, info: bytes) -> bytes:
@@ -95,27 +99,20 @@ def repeatable_slot(key: bytes, public_key: bytes, info: bytes) -> bytes:
     drawn = derive(key, info + public_key, 48 + _NONCE_BYTES)
     # 48 bytes for a number of 32: reduced, no value is noticeably likelier than another
     scalar = int.from_bytes(drawn[:48], "big") % (_GROUP_ORDER - 1) + 1
-    return _slot(key, public_key, PrivateKey(scalar.to_bytes(32, "big")), drawn[48:])
-
-
-def _slot(key: bytes, public_key: bytes, ephemeral: PrivateKey, nonce: bytes) -> bytes:
-    point = ephemeral.public_key.format(compressed=True)
-    shared = PublicKey(public_key).multiply(ephemeral.secret)
-    encrypted = AESGCM(_slot_key(point, shared)).encrypt(nonce, key, None)
-    return point + nonce + encrypted[-_TAG_BYTES:] + encrypted[:-_TAG_BYTES]
-
-
-def _slot_key(point: bytes, shared: PublicKey) -> bytes:
-    return derive(point + shared.format(compressed=True), b"", 32)
+    ephemeral = _ecies().keys.PrivateKey("secp256k1", scalar.to_bytes(32, "big"))
+    reader = _ecies().keys.PublicKey("secp256k1", public_key)
+    slot_key = ephemeral.encapsulate(reader, _config().is_hkdf_key_compressed)
+    nonce = drawn[48:]
+    encrypted = AESGCM(slot_key).encrypt(nonce, key, None)
+    tag_first = encrypted[-_TAG_BYTES:] + encrypted[:-_TAG_BYTES]  # as eciespy has it
+    return bytes(ephemeral.public_key.to_bytes(compressed=True)) + nonce + tag_first
 
 
 def open_slot(slot: bytes, private_key: bytes) -> bytes:
     """The 32 bytes in a slot; SealError if it was made for another key, or changed."""
-    point, nonce, tag, encrypted = slot[:33], slot[33:45], slot[45:61], slot[61:]
     try:
-        slot_key = _slot_key(point, PublicKey(point).multiply(private_key))
-        key = AESGCM(slot_key).decrypt(nonce, encrypted + tag, None)
-    except (ValueError, InvalidTag):
+        key = bytes(_ecies().decrypt(bytes(private_key), slot, _config()))
+    except ValueError:
         raise SealError(
             "this key does not open what was sealed to it: the bytes were changed, or were "
             "never right"
@@ -151,3 +148,24 @@ def open_body(key: bytes, sealed: bytes, head_bytes: int, digest: bytes) -> byte
     if hashlib.sha256(blob).digest() != digest:
         raise SealError("the sealed bytes do not hold the blob that they name: whoever sealed lies")
     return blob
+
+
+@cache
+def _ecies() -> Any:
+    # A tenth of a second for curves of other kinds, which whoever seals nothing is spared: a
+    # SuperNode starts a process for every message.
+    import ecies  # noqa: PLC0415
+
+    return ecies
+
+
+@cache
+def _config() -> Any:
+    """Spelt out, because eciespy's defaults are no part of our format."""
+    return _ecies().config.Config(
+        elliptic_curve="secp256k1",
+        is_ephemeral_key_compressed=True,
+        is_hkdf_key_compressed=True,
+        symmetric_algorithm="aes-256-gcm",
+        symmetric_nonce_length=12,
+    )
