@@ -25,7 +25,9 @@ settlement = typer.Typer(
     no_args_is_help=True,
 )
 
-_Round = Annotated[int, typer.Argument(help="The contract's number of the round, from 1.")]
+_Round = Annotated[
+    int, typer.Argument(metavar="ROUND", help="The contract's number of the round, from 1.")
+]
 _Since = Annotated[
     int, typer.Option(help="A block before the round was settled; task.json: deployed_at.")
 ]
