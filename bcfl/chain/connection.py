@@ -1,20 +1,17 @@
 """Ethereum through a node's JSON-RPC: calls, signed transactions, events.
 
 Contracts and their ABI are ``contract``'s, the way to the node and back is ``provider``'s, its
-plain answers are ``node``'s, and what becomes of a transaction is ``delivery``'s and ``outbox``'s.
-Whatever a node answers, callers see ``LedgerError`` only.
-
-Every read is of a named block, never of an older one than was seen or written to before, and
-what a reorganisation took back of one's own transactions is sent again before it is read.
+plain answers are ``node``'s, those of the newest block ``reading``'s, and what becomes of a
+transaction is ``delivery``'s and ``outbox``'s. Whatever a node answers, callers see
+``LedgerError`` only.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from bcfl.chain.contract import Contract, Log, Values
 from bcfl.chain.delivery import Delivery, revert_reason
@@ -24,16 +21,15 @@ from bcfl.chain.log_history import RawLog
 from bcfl.chain.node import Head, Node, Receipt
 from bcfl.chain.outbox import Outbox
 from bcfl.chain.provider import NodeProvider
+from bcfl.chain.reading import Reading
 from bcfl.chain.sender import Sender
 from bcfl.contracts import Artifact
 from bcfl.core.errors import (
     AccountError,
     ArtifactError,
     ContractReverted,
-    NodeBehind,
     NodeRefused,
     ReplyMalformed,
-    TransactionUnknown,
 )
 from bcfl.keys.accounts import DEVELOPMENT_CHAINS, checksummed
 from bcfl.keys.signer import Wallet
@@ -41,12 +37,9 @@ from bcfl.keys.signer import Wallet
 if TYPE_CHECKING:
     from web3 import Web3
 
-_T = TypeVar("_T")
-
 _WORD_BYTES: Final = 32
 #: A block without a successor is replaced now and then; one with two hardly ever.
 _CONFIRMATIONS: Final = 2
-_HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
 class Connection:
@@ -112,10 +105,10 @@ class Connection:
             self._node, retry_s=retry_s, mining_s=mining_s, sleep=sleep, clock=clock
         )
         self._outbox = Outbox(self._node, self._settle)
+        self._reading = Reading(self._node, self._outbox)
         self._max_fee = round(max_fee_gwei * 10**9)
         self._stuck_s = mining_s / 4
         self._on_mined = mined
-        self._glanced: dict[str, Receipt] = {}  # by number
 
     @property
     def address(self) -> str:
@@ -138,23 +131,23 @@ class Connection:
 
     def now(self) -> int:
         """The newest block's timestamp, seconds."""
-        return self._head().timestamp
+        return self._reading.head().timestamp
 
     def block_number(self) -> int:
         """The newest block's number."""
-        return self._head().number
+        return self._reading.head().number
 
     def anchor(self) -> tuple[int, str]:
         """Number and hash of the newest block.
 
         Who reads at or after it knows of all that was done, and what time it was, here.
         """
-        head = self._head()
+        head = self._reading.head()
         return head.number, "" if head.hash is None else "0x" + head.hash.hex()
 
     def has_block(self, number: int, block_hash: str) -> bool:
         """Whether this block is on the chain still."""
-        head = self._head()
+        head = self._reading.head()
         found = head if head.number == number else self._node.block(number)
         return found is not None and (not block_hash or found.is_called(block_hash))
 
@@ -174,7 +167,7 @@ class Connection:
 
     def code(self, address: str) -> bytes:
         """The code at an address; empty where there is no contract."""
-        return self._node.code(checksummed(address), self._head().number)
+        return self._node.code(checksummed(address), self._reading.head().number)
 
     def had_code(self, address: str, block: int) -> bool | None:
         """Whether there was a contract after ``block``; None where the node has forgotten that."""
@@ -228,7 +221,7 @@ class Connection:
         """
         fields = _call(contract, function, arguments)
         try:
-            return contract.returned(function, self._calls([fields])[1][0])
+            return contract.returned(function, self._reading.calls([fields])[1][0])
         except NodeRefused as refusal:
             if (reason := revert_reason(refusal)) is None:
                 raise
@@ -266,10 +259,9 @@ class Connection:
         NodeBehind
             As :meth:`await_block`.
         """
-        self._glanced = {}  # of an older block: a reorganisation may have taken it back
+        self._reading.forget()
         calls = [_call(contract, function) for function in functions]
-        numbers = [number for number in transactions if _HASH.fullmatch(number)]
-        head, found = self._calls(calls, block, block_hash, numbers)
+        head, found = self._reading.calls(calls, block, block_hash, transactions)
         values = [contract.returned(*each) for each in zip(functions, found, strict=True)]
         return head, values
 
@@ -327,29 +319,11 @@ class Connection:
             It is no transaction number, the chain has no such transaction, it reverted, or
             too few blocks stand on its own.
         """
-        if not _HASH.fullmatch(transaction):
-            raise TransactionUnknown(
-                f"a transaction number is 0x and 64 hexadecimal digits; found {transaction!r:.80}"
-            )
-        find = self._node.await_receipt if expected else self._node.find_receipt
-        receipt = self._glanced.pop(transaction, None) or find(transaction)
-        if receipt is None and expected:
-            self._head()  # it may have been taken back; it is sent again then
-            receipt = find(transaction)
-        if receipt is None:
-            raise TransactionUnknown(f"the chain has no transaction {transaction}")
-        if not receipt.succeeded:
-            raise TransactionUnknown(f"transaction {transaction} was mined, but it reverted")
-        if not self._node.confirmed(receipt, self.confirmations):
-            raise TransactionUnknown(
-                f"transaction {transaction} is not confirmed: expected {self.confirmations} blocks "
-                "on top of its own (chain.confirmations); ask again later"
-            )
-        return receipt
+        return self._reading.receipt(transaction, self.confirmations, expected=expected)
 
     def receipts(self, transactions: Sequence[str]) -> dict[str, Receipt]:
         """By number, the receipts of those that are known to be mined, in few requests."""
-        return self._node.find_receipts([n for n in transactions if _HASH.fullmatch(n)])
+        return self._reading.receipts(transactions)
 
     def request_many(self, method: str, rows: Sequence[Sequence[Any]]) -> list[Any]:
         """What the node answers to ``method`` for each row of parameters, in few requests."""
@@ -370,17 +344,8 @@ class Connection:
             The newest block, where it is known, as from :meth:`views`.
         """
         topics = tuple(contract.topics(names))
-        for _ in self._rpc.tries():
-            last = (at or self._head().number) - self.confirmations
-            at = 0
-            logs = self._node.history.read(from_block, last, contract.address, topics)
-            own = self._outbox.logs(contract.address, topics, from_block, last)
-            if {*map(_place, own)} <= {*map(_place, logs)}:
-                return self._decode(contract, logs)
-        raise NodeBehind(
-            f"expected the {len(own)} events that this account's transactions have logged; the "
-            "node does not show them all: it lags; try again"
-        )
+        found = self._reading.logs(contract.address, topics, from_block, self.confirmations, at)
+        return self._decode(contract, found)
 
     def events_of(
         self, contract: Contract, transaction: str, *, expected: bool = False
@@ -419,7 +384,7 @@ class Connection:
             stuck_s=self._stuck_s,
             mend=self._outbox.mend,
         )
-        raw, receipt = self._at_head(lambda _: sender.send(to, data, value, call))
+        raw, receipt = self._reading.at_head(lambda _: sender.send(to, data, value, call))
         self._outbox.note(raw, call, receipt, still)
         self._on_mined()
         return receipt
@@ -429,61 +394,10 @@ class Connection:
         self._on_mined()
         return receipt
 
-    def _calls(
-        self,
-        calls: Sequence[Mapping[str, Any]],
-        block: int = 0,
-        block_hash: str = "",
-        transactions: Sequence[str] = (),
-    ) -> tuple[Head, list[bytes]]:
-        """What calls return of the newest block: at a glance where it is the one expected."""
-        expected = block if block_hash else self._node.reached
-        if glance := self._node.glance(expected, block_hash, calls, transactions):
-            head, found, receipts = glance
-            if self._outbox.stands(head):
-                self._glanced |= receipts
-                return head, found
-        if block_hash:
-            self.await_block(block, block_hash)
-        return self._at_head(lambda head: (head, self._node.call_each(calls, head.number)))
-
-    def _at_head(self, ask: Callable[[Head], _T]) -> _T:
-        """What the node answers of the newest block.
-
-        Asked once more where a reorganisation takes that block back in between.
-        """
-        head = self._head()
-        try:
-            return ask(head)
-        except (NodeRefused, NodeBehind, ContractReverted):
-            newest = self._node.newest()
-            if newest.number >= head.number and self._outbox.stands(newest):
-                raise
-        return ask(self._head())
-
-    def _head(self) -> Head:
-        """The newest block, once all that was sent from here is on its chain."""
-        try:
-            head = self._node.head()
-        except NodeBehind:
-            if self._outbox.newest is None:
-                raise
-        else:
-            if self._outbox.stands(head):
-                return head
-        self._outbox.restore()
-        return self._node.head()
-
     def _decode(self, contract: Contract, logs: Sequence[RawLog]) -> list[Log]:
-        times = {log.block: log.timestamp for log in logs if log.timestamp is not None}
-        unknown = sorted({log.block for log in logs} - times.keys())
-        times |= self._node.timestamps(unknown)
+        times = self._reading.timestamps(logs)
         return [contract.decode(log, times[log.block]) for log in logs]
 
 
 def _call(contract: Contract, function: str, arguments: Sequence[Any] = ()) -> dict[str, str]:
     return {"to": contract.address, "data": "0x" + contract.encode(function, arguments).hex()}
-
-
-def _place(log: RawLog) -> tuple[str, int, int]:
-    return log.transaction, log.block, log.log_index
