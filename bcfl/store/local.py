@@ -28,26 +28,26 @@ class LocalStore:
     Parameters
     ----------
     folder : str or Path
-        Made, with its parents, where it does not exist.
+        Made, with its parents, when the first blob is put.
 
     Raises
     ------
     ConfigurationError
         If something that is no folder has that name.
     StoreUnreachable
-        If the folder can be neither made nor read.
+        If the folder cannot be read.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).absolute()
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            there = next(p for p in (self.folder, *self.folder.parents) if p.exists())
+            if not there.is_dir():
+                raise ConfigurationError(
+                    f"expected a folder to keep blobs in at {self.folder}; found something else "
+                    "there or above it; name another folder"
+                )
             _remove_stale(self.folder)
-        except (FileExistsError, NotADirectoryError):
-            raise ConfigurationError(
-                f"expected a folder to keep blobs in at {self.folder}; found something else "
-                "there or above it; name another folder"
-            ) from None
         except OSError as error:
             raise _unreachable(self.folder, error) from error
 

@@ -92,7 +92,7 @@ def test_another_kind_of_thing_under_a_blobs_name_neither_hangs_nor_passes(
     store: LocalStore,
 ) -> None:
     path = file_of(store, DIGEST)
-    path.parent.mkdir()
+    path.parent.mkdir(parents=True)
     os.mkfifo(path)
     with pytest.raises(CodecError, match="plain file"):
         store.get(DIGEST, max_bytes=10)
@@ -100,6 +100,11 @@ def test_another_kind_of_thing_under_a_blobs_name_neither_hangs_nor_passes(
     path.mkdir()
     with pytest.raises(StoreUnreachable, match="Is a directory"):
         store.get(DIGEST, max_bytes=10)
+
+
+def test_nothing_is_made_until_a_blob_is_put(store: LocalStore, tmp_path: Path) -> None:
+    assert not store.has(DIGEST)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_where_the_folder_should_be_is_named(tmp_path: Path) -> None:
@@ -111,7 +116,7 @@ def test_a_file_where_the_folder_should_be_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_may_not_be_written_says_so(store: LocalStore) -> None:
-    store.folder.chmod(0o500)
+    store.folder.mkdir(parents=True, mode=0o500)
     with pytest.raises(StoreUnreachable, match="Permission denied"):
         store.put(BLOB)
 
