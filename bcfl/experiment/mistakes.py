@@ -23,6 +23,7 @@ from bcfl.extras import how_to_get
 FAILED, MISTAKEN, INTERRUPTED = 1, 2, 130
 
 _UNKNOWN_KNOB = re.compile(r"Could not override '([^']+)'")
+_UNKNOWN_OPTION = re.compile(r"Could not find '(\w+)/([^']+)'")
 #: Hydra goes on with where it looked, and OmegaConf with its own data structures.
 _NO_INTEREST = re.compile(r"Config search path|To append to your config|\bfull_key:")
 
@@ -40,7 +41,9 @@ def explain(error: Exception) -> str:
     if isinstance(error, BcflError):
         return f"{type(error).__name__}: {text}"
     if (unknown := _UNKNOWN_KNOB.search(text)) is not None:
-        return f"ConfigurationError: no knob is called {unknown[1]}; {_suggestion(unknown[1])}"
+        return f"ConfigurationError: {_of_knob(unknown[1])}"
+    if (unknown := _UNKNOWN_OPTION.search(text)) is not None:
+        return f"ConfigurationError: {_of_option(*unknown.groups())}"
     return f"ConfigurationError: {_NO_INTEREST.split(text)[0].strip()}"
 
 
@@ -80,17 +83,34 @@ def _how_to_go_on(folder: Path) -> str:
     return f"go on with: bcfl resume {folder}"
 
 
-def _suggestion(name: str) -> str:
-    close = get_close_matches(name, _knobs(), n=1, cutoff=0.75)
-    if close:
-        return f"did you mean {close[0]}? `bcfl run --help` lists them all"
-    return "`bcfl run --help` lists them all"
+def _of_knob(name: str) -> str:
+    """What is wrong with a knob that there is not, or not beside the options that were chosen."""
+    group, _, own = name.partition(".")
+    of_group = [(option, values) for of, option, values in shipped_options() if of == group]
+    having = [f"{group}={option}" for option, values in of_group if own in values]
+    if having:
+        return (
+            f"{name} is a knob of {' and '.join(having)}, and another {group} was chosen; "
+            f"`bcfl run --help {group}` lists the knobs of each"
+        )
+    last, knobs = name.rpartition(".")[2], _knobs()
+    close = [knob for knob in knobs if knob.endswith(f".{last}")]
+    close = close or get_close_matches(name, knobs, n=1, cutoff=0.75)
+    meant = f"did you mean {' or '.join(close)}? " if close else ""
+    return f"no knob is called {name}; {meant}`bcfl run --help` lists them all"
+
+
+def _of_option(group: str, name: str) -> str:
+    options = [option for of, option, _ in shipped_options() if of == group]
+    close = get_close_matches(name.lower(), options, n=1)
+    meant = f"; did you mean {group}={close[0]}?" if close else ""
+    return f"{group}: expected one of {', '.join(options)}; found {name}{meant}"
 
 
 def _knobs() -> list[str]:
     """Every knob there is, as it is written on the command line."""
     config = yaml.safe_load(files("bcfl.conf").joinpath("config.yaml").read_text("utf-8"))
     names = {name for name in config if name != "defaults"}
-    for group, option in shipped_options():
-        names |= {group, *(f"{group}.{name}" for name in option if name != "defaults")}
+    for group, _, values in shipped_options():
+        names |= {group, *(f"{group}.{name}" for name in values if name != "defaults")}
     return sorted(names)

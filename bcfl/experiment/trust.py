@@ -24,12 +24,13 @@ PLACES = frozenset({"_args_", "folder", "index", "key_file", "run_dir", "store",
 _HERE = "${run_dir}"
 
 
-def shipped_options() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every option in conf/, with the name of its group; interpolations as they are written."""
+def shipped_options() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every option in conf/: its group, its name, its values; interpolations as written."""
     for group in sorted(files("bcfl.conf").iterdir(), key=lambda folder: folder.name):
         for file in sorted(group.iterdir() if group.is_dir() else (), key=lambda file: file.name):
             if file.name.endswith(".yaml"):
-                yield group.name, yaml.safe_load(file.read_text())
+                name = file.name.removesuffix(".yaml")
+                yield group.name, name, yaml.safe_load(file.read_text("utf-8"))
 
 
 def expect_harmless(config: dict[Any, Any], folder: Path, allowed: Collection[str]) -> None:
@@ -100,7 +101,7 @@ def expect_plain_files(folder: Path) -> None:
 def add_scenario(strategy: Any) -> None:
     """Name the scenario of a strategy in whose run it went without saying, in place."""
     if isinstance(strategy, dict) and "scenario" not in strategy:
-        for group, option in shipped_options():
+        for group, _, option in shipped_options():
             same = group == "strategy" and option["_target_"] == strategy.get("_target_")
             if same and "scenario" in option:
                 strategy["scenario"] = option["scenario"]
@@ -161,7 +162,7 @@ def _shipped_targets() -> dict[str, frozenset[str]]:
             for item in value.values():
                 look(item)
 
-    for _, option in shipped_options():
+    for *_, option in shipped_options():
         look(option)
     return found
 
@@ -171,7 +172,7 @@ def _shipped_places() -> frozenset[str]:
     """The places that conf/ names, but for those in a run's folder."""
     return frozenset(
         text
-        for _, option in shipped_options()
+        for *_, option in shipped_options()
         for name, text in _strings("", option)
         if _is_place(name) and "${" not in text
     )

@@ -26,6 +26,11 @@ def test_without_a_command_it_says_what_there_is() -> None:
     assert "Ethereum" in shown.output
 
 
+def test_the_help_of_a_command_explains_its_arguments() -> None:
+    shown = CliRunner().invoke(app, ["audit", "--help"])
+    assert "The folder of a run, or of a market's role." in shown.output
+
+
 def test_run_help_explains_every_group_and_knob(tmp_path: Path) -> None:
     shown = subprocess.run(
         [sys.executable, "-c", "from bcfl.cli.main import main; main()", "run", "--help"],
@@ -70,12 +75,26 @@ def test_an_error_is_its_name_and_one_line() -> None:
     assert explain(NobodyLeft("round 3:\n  nobody")) == "NobodyLeft: round 3: nobody"
 
 
-def test_a_knob_that_is_nearly_right_is_recognised() -> None:
-    assert "did you mean rounds?" in explain(ValueError("Could not override 'round'"))
-    assert "did you mean attack.fraction?" in explain(
-        ValueError("Could not override 'attack.fracton'.\nTo append to your config …")
-    )
-    assert "mean" not in explain(ValueError("Could not override 'xyzzy'"))
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("Could not override 'round'", "did you mean rounds?"),
+        ("Could not override 'num_rounds'", "did you mean rounds?"),
+        ("Could not override 'num_clients'", "did you mean clients?"),
+        ("Could not override 'attack.fracton'.\nTo append …", "did you mean attack.fraction?"),
+        ("Could not override 'learning_rate'", "or training.learning_rate?"),
+        ("Could not override 'strategy.kappa'", "a knob of strategy=peer_consensus, and another"),
+        ("Could not find 'strategy/peerconsensus'", "did you mean strategy=peer_consensus?"),
+        ("Could not find 'dataset/MNIST'", "did you mean dataset=mnist?"),
+    ],
+)
+def test_a_name_that_is_nearly_right_is_recognised(error: str, said: str) -> None:
+    assert said in explain(ValueError(error))
+
+
+@pytest.mark.parametrize("error", ["Could not override 'xyzzy'", "Could not find 'dataset/xyzzy'"])
+def test_a_name_like_no_other_is_taken_for_none(error: str) -> None:
+    assert "mean" not in explain(ValueError(error))
 
 
 def test_every_error_of_a_configuration_is_called_one() -> None:

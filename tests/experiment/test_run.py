@@ -233,7 +233,7 @@ def test_a_lying_reviewer_ranks_the_honest_in_reverse(tmp_path: Path) -> None:
         ("kappa=1", "ConfigurationError: kappa: expected in (0, 1); found 1.0"),
         ("clients=1", "ConfigurationError: clients: expected greater than or equal to 2; found 1"),
         ("attack=sign_flip attack.fraction=2", "attack.fraction: expected in [0, 1); found 2"),
-        ("strategy=foo", "ConfigurationError: In 'config': Could not find 'strategy/foo'"),
+        ("strategy=foo", "ConfigurationError: strategy: expected one of centered_clipping, "),
         ("gamma", "ConfigurationError: Error parsing override 'gamma'"),
         ("dataset=mnist_test dataset.folder=nowhere", "DatasetUnavailable: mnist_test:"),
         ("partition.validation_fraction=1", "partition.validation_fraction: expected in (0, 1)"),

@@ -209,7 +209,7 @@ def test_every_place_in_conf_is_known_as_one() -> None:
         elif isinstance(value, str) and re.search(r"/|run_dir|^~|\?\?\?", value):
             yield name, value
 
-    found = {name for _, option in shipped_options() for name, _ in look("", option)}
+    found = {name for *_, option in shipped_options() for name, _ in look("", option)}
     assert (
         found - {"override /training@_global_.training", "override /model@_global_.model"} <= PLACES
     )

@@ -134,7 +134,7 @@ def test_a_library_that_is_not_there_is_named_with_what_brings_it(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, LIBRARIES[name], None)
-    [option] = [o for group, o in shipped_options() if name in o.get("_target_", "").lower()]
+    [option] = [o for *_, o in shipped_options() if name in o.get("_target_", "").lower()]
     config = OmegaConf.create({"run_dir": str(tmp_path), "tracker": option})
     with pytest.raises(ModuleNotFoundError) as raised:
         _tracker(config, tmp_path)
