@@ -318,5 +318,10 @@ def test_a_sweep_goes_on_after_a_bad_point(
 
 
 @pytest.mark.timeout(600)
-def test_flowers_own_engine_gives_the_same_models(honest: Path, tmp_path: Path) -> None:
+def test_flowers_own_engine_gives_the_same_models_and_says_no_more(
+    honest: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert digests(play(tmp_path / "ray", "engine=ray")) == digests(result_in(honest))
+    said = capfd.readouterr()
+    assert "after 2 rounds" in said.out
+    assert "raylet" not in said.out + said.err

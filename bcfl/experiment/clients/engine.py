@@ -9,7 +9,8 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import Annotated, Any, Literal
@@ -136,7 +137,8 @@ def run_clients(
         resources = {"num_cpus": 1, "num_gpus": engine.gpus or 0.0}
         resources |= {"max_restarts": _RESTARTS, "max_task_retries": _TRIES_MORE}
         backend: dict[str, Any] = {"client_resources": resources}
-        run_simulation(server_app, client_app, clients, backend_config=backend)
+        with _workers_that_end_with_ray():
+            run_simulation(server_app, client_app, clients, backend_config=backend)
     except RuntimeError as error:  # all that Flower says of a broken engine
         cause = error.__cause__ or error
         raise EngineFailed(
@@ -147,6 +149,23 @@ def run_clients(
     finally:
         stopped.set()
     return results[0]
+
+
+@contextmanager
+def _workers_that_end_with_ray() -> Iterator[None]:
+    """Flower bids each worker exit before it shuts Ray down, which ends them anyway.
+
+    Ray takes that for a failure that is to be tried again, as it does with what a client failed
+    at, and prints so at the end of every run.
+    """
+    from flwr.simulation.ray_transport.ray_actor import BasicActorPool  # noqa: PLC0415 - an extra
+
+    bid = BasicActorPool.terminate_all_actors
+    BasicActorPool.terminate_all_actors = lambda self: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        BasicActorPool.terminate_all_actors = bid  # type: ignore[method-assign]
 
 
 def usable_cpus() -> int:
