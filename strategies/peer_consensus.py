@@ -33,6 +33,7 @@ from bcfl.consensus.server.adoption import (
     sort_out,
     within_its_task,
 )
+from bcfl.consensus.server.inner_memory import InnerMemory
 from bcfl.consensus.server.inner_strategy import (
     Training,
     asked_by,
@@ -152,6 +153,7 @@ class PeerConsensus(MessageApiOnly, FedAvg):
             relayed = f"relayed {words}: a round is one transaction"
             expect(transactions == "relayed", "transactions", relayed, transactions)
         self.inner = inner
+        self._memory = InnerMemory(inner) if inner else None
         named = Path(run_dir or Path("bcfl-runs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
         self.folder = TaskFolder(named.absolute())
         self.chain = chain or EmbeddedChain(self.folder.chain, seed=seed)
@@ -229,6 +231,8 @@ class PeerConsensus(MessageApiOnly, FedAvg):
                 reference=self._reference,
             )
             self.rules, self.coordinator = self._session.task.rules, self._session.coordinator
+            if self._memory is not None and self._session.task.rounds_done:
+                self._memory.resume(self.folder, self._session.task.ledger.state().model)
             self._running = True
             try:
                 yield self._session
@@ -261,6 +265,7 @@ class PeerConsensus(MessageApiOnly, FedAvg):
                 self._direct,
             ),
             inner=self.inner,
+            memory=self._memory,
             max_attempts=self._max_attempts,
             on_phase=self._on_phase,
             on_round=self._on_round,

@@ -8,6 +8,7 @@
 ``sealed-index/``       where they lie sealed, by their own digest
 ``public-keys.json``    whom they are sealed to
 ``checkpoint-*.model``  the newest global models, by digest
+``inner-*.arrays``      what an inner strategy remembers beside each of them
 ``chain.jsonl``         embedded chain only: every signed transaction, in order
 ======================  ====================================================================
 """
@@ -132,16 +133,32 @@ class TaskFolder:
     def save_checkpoint(self, arrays: Arrays) -> bytes:
         """Keep ``arrays``, and of the older checkpoints only the newest; their digest."""
         digest = model_digest(arrays)
-        kept = self._checkpoint(digest)
-        if kept.exists():
+        if (kept := self._checkpoint(digest)).exists():
             kept.touch()
         else:
             write_atomically(kept, encode_model(arrays))
-        others = [path for path in self.path.glob("checkpoint-*.model") if path != kept]
+        self._keep_newest("checkpoint-*.model", kept)
+        return digest
+
+    def save_memory(self, model: bytes, told: Arrays) -> None:
+        """Keep what an inner strategy remembers once the model of that digest is made."""
+        kept = self._memory(model)
+        write_atomically(kept, encode_model(told))
+        self._keep_newest("inner-*.arrays", kept)
+
+    def load_memory(self, model: bytes) -> dict[str, NDArray[Any]] | None:
+        """What it remembered then; None where that was not kept. Raises AuditError if spoilt."""
+        path = self._memory(model)
+        try:
+            return decode_model(path.read_bytes()) if path.exists() else None
+        except CodecError as error:
+            raise AuditError(f"{path}: {error}") from error
+
+    def _keep_newest(self, pattern: str, kept: Path) -> None:
+        others = [path for path in self.path.glob(pattern) if path != kept]
         newest_first = sorted(others, key=lambda path: path.stat().st_mtime_ns, reverse=True)
         for path in newest_first[_CHECKPOINTS_KEPT - 1 :]:
             path.unlink()
-        return digest
 
     def load_checkpoint(self, digest: bytes) -> dict[str, NDArray[Any]]:
         """The model of that digest.
@@ -164,3 +181,6 @@ class TaskFolder:
 
     def _checkpoint(self, digest: bytes) -> Path:
         return self.path / f"checkpoint-{digest.hex()[:32]}.model"
+
+    def _memory(self, model: bytes) -> Path:
+        return self.path / f"inner-{model.hex()[:32]}.arrays"

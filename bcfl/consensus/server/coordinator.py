@@ -244,9 +244,15 @@ class Coordinator:
         reply = self.updates.replies(arrays)
         return {member: reply(update) for member, update in self.winners().items()}
 
-    def close(self, arrays: Arrays) -> Transaction:
-        """The digest of the new θ_g goes on chain. The checkpoint is on disk before."""
-        return self.ledger.close_round(self.signed.round, self._folder.save_checkpoint(arrays))
+    def close(self, arrays: Arrays, memory: Arrays | None = None) -> Transaction:
+        """The digest of the new θ_g goes on chain. The checkpoint is on disk before.
+
+        And with it what an inner strategy remembers.
+        """
+        digest = self._folder.save_checkpoint(arrays)
+        if memory is not None:
+            self._folder.save_memory(digest, memory)
+        return self.ledger.close_round(self.signed.round, digest)
 
     def events(self, kind: type[_E]) -> list[_E]:
         """The round's events of one kind, in the chain's order."""

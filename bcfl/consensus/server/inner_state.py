@@ -14,6 +14,15 @@ from flwr.common.logger import log
 from flwr.serverapp.strategy import Strategy
 
 
+def layers_of(strategy: Any) -> list[Strategy]:
+    """The strategy, and those that it wraps."""
+    layers = []
+    while isinstance(strategy, Strategy):
+        layers.append(strategy)
+        strategy = getattr(strategy, "strategy", None)
+    return layers
+
+
 class InnerState:
     """A strategy's attributes as they are now, and those of the strategies that it wraps.
 
@@ -26,13 +35,8 @@ class InnerState:
 
     def __init__(self, strategy: Strategy) -> None:
         self._uncopied: list[str] = []
-        wrapped: Any = strategy
-        layers = []
-        while isinstance(wrapped, Strategy):
-            layers.append(wrapped)
-            wrapped = getattr(wrapped, "strategy", None)
-        self._layers = layers
-        self._states = [self._copied(vars(layer)) for layer in layers]
+        self._layers = layers_of(strategy)
+        self._states = [self._copied(vars(layer)) for layer in self._layers]
 
     def restore(self) -> None:
         """Give the strategy back what it had; any number of times."""

@@ -20,6 +20,7 @@ from bcfl.consensus.contract.ledger import View
 from bcfl.consensus.records import ProposalReply, ReviewOrder, ReviewReply, RoundOrder
 from bcfl.consensus.server.conversation import Conversation
 from bcfl.consensus.server.coordinator import Coordinator
+from bcfl.consensus.server.inner_memory import InnerMemory
 from bcfl.consensus.server.inner_state import InnerState
 from bcfl.consensus.server.inner_strategy import Training, aggregate_with, train_metrics
 from bcfl.consensus.server.members import Members
@@ -80,6 +81,8 @@ class Round:
     configs : Configs
     inner : Strategy, optional
         Aggregates the winners instead of the coordinator.
+    memory : InnerMemory, optional
+        Of the inner strategy.
     max_attempts : int
         How often the round may be void.
     on_phase, on_round : callable
@@ -96,6 +99,7 @@ class Round:
         configs: Configs,
         *,
         inner: Strategy | None,
+        memory: InnerMemory | None,
         max_attempts: int,
         on_phase: Callable[[int, str], None],
         on_round: Callable[[RoundRecord], None],
@@ -108,6 +112,7 @@ class Round:
         self._members = members
         self._configs = configs
         self._inner = inner
+        self._memory = memory
         self._inner_before: InnerState | None = None
         self._max_attempts = max_attempts
         self._on_phase = on_phase
@@ -310,7 +315,7 @@ class Round:
         if (state.phase, state.winners) != (Phase.SELECTED, self._winners):
             return False
         try:
-            self._coordinator.close(arrays)
+            self._coordinator.close(arrays, self._memory.told() if self._memory else None)
         except ContractReverted:
             if self._ledger.state().phase == Phase.SELECTED:
                 raise

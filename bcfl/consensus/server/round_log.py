@@ -256,7 +256,7 @@ def in_closing(records: Sequence[RoundRecord], folder: Path) -> list[str]:
     gas = sum(sum(record.gas.values()) for record in records)
     return [
         f"rounds won, of {len(closed)}: {rounds or 'none'}",
-        f"gas: {gas:,} for {len(records)} rounds",
+        f"gas: {gas:,} for {len(records)} round{'s' * (len(records) != 1)}",
         f"everything is in {folder}",
         f"check every round of it with: bcfl audit {folder}",
     ]
