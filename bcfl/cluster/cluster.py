@@ -245,7 +245,7 @@ def _run_app(
     }
     override = " ".join(f"{name}={value}" for name, value in config.items())
     command = ["flwr", "run", str(app), _SUPERLINK, "--stream", "--run-config", override]
-    _say(f"flwr run: {settings.rounds} rounds")
+    _say(f"flwr run: {settings.rounds} round{'s' * (settings.rounds != 1)}")
     programs.start("flwr-run", command)
     programs.wait("flwr-run", settings.timeout_s)
 

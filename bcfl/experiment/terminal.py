@@ -189,7 +189,8 @@ def summary_lines(result: dict[str, Any], folder: Path, rpc_url: str = "") -> li
     lines = [
         "",
         f"{result['strategy']} on {result['dataset']}: test accuracy "
-        f"[bold]{_number(final['accuracy'])}[/bold] after {final['round']} rounds, "
+        f"[bold]{_number(final['accuracy'])}[/bold] after {final['round']} "
+        f"round{'s' * (final['round'] != 1)}, "
         f"{result['wall_s']:.0f} s",
     ]
     if totals["gas"]:
