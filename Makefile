@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run cluster test quick lint types check apps gpu fuzz mutants bench contracts figures docs clean
+.PHONY: help run cluster test quick newest lint types check apps gpu fuzz mutants bench contracts figures docs clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -27,6 +27,11 @@ test: $(READY)  ## the whole suite, on two cores; a third process for what waits
 
 quick: $(READY)  ## the protocol and the keys, a minute; VENV=.venv313 PYTHON=python3.13 for another Python
 	$(BIN)/python -m pytest tests/core tests/keys tests/consensus/spec tests/market/spec tests/test_public_api.py tests/test_house.py
+
+newest:  ## with the newest Flower there is, what stands on Flower: strategies, mods, apps
+	$(MAKE) VENV=.venv-newest .venv-newest/.ready
+	.venv-newest/bin/uv pip install --quiet --python .venv-newest/bin/python --upgrade-package flwr "flwr[simulation]"
+	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest tests/apps tests/consensus/member tests/dropin tests/flower tests/strategies
 
 # The package as it is installed, for tools that read files and import nothing.
 .PHONY: package
@@ -75,4 +80,4 @@ docs: $(READY)  ## README and guides executed, then a site in build/site; fails 
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --fresh-env . build/site
 
 clean:  ## everything that was made here
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-newest build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
