@@ -68,7 +68,7 @@ def test_the_configuration_states_every_rule_with_its_default() -> None:
         ("integer_arrays", "keep"),  # no model of `bcfl run` has any
         ("reference", ""),  # drawn from the train part, where the rule has one
         ("shared", ("*",)),  # no client of `bcfl run` has arrays of its own
-        ("update", "delta"),  # and all have models of floats
+        ("update", "delta"),  # and all have models of floats, which whole updates cannot average
     }
     assert stated.items() <= DEFAULTS.items()
 
