@@ -140,13 +140,9 @@ class Scenario:
     def client_app(self, plan: Plan, material: Material, folder: Path) -> ClientApp:
         """What every client runs, on the shares in ``folder``."""
         from bcfl.experiment.clients.client_app import Client, build_client_app  # noqa: PLC0415
+        from bcfl.experiment.clients.stacked import StackedClient  # noqa: PLC0415
 
-        kind = Client
-        if plan.engine.kind == "stacked":
-            # torch.func: seconds, which workers on Ray are spared
-            from bcfl.experiment.clients.stacked import StackedClient  # noqa: PLC0415
-
-            kind = StackedClient
+        kind = StackedClient if plan.engine.kind == "stacked" else Client
         run, device = plan.run, plan.engine.client_device
         client = kind(folder, material.model, plan.training, run.seed, run.clients, device)
         return build_client_app(client, self.mods(plan, client))

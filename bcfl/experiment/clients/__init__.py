@@ -6,7 +6,8 @@
 ``partitioners``
 ``client_data``  one client's share, as a file
 ``models``       the networks, in torch
-``training``     training and evaluating one of them
+``layers``       what several models of one network make of their images, as one batch
+``training``     training and evaluating them
 ``central``      all data in one place
 ``client_app``   the clients as a Flower app
 ``stacked``      the same clients as one batch

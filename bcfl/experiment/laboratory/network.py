@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.func import functional_call, vmap
 
 from bcfl.core.model import Arrays, ModelSpec
 from bcfl.experiment.attacks.attack import Vectors
 from bcfl.experiment.clients.client_data import ClientData
+from bcfl.experiment.clients.device import use_device
 from bcfl.experiment.clients.models import blank_model, build_model
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
-from bcfl.experiment.clients.stacked import train_together
-from bcfl.experiment.clients.training import bounded_losses, evaluate_model
-from bcfl.losses import bounded_loss
+from bcfl.experiment.clients.stacked import evaluate_together, train_together
+from bcfl.experiment.clients.training import bounded_losses_of, evaluate_model
 
 _REMEMBERED = 64  # of one run, some three a round; each may hold a model a client
 
@@ -32,12 +31,16 @@ class Network:
     Parameters
     ----------
     settings : ModelSettings
+    device : str
+        On which it trains and measures: see ``use_device``.
     """
 
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: ModelSettings, device: str = "cpu") -> None:
         self.settings = settings
-        self._module = blank_model(settings)
-        self._state = {name: tensor.numpy() for name, tensor in self._module.state_dict().items()}
+        self._device = use_device(device)
+        self._module = blank_model(settings, self._device)
+        state = self._module.state_dict()
+        self._state = {name: tensor.cpu().numpy() for name, tensor in state.items()}
         self.spec = ModelSpec.of(self._state)
         self._known: dict[Any, Any] = {}
 
@@ -57,8 +60,8 @@ class Network:
 
         def train() -> Vectors:
             arrays = self.arrays(base)
-            stack, _ = train_together(self.settings, arrays, shares, training, seeds)
-            return torch.cat([each.flatten(1) for each in stack.values()], dim=1).numpy()
+            stack, _ = train_together(self.settings, arrays, shares, training, seeds, self._device)
+            return torch.cat([each.flatten(1) for each in stack.values()], dim=1).cpu().numpy()
 
         found: Vectors = self._once((_digest(base), *shares, training, *seeds), train)
         return found
@@ -66,10 +69,7 @@ class Network:
     def validate(self, model: Vectors, shares: Sequence[ClientData]) -> list[float]:
         """Cross-entropy on each share's validation images, with the bits of a client's own."""
         self._load(model)
-        return [
-            evaluate_model(self._module, share.validation_images, share.validation_labels)[0]
-            for share in shares
-        ]
+        return [loss for loss, _ in evaluate_together(self._module, shares)]
 
     def test(self, model: Vectors, images: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
         """Accuracy."""
@@ -79,28 +79,12 @@ class Network:
     def bounded(
         self, models: Vectors, images: NDArray[np.float32], labels: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """``bounded_loss`` of each model and image, shape (models, count).
-
-        Convolutions of several models in one call are slower than one after the other.
-        """
-        if self.settings.kind == "cnn":
-            return np.stack([self._bounded(model, images, labels) for model in models])
-        rows, parameters, at = torch.from_numpy(models), {}, 0
+        """``bounded_loss`` of each model and image, shape (models, count)."""
+        rows, parameters, at = torch.from_numpy(models).to(self._device), {}, 0
         for name, array in self._state.items():
             parameters[name] = rows[:, at : at + array.size].reshape(len(rows), *array.shape)
             at += array.size
-        x, y = torch.from_numpy(images), torch.from_numpy(labels)
-        with torch.inference_mode():
-            logits = vmap(lambda own: functional_call(self._module, own, (x,)))(parameters)
-            losses = bounded_loss(logits.flatten(0, 1), y.repeat(len(rows)))
-            found: NDArray[np.float32] = losses.view(len(rows), len(y)).numpy()
-            return found
-
-    def _bounded(
-        self, model: Vectors, images: NDArray[np.float32], labels: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        self._load(model)
-        return bounded_losses(self._module, images, labels)
+        return bounded_losses_of(self._module, parameters, images, labels)
 
     def judge(self, models: Vectors, share: ClientData) -> list[float]:
         """The mean of ``bounded`` over a share's training images, of each model."""

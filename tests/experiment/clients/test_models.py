@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bcfl.core.errors import ConfigurationError
+from bcfl.experiment.clients.layers import logits
 from bcfl.experiment.clients.models import build_model
 from bcfl.experiment.clients.settings import ModelSettings
 
@@ -61,3 +62,22 @@ def test_a_network_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
     }
     with pytest.raises(ConfigurationError):
         ModelSettings(**(values | wrong))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.kind)
+def test_a_batch_of_models_is_what_torch_s_own_layers_make_of_each(settings: ModelSettings) -> None:
+    modules = [build_model(settings, seed) for seed in (1, 2, 3)]
+    images = torch.randn(3, 5, *settings.shape, generator=torch.Generator().manual_seed(0))
+    for module in modules:  # no bias, nor scale, as it begins
+        for each in module.parameters():
+            each.data += torch.linspace(0.1, 0.3, each.numel()).view(each.shape)
+    own = [dict(module.named_parameters()) for module in modules]
+    stack = {name: torch.stack([each[name] for each in own]) for name in own[0]}
+    found = logits(modules[0], stack, images)
+    slopes = torch.autograd.grad(found.square().sum(), [stack[name] for name in own[0]])
+    for row, module in enumerate(modules):
+        alone = module(images[row])
+        assert torch.allclose(found[row], alone, rtol=1e-4, atol=1e-4)
+        expected = torch.autograd.grad(alone.square().sum(), list(module.parameters()))
+        for slope, each in zip(slopes, expected, strict=True):
+            assert (slope[row] - each).abs().max() < 1e-4 * each.abs().max()

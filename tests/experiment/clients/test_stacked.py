@@ -8,14 +8,16 @@ import pytest
 from bcfl.experiment.clients.client_data import ClientData
 from bcfl.experiment.clients.models import build_model
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
-from bcfl.experiment.clients.stacked import train_together
-from bcfl.experiment.clients.training import train_model
+from bcfl.experiment.clients.stacked import evaluate_together, train_together
+from bcfl.experiment.clients.training import evaluate_model, train_model
 
 SHAPE = (1, 8, 8)
 MODELS = [
     ModelSettings("mlp", SHAPE, 10, (19,)),
     ModelSettings("cnn", SHAPE, 10, (3, 5), (False, True)),
+    ModelSettings("cnn", SHAPE, 10, (4, 8), (True, True), group_norm=True),
 ]
+NAMES = ["mlp", "cnn", "cnn with norms"]
 
 
 def share(count: int) -> ClientData:
@@ -25,7 +27,7 @@ def share(count: int) -> ClientData:
     return ClientData(images, labels, images, labels)
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.kind)
+@pytest.mark.parametrize("model", MODELS, ids=NAMES)
 def test_clients_of_all_sizes_get_the_bits_of_training_alone(model: ModelSettings) -> None:
     settings = TrainingSettings(2, 8, 0.1, 0.5, weight_decay=0.01)
     shares = [share(count) for count in (21, 20, 21, 3, 8)]
@@ -36,6 +38,14 @@ def test_clients_of_all_sizes_get_the_bits_of_training_alone(model: ModelSetting
     for client, (own, seed) in enumerate(zip(shares, seeds, strict=True)):
         alone = build_model(model, seed=1)
         loss = train_model(alone, own.train_images, own.train_labels, settings, seed)
-        assert losses[client] == pytest.approx(loss, rel=1e-6)
+        assert losses[client] == loss
         for name, tensor in alone.state_dict().items():
             assert np.array_equal(stack[name][client].numpy(), tensor.numpy()), (client, name)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=NAMES)
+def test_a_model_is_measured_on_all_clients_images_as_on_each(model: ModelSettings) -> None:
+    module = build_model(model, seed=1)
+    shares = [share(count) for count in (7, 9, 7, 600, 7, 600)]
+    alone = [evaluate_model(module, own.validation_images, own.validation_labels) for own in shares]
+    assert evaluate_together(module, shares) == alone
