@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 
 from bcfl.consensus.spec.domain import DIGEST_BYTES, MAX_MEMBERS, SIGNATURE_BYTES
 from bcfl.core.errors import ProtocolError
-from bcfl.flower.record import Address, Count, Digest, Int64, Text, TypedRecord
+from bcfl.flower.record import Address, Count, Digest, Int64, Text, TypedRecord, config_in
 
 RECORD_KEY = "bcfl"
 
@@ -217,7 +217,7 @@ def apps_own(content: RecordDict) -> RecordDict:
 
 def order_in(content: RecordDict) -> Order | None:
     """The order that a message carries, or None where it is not one of ours."""
-    record = content.config_records.get(RECORD_KEY)
+    record = config_in(content, RECORD_KEY)
     if record is None:
         return None
     for kind in (JoinOrder, EnrolOrder, RoundOrder, ReviewOrder, ReceiptOrder):

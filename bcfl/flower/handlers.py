@@ -8,6 +8,7 @@ behind a ``client_fn`` is served by Flower's own adapter, which reads ``fitins.*
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -22,6 +23,7 @@ from bcfl.core.errors import ModelError, ProtocolError
 from bcfl.core.model import Arrays
 
 _READ_HEADER = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_LONGEST_HEADER = 10_012  #: bytes; numpy reads no longer ones
 _LEGACY = {"train": ("fitins", "fitres"), "evaluate": ("evaluateins", "evaluateres")}
 
 
@@ -53,21 +55,37 @@ def _to_numpy(array: Array) -> NDArray[Any]:
     """As ``array.numpy()``, which copies."""
     if array.stype != SType.NUMPY:
         return array.numpy()  # says what is wrong
-    stream = BytesIO(array.data)
-    read_header = _READ_HEADER[npy.read_magic(stream)]
-    shape, by_column, dtype = read_header(stream)
-    entries = np.frombuffer(array.data, dtype, math.prod(shape), stream.tell())
+    data = array.data
+    words = 10 if data[6:7] == b"\x01" else 12  # magic, version and length
+    length = words + int.from_bytes(data[8:words], "little")
+    shape, by_column, dtype, begin = _header_in(data[: min(length, _LONGEST_HEADER)])
+    entries = np.frombuffer(data, dtype, math.prod(shape), begin)
     return entries.reshape(shape, order="F" if by_column else "C")
+
+
+@lru_cache(maxsize=256)  # numpy compiles each
+def _header_in(start: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, whether it lies by columns, dtype, and where the entries begin."""
+    stream = BytesIO(start)
+    read_header = _READ_HEADER[npy.read_magic(stream)]
+    return *read_header(stream), stream.tell()
 
 
 def _to_flower(array: NDArray[Any]) -> Array:
     """As ``Array(array)``, which copies twice."""
     # np.ascontiguousarray would give a counter of shape () the shape (1,).
     rows = np.asarray(array, order="C")
+    dtype, header = _header_of(rows.dtype, rows.shape)
+    return Array(dtype, rows.shape, SType.NUMPY, b"".join((header, rows.reshape(-1).data)))
+
+
+@lru_cache(maxsize=256)
+def _header_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> tuple[str, bytes]:
+    """The dtype's name, and what numpy writes before entries in rows."""
     header = BytesIO()
-    npy.write_array_header_1_0(header, npy.header_data_from_array_1_0(rows))
-    data = b"".join((header.getvalue(), rows.reshape(-1).data))
-    return Array(str(rows.dtype), rows.shape, SType.NUMPY, data)
+    said = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(header, said)
+    return str(dtype), header.getvalue()
 
 
 def model_in(content: RecordDict) -> tuple[str, ArrayRecord]:
@@ -136,7 +154,7 @@ def call(
         reply = call_next(message, context)
     if reply.has_error():
         raise ProtocolError(f"the app's {handler} failed: {reply.error.reason}")
-    if f"{res}.status" not in reply.content.config_records:
+    if f"{res}.status" not in reply.content:
         return reply.content
     return _from_legacy(reply.content, model_in(content)[1], handler)
 

@@ -95,6 +95,12 @@ class TypedRecord:
         return f"{cls.key}-blob-{index}"
 
 
+def config_in(content: RecordDict, name: str) -> ConfigRecord | None:
+    """The ConfigRecord of that name; ``content.config_records`` checks and copies all of them."""
+    found = content.get(name)
+    return found if isinstance(found, ConfigRecord) else None
+
+
 @cache
 def _parser(kind: type[Any]) -> TypeAdapter[Any]:
     return TypeAdapter(kind)

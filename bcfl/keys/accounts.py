@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -169,6 +170,7 @@ class Account:
         )
 
 
+@lru_cache(maxsize=256)
 def derive_account(seed: int, role: str, index: int) -> Account:
     """A development account, the same for the same seed: FOR SIMULATIONS ONLY.
 
@@ -189,6 +191,7 @@ def derive_account(seed: int, role: str, index: int) -> Account:
     return Account(key.to_bytes(32, "big"))
 
 
+@lru_cache(maxsize=1024)
 def checksummed(address: str) -> str:
     """An address as people write it (0x and 40 hexadecimal digits) with its EIP-55 capitals.
 
@@ -218,17 +221,27 @@ def recover_public_key(message: dict[str, Any], signature: bytes) -> bytes:
     v = signature[64]
     if v not in (27, 28) or not 0 < r < _ORDER or not 0 < s <= _ORDER // 2:
         raise ProtocolError("not a canonical signature: v is 27 or 28, r in range, s low")
-    signed = Signature(vrs=(v - 27, r, s))
     try:
-        return signed.recover_public_key_from_msg_hash(signed_hash(message)).to_bytes()
+        return _recovered(signed_hash(message), v, r, s)
     except (BadSignature, ValidationError, ValueError) as error:
         # about half of all r are no curve point; the backends disagree on how they say so
         raise ProtocolError("nobody's signature: r is not on the curve") from error
 
 
+@lru_cache(maxsize=512)  # the coordinator checks what a contract in this process checks again
+def _recovered(digest: bytes, v: int, r: int, s: int) -> bytes:
+    found = Signature(vrs=(v - 27, r, s)).recover_public_key_from_msg_hash(digest)
+    return found.to_bytes()
+
+
 def recover(message: dict[str, Any], signature: bytes) -> str:
     """The checksummed address of whose key signed; raises as :func:`recover_public_key`."""
-    return PublicKey(recover_public_key(message, signature)).to_checksum_address()
+    return _address(recover_public_key(message, signature))
+
+
+@lru_cache(maxsize=1024)
+def _address(public_key: bytes) -> str:
+    return PublicKey(public_key).to_checksum_address()
 
 
 def signed_by(message: dict[str, Any], signature: bytes, address: str) -> bool:

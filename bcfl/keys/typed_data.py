@@ -7,6 +7,7 @@ ours are; eth-account takes half a second to import.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from eth_abi.abi import encode
@@ -37,9 +38,15 @@ def signed_hash(message: Mapping[str, Any]) -> bytes:
 def _hash_struct(
     name: str, types: Mapping[str, Sequence[Mapping[str, str]]], values: Mapping[str, Any]
 ) -> bytes:
-    fields = [(field["type"], field["name"]) for field in types[name]]
+    fields = tuple((field["type"], field["name"]) for field in types[name])
+    return _hash_fields(name, fields, *(values[field] for _, field in fields))
+
+
+@lru_cache(maxsize=512, typed=True)  # who signs hashes what others hash to check it
+def _hash_fields(name: str, fields: tuple[tuple[str, str], ...], *values: Any) -> bytes:
     kind = f"{name}({','.join(' '.join(field) for field in fields)})"
-    words = [("bytes32", keccak(text=kind)), *(_word(of, values[field]) for of, field in fields)]
+    kinds = (of for of, _ in fields)
+    words = [("bytes32", keccak(text=kind)), *map(_word, kinds, values)]
     return keccak(encode(*zip(*words, strict=True)))
 
 

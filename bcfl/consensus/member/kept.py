@@ -20,6 +20,7 @@ from bcfl.consensus.spec.messages import ballot_receipt_message, receipt_message
 from bcfl.core.errors import ProtocolError
 from bcfl.files import write_atomically
 from bcfl.flower.identity import FOLDER
+from bcfl.flower.record import config_in
 from bcfl.keys.accounts import signed_by
 
 _KEPT = "bcfl-kept"
@@ -51,7 +52,7 @@ class Kept:
     @property
     def entries(self) -> list[dict[str, Any]]:
         """Oldest first."""
-        kept = self._state.config_records.get(_KEPT) or ConfigRecord()
+        kept = config_in(self._state, _KEPT) or ConfigRecord()
         found: list[dict[str, Any]] = json.loads(str(kept.get(str(self._round), "[]")))
         return found
 
@@ -105,7 +106,7 @@ class Kept:
         entries = self.entries
         if entry in entries:
             return
-        kept = self._state.config_records.get(_KEPT) or ConfigRecord()
+        kept = config_in(self._state, _KEPT) or ConfigRecord()
         kept[str(self._round)] = text = json.dumps([*entries, entry])
         self._state[_KEPT] = kept
         if self._path is not None:

@@ -16,6 +16,7 @@ from flwr.app import ConfigRecord, Context, RecordDict
 from bcfl.consensus.member.membership import Membership
 from bcfl.consensus.records import TrainReply
 from bcfl.consensus.spec.domain import Ballot, Proposal, TypedDataDomain
+from bcfl.flower.record import config_in
 
 _ROUND = "bcfl-round"
 _REPLY = "bcfl-reply/"
@@ -43,7 +44,7 @@ class Memory:
                 "coordinator": ledger.coordinator,
             }
         )
-        record = state.config_records.get(_ROUND)
+        record = config_in(state, _ROUND)
         if record is None or record["round"] != round_:
             record = ConfigRecord({"round": round_})
             state[_ROUND] = record
@@ -52,7 +53,7 @@ class Memory:
     @staticmethod
     def task(context: Context) -> tuple[TypedDataDomain, str] | None:
         """The task that the node is a member of, as far as it remembers, and its coordinator."""
-        known = context.state.config_records.get(_TASK)
+        known = config_in(context.state, _TASK)
         if known is None:
             return None
         domain = TypedDataDomain(int(str(known["chain-id"])), str(known["address"]))
@@ -61,7 +62,7 @@ class Memory:
     @staticmethod
     def round(context: Context) -> int:
         """The contract's round that the node was asked in last; 0 before any."""
-        record = context.state.config_records.get(_ROUND)
+        record = config_in(context.state, _ROUND)
         return 0 if record is None else int(str(record["round"]))
 
     def commitment(self) -> TrainReply | None:

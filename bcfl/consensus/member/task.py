@@ -23,6 +23,7 @@ from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import ArtifactError, ProtocolError
 from bcfl.core.strict_json import parse_json
 from bcfl.flower.identity import CHALLENGE, CONTRACT, own_contract, rpc_url_of
+from bcfl.flower.record import config_in
 from bcfl.keys.signer import Reader, Signer, Wallet
 from bcfl.store.blob_store import LocatingStore
 
@@ -37,7 +38,7 @@ _PATIENCE_S = 30.0
 def _expect_pinned(contract: str, context: Context) -> None:
     """Raise ProtocolError where the node is a member of another contract, or told to be."""
     configured = own_contract(context)
-    known = context.state.config_records.get(CONTRACT)
+    known = config_in(context.state, CONTRACT)
     expected = configured if configured else str(known["address"]) if known else contract
     if contract != expected:
         raise ProtocolError(f"this node is a member of {expected}; the server named {contract}")
@@ -64,7 +65,7 @@ def attach(
     patience_s = float(str(context.node_config.get(PATIENCE_S, _PATIENCE_S)))
     connection = _connect(url, order.contract, order.rules, signer, patience_s)
     try:
-        rules = Rules(**parse_json(order.rules.encode()))
+        rules, digest = _rules_of(order.rules)
     except (TypeError, ValueError) as error:
         raise ProtocolError(f"the server sent rules that are none: {error}") from error
     find: Callable[[Connection, str], Ledger | SettlementLedger] = _attach
@@ -87,9 +88,15 @@ def attach(
     else:
         may_challenge = bool(context.node_config.get(CHALLENGE, False))
         ledger, view = play(found, order, may_challenge=may_challenge)
-    if rules.digest() != ledger.rules:
+    if digest != ledger.rules:
         raise ProtocolError("the server's rules are not those the contract was deployed with")
     return ledger, rules, view
+
+
+@lru_cache(maxsize=8)
+def _rules_of(text: str) -> tuple[Rules, bytes]:
+    rules = Rules(**parse_json(text.encode()))
+    return rules, rules.digest()
 
 
 @lru_cache(maxsize=64)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 from bcfl.consensus.spec.aggregation import Combine
@@ -260,10 +261,7 @@ class Rules:
         γ_r = γ + (1 − γ)·max(0, 1 − (r − 1)/``warmup_rounds``), with γ the decimal number that
         was written, not its nearest binary one.
         """
-        gamma = Fraction(str(self.gamma))
-        left = max(0, self.warmup_rounds - (round - 1))
-        warm = Fraction(left, self.warmup_rounds) if left else Fraction(0)
-        return math.ceil((gamma + (1 - gamma) * warm) * n)
+        return _kept(self.gamma, self.warmup_rounds, n, round)
 
     def parts(self, sizes: Sequence[int], round: int) -> list[Part]:
         """Of the changes of arrays of these sizes: stretches in order, and what is kept of each.
@@ -355,6 +353,14 @@ def _patterns(value: Any) -> tuple[str, ...]:
     named = bool(found) and all(isinstance(each, str) and each for each in found)
     expect(named, "shared", "patterns of array names, such as 'body.*'", repr(value))
     return found
+
+
+@lru_cache(maxsize=256)
+def _kept(written: float, warmup_rounds: int, n: int, round: int) -> int:
+    gamma = Fraction(str(written))
+    left = max(0, warmup_rounds - (round - 1))
+    warm = Fraction(left, warmup_rounds) if left else Fraction(0)
+    return math.ceil((gamma + (1 - gamma) * warm) * n)
 
 
 def _number(name: str, value: object) -> float:

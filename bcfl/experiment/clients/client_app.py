@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
@@ -24,6 +25,8 @@ from bcfl.experiment.clients.models import blank_model
 from bcfl.experiment.clients.settings import SENDER_KEY, ModelSettings, TrainingSettings
 from bcfl.experiment.clients.training import bounded_losses, evaluate_model, train_model
 from bcfl.experiment.seeds import derive_seed
+from bcfl.flower.handlers import model_in, to_arrays
+from bcfl.flower.record import config_in
 from bcfl.losses import class_balanced
 
 
@@ -69,8 +72,8 @@ class Client:
         Where sets of members are rated, on all its images.
         """
         partition = int(context.node_config["partition-id"])
-        record = message.content.array_records["arrays"]
-        if RULE in message.content.config_records["config"]:
+        _, record = model_in(message.content)
+        if RULE in (config_in(message.content, "config") or {}):
             metrics = MetricRecord({"eval_loss": self.considered(record, partition)})
         else:
             loss, accuracy = self.measured(record, partition)
@@ -132,6 +135,8 @@ def load_arrays(model: nn.Module, record: ArrayRecord) -> None:
         The record's keys or shapes are not the model's.
     """
     try:
-        model.load_state_dict(record.to_torch_state_dict(), strict=True)
+        # of its own bytes, which are not written to: it is copied from
+        state = {key: torch.tensor(array) for key, array in to_arrays(record).items()}
+        model.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise ModelError(f"these arrays are not this model's: {error}") from error
