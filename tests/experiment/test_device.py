@@ -22,6 +22,7 @@ from bcfl.experiment.clients.device import use_device
 from bcfl.experiment.clients.engine import EngineSettings, run_clients
 from bcfl.experiment.configuration import read_settings
 from bcfl.experiment.hydra_entry import run_with_hydra
+from bcfl.experiment.laboratory.laboratory import Laboratory
 from bcfl.experiment.market.market_simulation import ContributorSettings, SimulatedContributor
 from bcfl.experiment.seeds import derive_seed
 from bcfl.market.models.architectures import shipped_architecture
@@ -58,12 +59,24 @@ def test_a_run_on_another_device_gives_the_same_models(
     there = play(tmp_path / "there", asked)
     assert there["device"] == "cuda"
     assert {TRAINS, MEASURES} <= watch.seen[NAME]
-    assert not {TRAINS, MEASURES, "addmm", "bmm", "convolution"} & watch.seen["cpu"]
+    assert not {TRAINS, MEASURES, "baddbmm", "bmm"} & watch.seen["cpu"]
     here = play(tmp_path / "here", f"{asked} engine.device=cpu")
     assert here["device"] == "cpu"
     assert {TRAINS, MEASURES} <= watch.seen["cpu"]
     assert [each["model"] for each in there["rounds"]] == [each["model"] for each in here["rounds"]]
     assert there["final"]["accuracy"] == here["final"]["accuracy"]
+
+
+def test_the_laboratory_plays_on_it(tmp_path: Path, gpus: SimpleNamespace, watch: Watch) -> None:
+    asked = [
+        *QUICK.replace("chain=memory", "model=logistic").split(),
+        "lab.rules=[borda,referee]", "lab.attacks=[none]", "lab.partitions=[iid]", "lab.seeds=[1]",
+    ]  # fmt: skip
+    there = Laboratory(tmp_path / "there", asked).play()
+    assert {TRAINS, MEASURES} <= watch.seen[NAME]
+    assert not {TRAINS, MEASURES, "baddbmm", "bmm"} & watch.seen["cpu"]
+    here = Laboratory(tmp_path / "here", [*asked, "engine.device=cpu"]).play()
+    assert [line["model"] for line in there] == [line["model"] for line in here]
 
 
 def test_contributors_train_on_it_as_well(

@@ -1,7 +1,7 @@
 """``bcfl lab``: attacks × ballots × rules × splits × seeds, each run once, whatever happens.
 
 Every run is a line of ``cells.jsonl``, on disk when it ends: begun again in the same folder, the
-laboratory plays what is missing.
+laboratory plays what is missing; with more rules, attacks or seeds than before, these as well.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import yaml  # type: ignore[import-untyped]
 from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -38,6 +39,8 @@ QUICK = (
 )
 
 
+#: What may be more, or less, when a laboratory is begun again: each line says which cell it is.
+_OF_CELLS = ("lab.rules", "lab.attacks", "lab.ballots", "lab.partitions", "lab.seeds")
 #: What no rule of the laboratory reads: each is played with what is said of it in its module.
 _AS_THEY_ARE = {
     "rule": "borda",
@@ -117,7 +120,7 @@ class Laboratory:
     def play(self) -> list[dict[str, Any]]:
         """Play what is missing, and write the tables; all that was ever played here."""
         cells, lines = list(self.settings.cells()), list(self._journal)
-        done = {Cell(**line["cell"]) for line in lines}
+        done = {Cell(**line["cell"]) for line in lines} & set(cells)
         with Progress() as progress:
             bar = progress.add_task(str(self.folder), total=len(cells), completed=len(done))
             for cell in cells:
@@ -142,9 +145,9 @@ class Laboratory:
 
     def _load(self, cell: Cell) -> tuple[Plan, Material, Network]:
         asked = f"partition={cell.partition}", f"seed={cell.seed}"
-        plan = read_plan(self._compose(*asked))
+        plan = read_plan(self._compose(*asked)).settled()
         material = load(plan, self.settings.reference_size)
-        return plan, material, Network(material.model)
+        return plan, material, Network(material.model, plan.engine.device)
 
     def _build(self, words: str) -> Attack:
         name, *changed = words.split()
@@ -153,14 +156,24 @@ class Laboratory:
         return attack
 
     def _claim(self, config: DictConfig) -> None:
-        """Write down what is played, or find it."""
-        path, words = self.folder / "lab.yaml", OmegaConf.to_yaml(config)
-        if not path.exists():
-            write_atomically(path, words.encode())
-        elif path.read_text("utf-8") != words:
-            raise ConfigurationError(
-                f"{path} says that something else is played here; name another folder"
-            )
+        """Write down what is played; of what was, nothing differs but which cells there are."""
+        path = self.folder / "lab.yaml"
+        if path.exists():
+            try:
+                known, asked = _knobs(OmegaConf.load(path)), _knobs(config)
+            except (yaml.YAMLError, ValueError) as error:
+                raise ConfigurationError(f"{path}: expected what a laboratory wrote") from error
+            nothing = "nothing"
+            if differing := [
+                f"{name} ({known.get(name, nothing)} there, {asked.get(name, nothing)} asked)"
+                for name in sorted(known.keys() | asked.keys())
+                if known.get(name, nothing) != asked.get(name, nothing)
+            ]:
+                raise ConfigurationError(
+                    f"{path} says that something else is played here: {'; '.join(differing)}; ask "
+                    f"for the same, but for {', '.join(_OF_CELLS)}, or name another folder"
+                )
+        write_atomically(path, OmegaConf.to_yaml(config).encode())
 
     def _compose(self, *more: str) -> DictConfig:
         asked = [*self._overrides, *more, "engine=in_process", "run_dir=lab"]
@@ -170,6 +183,18 @@ class Laboratory:
         except HydraException as error:
             raise ConfigurationError(" ".join(str(error).split())) from error
         return composed
+
+
+def _knobs(config: Any, prefix: str = "") -> dict[str, str]:
+    """By dotted name: every value but those that say which cells there are."""
+    found: dict[str, str] = {}
+    for name, value in config.items_ex(resolve=False) if isinstance(config, DictConfig) else ():
+        at = prefix + str(name)
+        if isinstance(value, DictConfig):
+            found |= _knobs(value, f"{at}.")
+        elif at not in _OF_CELLS:
+            found[at] = str(value)
+    return found
 
 
 def _expect_what_is_compared(config: DictConfig) -> None:

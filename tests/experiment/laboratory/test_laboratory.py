@@ -72,7 +72,16 @@ def test_it_goes_on_where_it_was_cut_off(
     (tmp_path / "cells.jsonl").write_text("".join(whole[:-2]) + whole[-2][:50])
     again = Laboratory(tmp_path, ALL).play()
     assert [{**line, "seconds": 0} for line in again] == [{**line, "seconds": 0} for line in found]
-    with pytest.raises(ConfigurationError, match="another folder"):
+    more = Laboratory(tmp_path, [*ALL, "lab.rules=[fedavg,multi_krum]", "lab.attacks=[none]"])
+    new = more.play()[len(found) :]
+    assert [(line["cell"]["rule"], line["cell"]["seed"]) for line in new] == [
+        ("multi_krum", 1),
+        ("multi_krum", 2),
+    ]
+    known = (tmp_path / "lab.yaml").read_text().replace("momentum: ", "momentum_of_before: ")
+    (tmp_path / "lab.yaml").write_text(known)
+    there = r"rounds \(2 there, 3 asked\); training.momentum \(nothing there, 0.5 asked\)"
+    with pytest.raises(ConfigurationError, match=f"{there}.* or name another folder"):
         Laboratory(tmp_path, [*ALL, "rounds=3"])
 
 
