@@ -126,6 +126,11 @@ TABLES: dict[str, tuple[str, list[str], Callable[[], Iterable[list[str]]]]] = {
         ["members", "chain=memory", "chain=embedded", "MB"],
         rounds.many,
     ),
+    "ways": (
+        "A round of the default run: CPU seconds (how many times as quick), and the last model",
+        ["", "in_process, embedded", "stacked, memory", "bcfl lab"],
+        rounds.ways,
+    ),
     "bytes": (
         "Bytes down a member and round, 100,000 parameters, γ = 0.1",
         ["members", "by the server", "with a store of their own", "and fetched"],

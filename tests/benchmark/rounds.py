@@ -33,6 +33,8 @@ from bcfl.consensus.member import task as members_task
 from bcfl.consensus.parcels import IPFS_URL
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.experiment.hydra_entry import run_with_hydra
+from bcfl.experiment.laboratory import laboratory
+from bcfl.experiment.recorder import Recorder
 from bcfl.flower.grid import InProcessGrid
 from bcfl.store.local import LocalStore
 
@@ -128,6 +130,65 @@ def many(counts: tuple[int, ...] = (10, 50, 100)) -> Iterator[list[str]]:
         found = [alone(run, f"chain={chain}", *fixed) for chain in ("memory", "embedded")]
         cells = [f"{sum(spent(result).values()):.1f}" for result in found]
         yield [str(count), *cells, f"{found[1]['memory']:,}"]
+
+
+def cpu_of(*overrides: str) -> dict[str, Any]:
+    """``bcfl run``: CPU seconds a round, from the second one on, and the last model."""
+    times: list[float] = []
+    evaluate = Recorder.evaluate
+
+    def timed(self: Recorder, server_round: int, arrays: ArrayRecord) -> MetricRecord:
+        metrics = evaluate(self, server_round, arrays)
+        times.append(time.process_time())
+        return metrics
+
+    Recorder.evaluate = timed  # type: ignore[method-assign]  # in a process of its own
+    result = run(*overrides)
+    seconds = statistics.median(after - before for before, after in pairwise(times[1:]))
+    return {"seconds": seconds, "model": result["final"]["model"]}
+
+
+def cpu_of_lab(model: str, rounds: int) -> dict[str, Any]:
+    """The same run in ``bcfl lab``, which plays it without messages, signatures and a chain."""
+    seconds: list[float] = []
+    play = laboratory.play
+
+    def timed(*arguments: Any) -> Any:
+        began = time.process_time()
+        outcome = play(*arguments)
+        seconds.append((time.process_time() - began) / rounds)
+        return outcome
+
+    laboratory.play = timed  # in a process of its own
+    asked = (
+        f"model={model}", f"rounds={rounds}", "warmup_rounds=3", "lab.rules=[borda]",
+        "lab.attacks=[none]", "lab.partitions=[iid]", "lab.seeds=[1]", "lab.reference_size=0",
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
+        (line,) = laboratory.Laboratory(Path(folder, "lab"), asked).play()
+    return {"seconds": seconds[0], "model": line["model"]}
+
+
+def ways(rounds: int = 10, times: int = 2) -> Iterator[list[str]]:
+    """By model: the default run in three ways, in turn; the smallest of some tries each, and how
+    its last model's digest begins, which parts where equals are drawn by block hashes."""
+    for model in ("mlp", "cnn"):
+        fixed = (f"model={model}", f"rounds={rounds}")
+        tries = [
+            (
+                alone(cpu_of, *fixed, "engine=in_process", "chain=embedded"),
+                alone(cpu_of, *fixed, "engine=stacked", "chain=memory"),
+                alone(cpu_of_lab, model, rounds),
+            )
+            for _ in range(times)
+        ]
+        slow, *quick = (min(each["seconds"] for each in way) for way in zip(*tries, strict=True))
+        digests = [each["model"][:8] for each in tries[0]]
+        cells = [f"{each:.3f} ({slow / each:.1f})" for each in quick]
+        yield [
+            model,
+            *(f"{cell} {it}" for cell, it in zip([f"{slow:.3f}", *cells], digests, strict=True)),
+        ]
 
 
 class _Shared(LocalStore):
