@@ -78,7 +78,7 @@ def audit_command(
         found = asked.market() if os.path.lexists(folder / MARKET_FILE) else asked.run()
     except (BcflError, MemoryError) as error:
         reason = error if isinstance(error, BcflError) else "there is not enough memory for it"
-        print(printable(f"cannot audit {folder}: {reason}"), file=sys.stderr)
+        print(printable(f"bcfl: cannot audit {folder}: {reason}"), file=sys.stderr)
         return CANNOT
     for line in found.lines:
         print(line)

@@ -25,7 +25,7 @@ def init(
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name) or keyword.iskeyword(name):
         _refuse(
             "expected a folder whose name can be a Python package and a Flower app, 1 to 32 of "
-            f"a-z, 0-9 and _, a letter first; found {folder.name!r}"
+            f"a-z, 0-9 and _, a letter first; found {folder.absolute().name!r}"
         )
     try:
         if folder.exists() and any(folder.iterdir()):
@@ -49,10 +49,12 @@ def runs(
     from bcfl.experiment.terminal import fitting_table, make_console  # noqa: PLC0415
     from bcfl.report import read_run  # noqa: PLC0415
 
-    rows = []
+    if not folder.is_dir():
+        _refuse(f"expected a folder to look in; there is none at {folder.absolute()}")
     found = sorted(
         path.parent for name in ("config.yaml", "task.json") for path in folder.rglob(name)
     )
+    rows = []
     for path in dict.fromkeys(found):
         try:
             result = read_run(path).result

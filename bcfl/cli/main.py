@@ -35,12 +35,6 @@ app.add_typer(market, name="market")
 app.add_typer(stake, name="stake")
 app.add_typer(settlement, name="settlement")
 app.add_typer(demo, name="demo")
-app.command()(signer)
-app.command()(key)
-app.command()(init)
-app.command()(report)
-app.command()(runs)
-app.command()(plot)
 
 
 def _version(asked: bool) -> None:
@@ -150,6 +144,10 @@ def audit(
     if status != CANNOT and not audited_page(run_dir, report or run_dir / "audit.json", who):
         status = CANNOT
     raise typer.Exit(status)
+
+
+for command in (report, plot, runs, init, key, signer):
+    app.command()(command)
 
 
 def main() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
+from itertools import pairwise
 from multiprocessing import active_children, get_context
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 # Both are read when their libraries are imported. A run tells nobody about itself.
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
@@ -34,6 +36,12 @@ from bcfl.experiment.terminal import make_console
 
 #: What ends in one line; anything else is a fault of ours, and is shown whole.
 _EXPECTED = BcflError, OSError, ModuleNotFoundError
+
+#: Hydra's own; before a word that is no knob stands one of them.
+_OPTION: Final = re.compile(
+    "--(cfg|config-(dir|name|path)|experimental-rerun|hydra-help|info|multirun|package|resolve|run"
+    "|shell-completion|version)|-(c|cd|cn|cp|i|p|sc)"
+)
 
 
 class _Jobs:
@@ -123,6 +131,9 @@ def run_with_hydra(arguments: Sequence[str], play: Play = _play_anew, at_once: i
     """
     if asked := [word for word in arguments if word in ("--help", "-h")]:
         return _help([word for word in arguments if word not in asked])
+    if (word := _mistyped(arguments)) is not None:
+        complain(ConfigurationError(f"expected NAME=VALUE, as in gamma=0.1; found {word}"))
+        return MISTAKEN
     register_resolvers()
     jobs = _Jobs(play, at_once)
     # Without it Hydra prints exceptions itself, in many lines, and exits.
@@ -148,6 +159,17 @@ def _count(arguments: Sequence[str]) -> int:
     overrides = OverridesParser.create().parse_overrides(words)
     swept = (each for each in overrides if each.is_discrete_sweep())
     return math.prod(len(list(each.sweep_string_iterator())) for each in swept)
+
+
+def _mistyped(arguments: Sequence[str]) -> str | None:
+    """The first word that is neither a knob and its value nor an option of Hydra's."""
+    for before, word in pairwise(("", *arguments)):
+        if word.startswith("--"):
+            if not _OPTION.fullmatch(word.partition("=")[0]):
+                return word
+        elif word[:1] not in ("-", "~") and "=" not in word and not _OPTION.fullmatch(before):
+            return word
+    return None
 
 
 def _help(groups: Sequence[str]) -> int:

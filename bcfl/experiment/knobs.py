@@ -89,7 +89,7 @@ def print_help(console: Console, group: str = "") -> None:
     if group:
         _print_group(console, group, groups[group])
         return
-    console.print(_USAGE, soft_wrap=True, markup=False)
+    console.print(_USAGE, soft_wrap=True)
     chosen = dict(entry.popitem() for entry in yaml.safe_load(config)["defaults"][:-1])
     console.print("Groups: what a run is made of (GROUP=OPTION; * is what it is by default)\n")
     table = _table(3)
@@ -101,13 +101,13 @@ def print_help(console: Console, group: str = "") -> None:
     for section, knobs in read_page(config).sections.items():
         told = [knob for knob in knobs if knob.words and not knob.name.startswith("hydra")]
         if section and told:
-            console.print(f"\n{section[0].upper()}{section[1:]}\n", markup=False)
+            console.print(f"\n{section[0].upper()}{section[1:]}\n")
             console.print(_knob_table(told))
 
 
 def _print_group(console: Console, group: str, options: dict[str, Page]) -> None:
     for option, page in options.items():
-        console.print(f"{group}={option}    {page.words}", markup=False)
+        console.print(f"{group}={option}    {page.words}")
         console.print(_knob_table(page.explained) if page.explained else "")
 
 

@@ -15,6 +15,7 @@ Peer consensus keeps its task (chain, blobs, signatures, checkpoints) beside the
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Collection
 from copy import deepcopy
 from pathlib import Path
@@ -141,7 +142,7 @@ class RunFolder:
     def _taken(self, by: str) -> ConfigurationError:
         return ConfigurationError(
             f"{self.path} holds a run already ({by}): go on with it by `bcfl resume "
-            f"{self.path}`, or choose another folder with hydra.run.dir=…"
+            f"{shlex.quote(str(self.path))}`, or choose another folder with hydra.run.dir=…"
         )
 
     def _write(self, name: str, content: bytes) -> None:

@@ -102,9 +102,9 @@ class Terminal:
 
 
 def make_console() -> Console:
-    """Standard output; where it is no terminal, wide enough for the tables here."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
+    """Standard output, brackets as they are; where it is no terminal, as wide as the tables."""
+    console = Console(highlight=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=_WIDTH)
 
 
 def round_table(rounds: Iterable[dict[str, Any]], width: int = _WIDTH) -> Table:
@@ -189,7 +189,7 @@ def summary_lines(result: dict[str, Any], folder: Path, rpc_url: str = "") -> li
     lines = [
         "",
         f"{result['strategy']} on {result['dataset']}: test accuracy "
-        f"[bold]{_number(final['accuracy'])}[/bold] after {final['round']} "
+        f"{_number(final['accuracy'])} after {final['round']} "
         f"round{'s' * (final['round'] != 1)}, "
         f"{result['wall_s']:.0f} s",
     ]
