@@ -25,6 +25,11 @@ cluster: $(READY)  ## SuperLink, four SuperNodes, a real node: three rounds, aud
 test: $(READY)  ## the whole suite, on two cores; a third process for what waits
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
+# What the suite imports, compiled once: else each of its processes does it.
+.PHONY: compiled
+compiled: $(READY)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -qq >/dev/null
+
 quick: $(READY)  ## the protocol and the keys, a minute; VENV=.venv313 PYTHON=python3.13 for another Python
 	$(BIN)/python -m pytest tests/core tests/keys tests/consensus/spec tests/market/spec tests/test_public_api.py tests/test_house.py
 

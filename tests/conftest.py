@@ -12,6 +12,7 @@ from pathlib import Path
 import joblib
 import pytest
 from eth_keyfile import keyfile
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -67,11 +68,20 @@ def fused_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def sold_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def together(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder of all of the suite's processes: what one of them has made, none makes again."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def sold_task(together: Path) -> Path:
     """The folder of a market's task that was played to its end. Copy it before you spoil it."""
     from tests.strategies.sold_market import play
 
-    return play(tmp_path_factory.mktemp("sold") / "run")
+    sold = together / "sold" / "run"
+    with FileLock(together / "sold.lock"):
+        return sold if (sold / "result.json").exists() else play(sold)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -73,19 +73,29 @@ def losing(clients: int, **lost: Sequence[int]) -> dict[str, Any]:
 
 HONEST: dict[str, Callable[[], dict[str, Any]]] = {
     "two members": lambda: {"clients": 2},
-    "three members, other seed": lambda: {"clients": 3, "seed": 11},
-    "four members, two rounds": lambda: {"clients": 4, "rounds": 2},
-    "five members, few values": lambda: {"clients": 5, "gamma": 0.05},
-    "six members, all values": lambda: {"clients": 6, "gamma": 1.0},
+    "three members, other seed, as published": lambda: {
+        "clients": 3,
+        "seed": 11,
+        "clip": "none",
+        "metric": "accuracy",
+    },
+    "five members, mean of few values": lambda: {
+        "clients": 5,
+        "gamma": 0.05,
+        "combine": "mean",
+        "server_learning_rate": 0.5,
+    },
+    "six members, sum of all values": lambda: {
+        "clients": 6,
+        "gamma": 1.0,
+        "combine": "sum",
+        "server_learning_rate": 0.1,
+    },
     "seven members, one winner": lambda: {"clients": 7, "kappa": 0.01},
     "eight members, all but one win": lambda: {"clients": 8, "kappa": 0.999999},
-    "as published": lambda: {"clip": "none", "metric": "accuracy"},
-    "mean": lambda: {"combine": "mean", "server_learning_rate": 0.5},
-    "sum": lambda: {"combine": "sum", "server_learning_rate": 0.1},
     "some are sampled": lambda: {"clients": 5, "fraction_train": 0.6, "rounds": 2, "seed": 3},
-    "sealed ballots": lambda: {"ballots": "sealed", "seed": 5},
     "direct transactions": lambda: {**DIRECT, "clients": 3},
-    "sealed and direct": lambda: {**DIRECT, "clients": 3, "ballots": "sealed"},
+    "sealed and direct": lambda: {**DIRECT, "clients": 3, "ballots": "sealed", "seed": 5},
     "a member drops out": lambda: losing(4, round=[1]),
     "a reviewer drops out": lambda: losing(4, review=[2]),
     "a reviewer drops out before it seals": lambda: {**losing(4, review=[0]), "ballots": "sealed"},
@@ -93,8 +103,9 @@ HONEST: dict[str, Callable[[], dict[str, Any]]] = {
     "a void round": lambda: {**losing(3, round=[0, 2]), "rounds": 2},
     "a round without ballots": lambda: {**losing(3, review=[0, 1, 2]), "rounds": 1},
     "somebody joins": lambda: {"clients": 3, "grid": Growing(4), "rounds": 2},
-    "a lying reviewer": lambda: {
-        "grid": InProcessGrid(lambda m, c: toy.client_app([_mod(c)])(m, c), 4)
+    "a lying reviewer, two rounds": lambda: {
+        "rounds": 2,
+        "grid": InProcessGrid(lambda m, c: toy.client_app([_mod(c)])(m, c), 4),
     },
 }
 

@@ -22,9 +22,9 @@ def twenty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Emb
     """A folder with twenty rounds, and the chain that they were on."""
     path = tmp_path_factory.mktemp("twenty")
     with EmbeddedChain(path / "chain.jsonl") as chain:
-        task = Task(chain, path, members=3)
+        task = Task(chain, path, members=2)
         for _ in range(ROUNDS):
-            task.play(range(3))
+            task.play(range(2))
         yield path, chain
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -62,10 +63,9 @@ def without_data(verification: VerificationSet, seed: int) -> TrainedModel:
 
 
 @pytest.fixture(scope="session")
-def market(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Market:
+def market(together: Path) -> Market:
     """Trained by one of the suite's processes, for all of them."""
-    own = tmp_path_factory.getbasetemp()
-    kept = (own if worker_id == "master" else own.parent) / "market.joblib"
+    kept = together / "market.joblib"
     with FileLock(kept.with_suffix(".lock")):
         if not kept.exists():
             joblib.dump(_train(), kept)
