@@ -99,7 +99,7 @@ def bytes_sent(rounds: Sequence[Round]) -> figure:
     ):
         values = [getattr(r, name) for r in rounds]
         shown.line(numbers, values, color=colour, line_dash=dash, line_width=2, legend_label=words)
-    shown.yaxis.formatter = NumeralTickFormatter(format="0.[0] b")
+    shown.yaxis.formatter = NumeralTickFormatter(format="0.[0] d")
     outside_legend(shown)
     return shown
 

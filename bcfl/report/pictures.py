@@ -68,7 +68,11 @@ def _of_run(run: Run, make: Any) -> Iterator[tuple[str, Any]]:
         ratings = read_ratings(voting[-1:], run.members)
         figure = make(figsize=(4, 3.4), layout="constrained")
         axes = figure.subplots()
-        image = axes.imshow(ratings.values[0], vmin=ratings.low, vmax=ratings.high, cmap="cividis")
+        colours = "cividis" if ratings.name == "rating" else "cividis_r"  # as on the page
+        limits = {"vmin": ratings.low, "vmax": ratings.high}
+        image = axes.imshow(ratings.values[0], cmap=colours, origin="lower", **limits)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.get_major_locator().set_params(integer=True)
         axes.set(xlabel="author", ylabel="reviewer", title=f"round {voting[-1].round}")
         figure.colorbar(image, label=ratings.name)
         yield "matrix", figure

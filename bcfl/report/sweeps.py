@@ -90,6 +90,7 @@ def _curves(points: Sequence[Point]) -> Any:
         mean = np.nanmean(point.curves[:, some], 0)
         deviation = np.nanstd(point.curves[:, some], 0)
         shown.line(rounds[some], mean, color=colour, line_width=2, legend_label=words)
+        shown.scatter(rounds[some], mean, color=colour, size=6, legend_label=words)
         if point.runs > 1:
             low, high = mean - deviation, mean + deviation
             shown.varea(rounds[some], low, high, color=colour, alpha=0.2)

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_module
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import get_object
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import ConfigurationError
@@ -46,6 +47,18 @@ def _composed(overrides: tuple[str, ...]) -> DictConfig:
         return compose("config", [*overrides, "run_dir=somewhere"])
 
 
+def changed(config: DictConfig, *overrides: str) -> DictConfig:
+    """The configuration with other values; no option of a group, which is composed."""
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        group, _, name = override.key_or_group.rpartition(".")
+        with open_dict(config):
+            if override.is_delete():
+                del config[group][name]
+            else:
+                OmegaConf.update(config, override.key_or_group, override.value())
+    return config
+
+
 def options(group: str) -> list[str]:
     return [path.stem for path in OPTIONS if path.parent.name == group]
 
@@ -57,6 +70,11 @@ def one_of_each() -> list[list[str]]:
     return [[option for option in row if option is not None] for row in rows]
 
 
+def having(option: str) -> DictConfig:
+    """A configuration with this option, among others."""
+    return composed(*next(row for row in one_of_each() if option in row))
+
+
 def test_there_are_options_of_every_kind() -> None:
     groups = {"attack", "chain", "contributor", "dataset", "engine", "model", "partition", "store"}
     assert {path.parent.name for path in OPTIONS} == groups | {"strategy", "tracker", "training"}
@@ -64,8 +82,9 @@ def test_there_are_options_of_every_kind() -> None:
 
 @pytest.mark.parametrize("chosen", one_of_each(), ids=" ".join)
 def test_every_option_composes_and_names_what_exists(chosen: list[str]) -> None:
-    given = ["chain.key_file=key.json"] if "chain=rpc" in chosen else []
-    config = composed(*chosen, *given)
+    config = composed(*chosen)
+    if "chain=rpc" in chosen:
+        config.chain.key_file = "key.json"
     resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     targets = list(targets_in(resolved))
     assert targets
@@ -128,7 +147,7 @@ def test_the_readme_names_the_defaults() -> None:
 
 @pytest.mark.parametrize("name", options("model"))
 def test_every_model_can_be_built(name: str) -> None:
-    config = composed(f"model={name}")
+    config = having(f"model={name}")
     shape = SHAPES.get(name, (1, 8, 8))
     settings = read_settings(ModelSettings, config.model, "model", shape=shape, classes=10)
     parameters = build_model(settings, seed=0).parameters()
@@ -137,18 +156,18 @@ def test_every_model_can_be_built(name: str) -> None:
 
 @pytest.mark.parametrize("name", options("training"))
 def test_every_training_is_in_range(name: str) -> None:
-    assert read_settings(TrainingSettings, composed(f"training={name}").training, "training")
+    assert read_settings(TrainingSettings, having(f"training={name}").training, "training")
 
 
 @pytest.mark.parametrize("name", options("engine"))
 def test_every_engine_is_one(name: str) -> None:
-    engine = read_settings(EngineSettings, composed(f"engine={name}").engine, "engine")
+    engine = read_settings(EngineSettings, having(f"engine={name}").engine, "engine")
     assert engine.kind == name
 
 
 @pytest.mark.parametrize("name", options("attack"))
 def test_every_attack_can_be_made_and_is_called_by_its_class(name: str) -> None:
-    attack = build(composed(f"attack={name}"), "attack")
+    attack = build(having(f"attack={name}"), "attack")
     assert isinstance(attack, Attack)
     expected = {"none": "no_attack", "lying_reviewer": "sign_flip"}.get(name, name)
     assert re.sub(r"(?<!^)(?=[A-Z])", "_", type(attack).__name__).lower() == expected
@@ -211,7 +230,7 @@ def test_membership_and_stake_are_the_strategys_to_check() -> None:
         ),
     ):
         with pytest.raises(ConfigurationError, match=re.escape(said)):
-            read_plan(composed(*overrides))
+            read_plan(changed(composed(), *overrides))
 
 
 @pytest.mark.parametrize("option", [Path("config.yaml"), *OPTIONS], ids=str)
@@ -242,7 +261,7 @@ def test_every_knob_says_what_it_means(option: Path) -> None:
 )
 def test_a_wrong_value_is_named(overrides: list[str], said: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(said)):
-        read_plan(composed(*overrides))
+        read_plan(changed(composed(), *overrides))
 
 
 @pytest.mark.parametrize(
@@ -261,7 +280,7 @@ def test_a_wrong_value_is_named(overrides: list[str], said: str) -> None:
 )
 def test_a_wrong_training_is_named(override: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(said)):
-        read_settings(TrainingSettings, composed(override).training, "training")
+        read_settings(TrainingSettings, changed(composed(), override).training, "training")
 
 
 @pytest.mark.parametrize(
@@ -275,7 +294,7 @@ def test_a_wrong_training_is_named(override: str, said: str) -> None:
     ],
 )
 def test_a_wrong_model_is_named(override: str, said: str) -> None:
-    config = composed("model.widths=[8,8]", "model.pool=[true,true]", override)
+    config = changed(composed("model.widths=[8,8]", "model.pool=[true,true]"), override)
     with pytest.raises(ConfigurationError, match=re.escape(said)):
         read_settings(ModelSettings, config.model, "model", shape=(1, 8, 8), classes=10)
 

@@ -14,7 +14,7 @@ from tests.experiment.test_run import digests, play
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return digests(play(tmp_path_factory.mktemp("plain") / "run"))
+    return digests(play(tmp_path_factory.mktemp("plain") / "run", "chain=memory"))
 
 
 def test_a_sealed_run_comes_to_the_same_models_and_can_be_gone_on_with(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,17 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("honest") / "run"
     play(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Any]]:
+    """The result of a run with these arguments, which is played once."""
+
+    @cache
+    def result(arguments: str) -> dict[str, Any]:
+        return play(tmp_path_factory.mktemp("played") / "run", arguments)
+
+    return result
 
 
 def test_a_result_says_everything_of_every_round(honest: Path) -> None:
@@ -136,7 +149,8 @@ def test_the_same_seed_gives_the_same_models_and_transactions(honest: Path, tmp_
 
 
 def test_another_seed_gives_another_model(honest: Path, tmp_path: Path) -> None:
-    assert digests(play(tmp_path / "run", "seed=2")) != digests(result_in(honest))
+    (other,) = digests(play(tmp_path / "run", "seed=2 rounds=1 chain=memory"))
+    assert other != digests(result_in(honest))[0]
 
 
 def test_an_edited_accuracy_does_not_pass_the_audit(honest: Path, tmp_path: Path) -> None:
@@ -183,32 +197,37 @@ def test_a_folder_with_a_run_is_not_written_over(
 @pytest.mark.parametrize(
     "strategy", ["fedavg", "krum", "multi_krum", "fed_trimmed_avg", "fed_median", "centralised"]
 )
-def test_every_baseline_learns_and_repeats_to_the_bit(strategy: str, tmp_path: Path) -> None:
-    one, again = (play(tmp_path / name, f"strategy={strategy}") for name in ("one", "again"))
+def test_every_baseline_learns_and_repeats_to_the_bit(
+    strategy: str, played: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    one, again = played(f"strategy={strategy}"), play(tmp_path / "again", f"strategy={strategy}")
     assert one["final"]["accuracy"] > one["initial"]["accuracy"]
     assert digests(one) == digests(again)
     sent = 0 if strategy == "centralised" else 4 * 650 * 4
     assert [entry["bytes_up"] >= sent for entry in one["rounds"]] == [True, True]
 
 
-def test_all_strategies_begin_with_the_same_model(honest: Path, tmp_path: Path) -> None:
-    fedavg = play(tmp_path / "fedavg", "strategy=fedavg")
-    central = play(tmp_path / "central", "strategy=centralised")
+def test_all_strategies_begin_with_the_same_model(
+    honest: Path, played: Callable[[str], dict[str, Any]]
+) -> None:
+    fedavg, central = played("strategy=fedavg"), played("strategy=centralised")
     assert fedavg["initial"] == central["initial"] == result_in(honest)["initial"]
 
 
 @pytest.mark.parametrize("attack", ["sign_flip", "gaussian", "label_flip", "lying_reviewer"])
 @pytest.mark.parametrize("strategy", ["peer_consensus", "fedavg"])
 def test_every_attack_is_felt_under_every_kind_of_strategy(
-    attack: str, strategy: str, honest: Path, tmp_path: Path
+    attack: str,
+    strategy: str,
+    honest: Path,
+    played: Callable[[str], dict[str, Any]],
+    tmp_path: Path,
 ) -> None:
-    arguments = f"strategy={strategy} attack={attack} attack.fraction=0.25 rounds=1"
-    result = play(tmp_path / "run", arguments)
-    clean = (
-        result_in(honest)
-        if strategy == "peer_consensus"
-        else play(tmp_path / "clean", "strategy=fedavg rounds=1")
-    )
+    attacked = f"attack={attack} attack.fraction=0.25 rounds=1"
+    if strategy == "fedavg":
+        result, clean = play(tmp_path, f"strategy=fedavg {attacked}"), played("strategy=fedavg")
+    else:
+        result, clean = play(tmp_path, f"chain=memory {attacked}"), result_in(honest)
     assert result["malicious"] == [3]
     if strategy == "fedavg":
         assert digests(result)[0] != digests(clean)[0]
@@ -218,7 +237,8 @@ def test_every_attack_is_felt_under_every_kind_of_strategy(
 
 def test_a_lying_reviewer_ranks_the_honest_in_reverse(tmp_path: Path) -> None:
     def ranking(attack: str) -> list[str]:
-        arguments = f"attack={attack} attack.fraction=0.25 rounds=1 clip=none attack.scale=1"
+        arguments = f"attack={attack} attack.fraction=0.25 attack.scale=1 clip=none"
+        arguments += " rounds=1 chain=memory"
         ballot = play(tmp_path / attack, arguments)["rounds"][0]["ballots"]["3"]
         return sorted(ballot, key=lambda member: -ballot[member])
 
