@@ -185,42 +185,31 @@ class NoPieces(Contributor):
 
 
 @pytest.mark.parametrize(
-    ("members_only", "cheats"),
+    ("cheat", "reason", "members_only"),
     [
-        (
-            False,
-            {
-                WrongSecret: Reason.KEY_MISMATCH,
-                WrongShare: Reason.KEY_MISMATCH,
-                OtherKeys: Reason.UNOPENABLE,
-                NotItsOwn: Reason.MALFORMED,
-                NoPieces: Reason.UNOPENABLE,
-            },
-        ),
-        (True, {WrongShare: Reason.KEY_MISMATCH, NoModel: Reason.MALFORMED}),
+        (WrongSecret, Reason.KEY_MISMATCH, False),
+        (WrongShare, Reason.KEY_MISMATCH, False),
+        (WrongShare, Reason.KEY_MISMATCH, True),
+        (OtherKeys, Reason.UNOPENABLE, False),
+        (NoModel, Reason.MALFORMED, True),
+        (NotItsOwn, Reason.MALFORMED, False),
+        (NoPieces, Reason.UNOPENABLE, False),
     ],
 )
 def test_who_sells_what_payment_would_not_open_is_found_out_before(
     chain: EmbeddedChain,
     market: Market,
     tmp_path: Path,
+    cheat: type[Contributor],
+    reason: Reason,
     members_only: bool,
-    cheats: dict[type[Contributor], Reason],
 ) -> None:
     rules = TaskRules(10**15, 10**13, 700_000, 2, 2, 0, members_only)
-    world = World(
-        chain,
-        tmp_path,
-        market.verification,
-        rules=rules,
-        verifiers=(Verifier,) * 2,
-        submissions=len(cheats),
-    )
-    for cheat, reason in cheats.items():
-        submitted = world.see_through(world.offer(cheat.__name__, market.models[3], cheat))
-        assert submitted.outcome is MarketPhase.JUNK, cheat
-        assert world.received(cheat.__name__) == 0
-        assert {report.reason for report in submitted.reports.values()} == {reason}
+    world = World(chain, tmp_path, market.verification, rules=rules, verifiers=(Verifier,) * 2)
+    submitted = world.see_through(world.offer("cheat", market.models[3], cheat))
+    assert submitted.outcome is MarketPhase.JUNK
+    assert world.received("cheat") == 0
+    assert {report.reason for report in submitted.reports.values()} == {reason}
     assert world.settle_up() == 0
 
 
