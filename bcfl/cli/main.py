@@ -20,7 +20,7 @@ from bcfl.cli.signer import signer
 from bcfl.cli.stake import stake
 from bcfl.extras import how_to_get
 
-_MISTAKEN = 2
+_MISTAKEN, _INTERRUPTED = 2, 130
 _Jobs = Annotated[int, typer.Option(min=1, help="So many runs of a sweep at a time.")]
 
 app = typer.Typer(
@@ -160,3 +160,5 @@ def main() -> None:
             raise
         print(f"bcfl: {words}", file=sys.stderr)
         sys.exit(_MISTAKEN)
+    except KeyboardInterrupt:  # before a command has begun that says more
+        sys.exit(_INTERRUPTED)
