@@ -39,7 +39,12 @@ def test_run_help_explains_every_group_and_knob(tmp_path: Path) -> None:
         cwd=tmp_path,
         check=True,
     )
-    for words in ("peer_consensus*", "bcfl run -m gamma=0.01,0.1,1", "\nThe experiment\n"):
+    for words in (
+        "peer_consensus*",
+        "'bcfl[mlflow]'",
+        "bcfl run -m gamma=0.01,0.1,1",
+        "\nThe experiment\n",
+    ):
         assert words in shown.stdout
     assert re.search(r"gamma=0\.1 +share of the changes that a client sends", shown.stdout)
     assert not list(tmp_path.iterdir())
