@@ -27,7 +27,7 @@ test: $(READY)  ## the whole suite, on two cores; a third process for what waits
 
 # What the suite imports, compiled once: else each of its processes does it.
 .PHONY: compiled
-compiled: $(READY)
+compiled: $(READY) package
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -qq >/dev/null
 
 quick: $(READY)  ## the protocol and the keys, a minute; VENV=.venv313 PYTHON=python3.13 for another Python
