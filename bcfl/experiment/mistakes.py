@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from difflib import get_close_matches
 from importlib.resources import files
@@ -68,7 +69,7 @@ def interrupt(folder: Path | None, *, apart: bool = False) -> NoReturn:
     if folder is not None and (folder / "config.yaml").exists():
         words = f"the rounds that are over are in {folder}; {_how_to_go_on(folder)}"
     elif folder is not None and (folder / "multirun.yaml").exists():
-        words = f"the runs that are over are in {folder}; go on with: bcfl resume {folder}"
+        words = f"the runs that are over are in {folder}; {_go_on(folder)}"
     print(f"bcfl: interrupted; {words}", file=sys.stderr, flush=True)
     sys.stdout.flush()
     if apart:  # nothing of Flower's is in this process
@@ -80,7 +81,11 @@ def _how_to_go_on(folder: Path) -> str:
     chain = yaml.safe_load((folder / "config.yaml").read_text("utf-8")).get("chain") or {}
     if chain.get("_target_") == "bcfl.consensus.MemoryChain":
         return "nothing goes on with it, as its chain was in memory"
-    return f"go on with: bcfl resume {folder}"
+    return _go_on(folder)
+
+
+def _go_on(folder: Path) -> str:
+    return f"go on with: bcfl resume {shlex.quote(str(folder))}"
 
 
 def _of_knob(name: str) -> str:

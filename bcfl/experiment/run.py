@@ -7,6 +7,7 @@ the strategy is its scenario's.
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 import time
 from contextlib import nullcontext, suppress
@@ -118,7 +119,7 @@ def run_experiment(
         if isinstance(reason, OSError):
             raise StorageFailed(
                 f"{reason.filename or folder}: {reason.strerror or reason}; see to it that the "
-                f"disk has room, then go on by `bcfl resume {folder}`"
+                f"disk has room, then go on by `bcfl resume {shlex.quote(str(folder))}`"
             ) from reason
         raise
     terminal.show(result, folder, _node_of(plan))

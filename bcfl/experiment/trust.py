@@ -8,6 +8,7 @@ own folder, or those that conf/ names. More is allowed by name.
 
 from __future__ import annotations
 
+import shlex
 import stat
 from collections.abc import Collection, Iterator
 from functools import lru_cache
@@ -65,7 +66,7 @@ def expect_harmless(config: dict[Any, Any], folder: Path, allowed: Collection[st
         raise ConfigurationError(
             f"{folder}/config.yaml: expected what bcfl's own conf/ calls and places in the folder; "
             f"found {', '.join(f'{name}: {text}' for name, text in refused.items())}; nothing of "
-            f"it was called. Where it is your own: bcfl resume {folder} {words}"
+            f"it was called. Where it is your own: bcfl resume {shlex.quote(str(folder))} {words}"
         )
 
 
