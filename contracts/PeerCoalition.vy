@@ -72,6 +72,7 @@ initializes: proposal_ballots[
 ]
 initializes: proposal_outcome[
     membership := membership,
+    peer_outcome := peer_outcome,
     peer_round := peer_round,
     peer_terms := peer_terms,
     proposal_round := proposal_round,
@@ -94,7 +95,6 @@ exports: (
     peer_ballots.BALLOT_BATCH,
     peer_commitments.__interface__,
     peer_members.__interface__,
-    peer_outcome.close_round,
     peer_terms.__interface__,
     proposal_ballots.__interface__,
     proposal_outcome.__interface__,

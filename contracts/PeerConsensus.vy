@@ -18,7 +18,7 @@
      cast_ballots         anybody           BALLOT           any
      cast_ballot_direct   committed member  BALLOT           any
      select               anybody           SELECT           any
-     close_round          coordinator       SELECTED         any
+     close_round          coordinator       SELECTED         any     (opens the next, too)
      prove_equivocation   anybody           any              any
      add_member           coordinator       IDLE             allow-list
      remove_member        coordinator       IDLE             allow-list

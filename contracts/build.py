@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,12 @@ COMPILER_VERSION = "0.4.3"
 #: The newest set of opcodes that the contracts use (MCOPY); every later one runs it as well.
 EVM_VERSION = "cancun"
 OPTIMIZE = "gas"
+MAX_CODE = 24_576  # EIP-170
 HERE = Path(__file__).resolve().parent
+
+
+class CodeTooLarge(Exception):
+    """What the compiler made cannot be deployed."""
 
 
 def deployables() -> list[Path]:
@@ -47,9 +53,12 @@ def compiled(source: Path) -> str:
         settings=Settings(
             evm_version=EVM_VERSION, optimize=OptimizationLevel.from_string(OPTIMIZE)
         ),
-        output_formats=("abi", "bytecode", "bytecode_runtime"),
+        output_formats=("abi", "bytecode", "bytecode_runtime", "layout"),
         no_bytecode_metadata=True,
     )
+    immutables = _end_of(output["layout"].get("code_layout", {}))
+    if (size := len(output["bytecode_runtime"]) // 2 - 1 + immutables) > MAX_CODE:
+        raise CodeTooLarge(f"{size} bytes with its immutables; EIP-170 allows {MAX_CODE}")
     content = {
         "contract": source.stem,
         "compiler": f"vyper {COMPILER_VERSION}",
@@ -57,8 +66,18 @@ def compiled(source: Path) -> str:
         "abi": output["abi"],
         "bytecode": output["bytecode"],
         "runtime_bytecode": output["bytecode_runtime"],
+        "immutable_bytes": immutables,
     }
     return json.dumps(content, indent=1) + "\n"
+
+
+def _end_of(layout: Mapping[str, Any]) -> int:
+    """Where the last immutable ends; those of modules are in a layout of their own."""
+    ends = [
+        entry["offset"] + entry["length"] if "offset" in entry else _end_of(entry)
+        for entry in layout.values()
+    ]
+    return max(ends, default=0)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
         target = source.with_suffix(".json")
         try:
             text = compiled(source)
-        except VyperException as error:
+        except (VyperException, CodeTooLarge) as error:
             print(f"{source.name} does not compile: {error}", file=sys.stderr)
             broken.append(source.name)
             continue

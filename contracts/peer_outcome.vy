@@ -74,32 +74,7 @@ def open_round(base: bytes32, expected: uint256):
     @param expected Bit field of active members. Once all these came, commitments end with the
            least window; once all active members did, at once.
     """
-    peer_terms._only_coordinator()
-    header: uint256 = peer_round.header
-    peer_round._check_idle(header)
-    assert base == peer_round.model, "consensus: base is not the current model"
-    active: uint256 = membership.roll & membership.SET
-    assert expected != 0, "consensus: nobody is expected"
-    assert expected & ~active == 0, "consensus: expected someone who is not a member"
-    if header & peer_round.STALE != 0:
-        membership._write_roster()
-    round: uint256 = unsafe_add(peer_round._round(header), 1)
-    peer_round.header = (
-        (round << peer_round.ROUND_AT)
-        | (block.timestamp << peer_round.OPENED_AT)
-        | (lanes._count(active) << peer_round.SIZE_AT)
-        | peer_round.OPEN
-    )
-    membership.roll = active | (expected << membership.UPPER)
-    deadlines: uint256[3] = peer_round._deadlines(peer_round.header)
-    log Opened(
-        round=round,
-        base=base,
-        expected=expected,
-        commit_deadline=deadlines[0],
-        seal_deadline=deadlines[1],
-        ballot_deadline=deadlines[2],
-    )
+    self._open(self._idle(base), base, expected)
 
 
 @external
@@ -120,17 +95,17 @@ def select():
 
 
 @external
-def close_round(round: uint256, model: bytes32):
+def close_round(round: uint256, model: bytes32, expected: uint256):
     """
-    @notice Ends a round: the coordinator says what model the winners' deltas made.
+    @notice Ends a round: the coordinator says what model the winners' deltas made; and opens the
+            next, so that both are one transaction.
     @param round The current round.
     @param model Its digest. Whoever holds the blobs can compute it as well.
+    @param expected Whom the next round waits for, see `open_round`. Nobody: none is opened.
     """
-    peer_terms._only_coordinator()
-    header: uint256 = peer_round._in_phase(round, peer_round.SELECTED)
-    peer_round.header = header ^ peer_round.DECIDED
-    peer_round.model = model
-    log Closed(round=round, model=model)
+    header: uint256 = self._close(round, model)
+    if expected != 0:
+        self._open(header, model, expected)
 
 
 @external
@@ -177,6 +152,70 @@ def scores() -> DynArray[uint256, lanes.WORDS]:
     header: uint256 = peer_round.header
     words: uint256 = peer_round._words(header & membership.SET)
     return peer_round._points(peer_round._read_tally(header, words), words)
+
+
+@internal
+@view
+def _idle(base: bytes32) -> uint256:
+    """
+    @notice The header, if the coordinator may open a round on this model.
+    """
+    peer_terms._only_coordinator()
+    header: uint256 = peer_round.header
+    peer_round._check_idle(header)
+    assert base == peer_round.model, "consensus: base is not the current model"
+    return header
+
+
+@internal
+def _close(round: uint256, model: bytes32) -> uint256:
+    """
+    @notice Ends a round with the next model; gives the header.
+    """
+    peer_terms._only_coordinator()
+    header: uint256 = peer_round._in_phase(round, peer_round.SELECTED) ^ peer_round.DECIDED
+    peer_round.header = header
+    peer_round.model = model
+    log Closed(round=round, model=model)
+    return header
+
+
+@internal
+def _open(header: uint256, base: bytes32, expected: uint256):
+    """
+    @notice Opens the round after that of `header`, which is idle.
+    """
+    opened: uint256 = self._begin(header, expected)
+    deadlines: uint256[3] = peer_round._deadlines(opened)
+    log Opened(
+        round=peer_round._round(opened),
+        base=base,
+        expected=expected,
+        commit_deadline=deadlines[0],
+        seal_deadline=deadlines[1],
+        ballot_deadline=deadlines[2],
+    )
+
+
+@internal
+def _begin(header: uint256, expected: uint256) -> uint256:
+    """
+    @notice Begins a round without a word; gives its header.
+    """
+    active: uint256 = membership.roll & membership.SET
+    assert expected != 0, "consensus: nobody is expected"
+    assert expected & ~active == 0, "consensus: expected someone who is not a member"
+    if header & peer_round.STALE != 0:
+        membership._write_roster()
+    opened: uint256 = (
+        (unsafe_add(peer_round._round(header), 1) << peer_round.ROUND_AT)
+        | (block.timestamp << peer_round.OPENED_AT)
+        | (lanes._count(active) << peer_round.SIZE_AT)
+        | peer_round.OPEN
+    )
+    peer_round.header = opened
+    membership.roll = active | (expected << membership.UPPER)
+    return opened
 
 
 @internal

@@ -19,6 +19,7 @@ import peer_terms
 import proposal_round
 
 uses: membership
+uses: peer_outcome
 uses: peer_round
 uses: peer_terms
 uses: proposal_round
@@ -80,32 +81,17 @@ def open_round(base: bytes32, expected: uint256):
     """
     @notice Opens a round: see `peer_outcome`.
     """
-    peer_terms._only_coordinator()
-    header: uint256 = peer_round.header
-    peer_round._check_idle(header)
-    assert base == peer_round.model, "consensus: base is not the current model"
-    active: uint256 = membership.roll & membership.SET
-    assert expected != 0, "consensus: nobody is expected"
-    assert expected & ~active == 0, "consensus: expected someone who is not a member"
-    if header & peer_round.STALE != 0:
-        membership._write_roster()
-    round: uint256 = unsafe_add(peer_round._round(header), 1)
-    peer_round.header = (
-        (round << peer_round.ROUND_AT)
-        | (block.timestamp << peer_round.OPENED_AT)
-        | (lanes._count(active) << peer_round.SIZE_AT)
-        | peer_round.OPEN
-    )
-    membership.roll = active | (expected << membership.UPPER)
-    deadlines: uint256[4] = proposal_round._deadlines(peer_round.header)
-    log peer_outcome.Opened(
-        round=round,
-        base=base,
-        expected=expected,
-        commit_deadline=deadlines[0],
-        seal_deadline=deadlines[2],
-        ballot_deadline=deadlines[3],
-    )
+    self._open(peer_outcome._idle(base), base, expected)
+
+
+@external
+def close_round(round: uint256, model: bytes32, expected: uint256):
+    """
+    @notice Ends a round, and opens the next: see `peer_outcome`.
+    """
+    header: uint256 = peer_outcome._close(round, model)
+    if expected != 0:
+        self._open(header, model, expected)
 
 
 @external
@@ -138,6 +124,23 @@ def state() -> State:
         abstained=proposal_round._abstainers(header),
         proposed=proposal_round._proposers(header),
         proposal_deadline=deadlines[1],
+    )
+
+
+@internal
+def _open(header: uint256, base: bytes32, expected: uint256):
+    """
+    @notice Opens the round after that of `header`, which is idle.
+    """
+    opened: uint256 = peer_outcome._begin(header, expected)
+    deadlines: uint256[4] = proposal_round._deadlines(opened)
+    log peer_outcome.Opened(
+        round=peer_round._round(opened),
+        base=base,
+        expected=expected,
+        commit_deadline=deadlines[0],
+        seal_deadline=deadlines[2],
+        ballot_deadline=deadlines[3],
     )
 
 

@@ -46,8 +46,4 @@ def _expect_none(reason: uint256):
     assert reason != NOT_SEALED, "consensus: has not sealed"
     assert reason != SALT, "consensus: another's salt"
     assert reason != NOT_THE_SEALED, "consensus: not what was sealed"
-    assert reason != LENGTH, "borda: not of a ballot's length"
-    assert reason != ORDER, "borda: values below 0"
-    assert reason != TWICE, "borda: not a place for each"
-    assert reason != STRANGER, "borda: rates self or a stranger"
-    raise "borda: wrong sets of unrated"
+    raise concat("borda: no ballot, see Refusal ", uint2str(reason))

@@ -170,6 +170,7 @@ class PeerConsensus(MessageApiOnly, FedAvg):
         self._records: list[RoundRecord] = []
         self._session: Session | None = None
         self._running = False
+        self._rounds = 0  # how many there are to be, where that is known
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """A start() of a derived class runs within its task."""
@@ -284,7 +285,7 @@ class PeerConsensus(MessageApiOnly, FedAvg):
                 replies = current.repeat()  # too few took part: the round is void
                 continue
             arrays, metrics = current.aggregate()  # S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O})
-            if current.close(arrays):  # S4: the digest of the new θ_g goes on chain
+            if current.close(arrays, self._rounds):  # S4: the digest of the new θ_g goes on chain
                 break
             replies = []  # a reorganisation of the chain took the choice back
         return to_array_record(arrays), metrics
@@ -315,6 +316,7 @@ class PeerConsensus(MessageApiOnly, FedAvg):
         """
         with self.task_of(grid, initial_arrays, timeout, evaluate_config) as session:
             first, done = to_array_record(session.task.arrays), session.task.rounds_done
+            self._rounds = num_rounds
             result = super().start(
                 grid=grid,
                 initial_arrays=first,

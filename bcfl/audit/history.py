@@ -142,8 +142,9 @@ class _Reader:
         return self._history
 
     def _expect_phase(self, event: Event) -> None:
-        # The last ballot may decide its round in its own transaction.
-        if event.transaction != self._transaction or isinstance(event, (Selected, Voided)):
+        # The last ballot may decide its round, and its end open the next, in one transaction.
+        within = isinstance(event, (Selected, Voided, Opened))
+        if event.transaction != self._transaction or within:
             self._transaction = event.transaction
             self._phase = phase_at(self._progress, event.timestamp, self._terms)
         if self._phase not in _PHASES[type(event)]:
@@ -222,13 +223,14 @@ class _Reader:
     def _open(self, event: Opened) -> None:
         history = self._history
         number = len(history.rounds) + 1
-        done = sum(round_.closed is not None for round_ in history.rounds)
+        closed = [round_.closed for round_ in history.rounds if round_.closed is not None]
         self._progress = Progress(event.timestamp, event.expected)
         size, seats = history.active.bit_count(), tuple(history.members)
         standings = history.rounds[-1].standings_after() if history.rounds else {}
-        round_ = Round(event, done + 1, size, seats, history.active, standings)
+        round_ = Round(event, len(closed) + 1, size, seats, history.active, standings)
         history.rounds.append(round_)
-        history.rounds[-1].events.append(event)
+        if not closed or event.transaction != closed[-1].transaction:
+            round_.events.append(event)  # else the transaction is of the round that it closes
         if event.round != number:
             self._complain(event, f"round {number} to be opened", f"round {event.round}")
         if event.base != history.model:

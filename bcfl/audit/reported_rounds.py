@@ -42,7 +42,7 @@ def told_by_the_chain(
         was refused, or ballots that gave no points, is of the phase that this says, or of none.
     """
     selected = round_.outcome if isinstance(round_.outcome, Selected) else None
-    transactions = by_phase(round_.events)
+    transactions = by_phase(round_.events).get(round_.chain_round, {})
     _add_fruitless(transactions, round_, claim)
     proposed = {
         "proposals": {

@@ -272,10 +272,12 @@ class Connection:
         *arguments: Any,
         value: int = 0,
         still: Callable[[], bool] = lambda: True,
+        spare_gas: int = 0,
     ) -> Transaction:
         """Call a function in a signed transaction; return once it is mined.
 
         Where a reorganisation takes it back it is sent again, unless ``still`` says no.
+        ``spare_gas`` is what the block may ask for that no node can estimate before.
 
         Raises
         ------
@@ -287,7 +289,8 @@ class Connection:
             Nobody knows whether it will be mined.
         """
         data = contract.encode(function, arguments)
-        return self._send(contract.address, data, value, function, still).transaction
+        sent = self._send(contract.address, data, value, function, still, spare_gas)
+        return sent.transaction
 
     def deploy(
         self, artifact: Artifact, *arguments: Any, value: int = 0
@@ -371,6 +374,7 @@ class Connection:
         value: int,
         call: str,
         still: Callable[[], bool] = lambda: True,
+        spare_gas: int = 0,
     ) -> Receipt:
         if self.signer is None:
             raise AccountError(f"{call}: this connection only reads; give it a signer")
@@ -384,7 +388,9 @@ class Connection:
             stuck_s=self._stuck_s,
             mend=self._outbox.mend,
         )
-        raw, receipt = self._reading.at_head(lambda _: sender.send(to, data, value, call))
+        raw, receipt = self._reading.at_head(
+            lambda _: sender.send(to, data, value, call, spare_gas)
+        )
         self._outbox.note(raw, call, receipt, still)
         self._on_mined()
         return receipt

@@ -76,7 +76,9 @@ class Sender:
         with _registry_lock:
             self._queue = _queues.setdefault((chain_id, wallet.address), _Queue())
 
-    def send(self, to: str | None, data: bytes, value: int, call: str) -> tuple[bytes, Receipt]:
+    def send(
+        self, to: str | None, data: bytes, value: int, call: str, spare_gas: int = 0
+    ) -> tuple[bytes, Receipt]:
         """Sign, send and await one transaction; its bytes, and its receipt.
 
         Parameters
@@ -89,12 +91,14 @@ class Sender:
             Wei.
         call : str
             What to name it in errors.
+        spare_gas : int
+            Beside a quarter of what the node estimates: what the block may ask for besides.
 
         Raises
         ------
         ContractReverted, AccountError, TransactionLost, NodeUnreachable, NodeRefused
         """
-        fields = self._priced(to, data, value, call)
+        fields = self._priced(to, data, value, call, spare_gas)
         with self._submitted(fields, call) as raw:
             sent, stuck_since = {transaction_number(raw): raw}, 0.0
 
@@ -170,7 +174,9 @@ class Sender:
         fields["maxFeePerGas"], fields["maxPriorityFeePerGas"] = fee, min(tip, fee)
         return True
 
-    def _priced(self, to: str | None, data: bytes, value: int, call: str) -> dict[str, Any]:
+    def _priced(
+        self, to: str | None, data: bytes, value: int, call: str, spare_gas: int
+    ) -> dict[str, Any]:
         try:
             quote = self._node.quote(self._fields(to, data, value), self._wallet.address)
         except NodeRefused as refusal:
@@ -181,7 +187,7 @@ class Sender:
             raise
         needed, head, tip = quote.gas, quote.head, quote.tip
         # the state may change between the estimate and the block; a quarter more is kept free
-        gas = max(needed, min(needed * 5 // 4 + 10_000, head.gas_limit, _GAS_CAP))
+        gas = max(needed, min(needed * 5 // 4 + 10_000 + spare_gas, head.gas_limit, _GAS_CAP))
         # the base fee grows by an eighth a block at most: this lasts for five full blocks
         fee = min(2 * head.base_fee + tip, self._max_fee)
         if quote.balance < (need := gas * fee + value):

@@ -63,7 +63,7 @@ def deltas() -> Iterable[list[str]]:
 def gas_of_rounds() -> Iterable[list[str]]:
     """Gas of a round of peer consensus, by members."""
     for members, gas in peer_consensus_gas.measure().items():
-        phases = ("open_round", "commit", "cast_ballots", "close_round", "round")
+        phases = ("commit", "cast_ballots", "close_round", "round")
         yield [members, *(f"{gas[phase]:,}" for phase in phases)]
 
 
@@ -100,7 +100,7 @@ TABLES: dict[str, tuple[str, list[str], Callable[[], Iterable[list[str]]]]] = {
     "deltas": (f"A delta of {PARAMETERS:,} float32 parameters", SENT, deltas),
     "gas": (
         "Gas of a round",
-        ["members", "open", "commit", "ballots and selection", "close", "all"],
+        ["members", "commit", "ballots and selection", "close and open", "all"],
         gas_of_rounds,
     ),
     "market": ("Gas of a submission", ["", "from publishing to payment"], submissions),

@@ -315,10 +315,10 @@ class Task:
             if event["round"] == self.state.round
         ]
 
-    def close(self) -> bytes:
-        """Close the round with some model; its digest."""
+    def close(self, expected: int = 0) -> bytes:
+        """Close the round with some model, whose digest it gives; and open the next."""
         model = sha256(b"model %d" % self.state.round).digest()
-        self.call("close_round", self.state.round, model)
+        self.call("close_round", self.state.round, model, expected)
         return model
 
     def play(self) -> None:

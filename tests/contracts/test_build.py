@@ -14,7 +14,8 @@ from bcfl.core.errors import ArtifactError
 @pytest.mark.parametrize("source", build.deployables(), ids=lambda path: path.stem)
 def test_the_code_fits_a_contract_and_knows_no_paths(source: Path) -> None:
     compiled = artifact(source.stem)
-    assert len(compiled.runtime_code) < 24_576, "EIP-170"
+    immutable_bytes = json.loads(source.with_suffix(".json").read_text())["immutable_bytes"]
+    assert len(compiled.runtime_code) + immutable_bytes <= build.MAX_CODE, "EIP-170"
     assert len(compiled.bytecode) < 49_152, "EIP-3860"
     assert compiled.runtime_code in compiled.bytecode
     assert str(build.HERE) not in source.with_suffix(".json").read_text(encoding="utf-8")
@@ -74,6 +75,21 @@ def test_a_source_that_does_not_compile_fails_and_spares_the_others(
     assert "Wrong.vy does not compile" in capsys.readouterr().err
     assert (folder / "Answer.json").exists()
     assert not (folder / "Wrong.json").exists()
+
+
+def test_a_contract_that_no_chain_takes_is_not_written(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = "HELD: immutable(uint256)\n@deploy\ndef __init__():\n    HELD = 1\n"
+    source = SOURCE.replace("@external", own + "@external").format(answer="HELD")
+    (folder / "Answer.vy").write_text(source, encoding="utf-8")
+    assert build.main([]) == 0
+    compiled = json.loads((folder / "Answer.json").read_text(encoding="utf-8"))
+    size = len(compiled["runtime_bytecode"]) // 2 - 1 + compiled["immutable_bytes"]
+    assert compiled["immutable_bytes"] == 32
+    monkeypatch.setattr(build, "MAX_CODE", size - 1)
+    assert build.main([]) == 1
+    assert f"Answer.vy does not compile: {size} bytes" in capsys.readouterr().err
 
 
 def test_a_name_that_is_no_contract_is_refused(

@@ -41,11 +41,11 @@ def test_a_hundred_members_cost_less_than_their_square(
 
 def test_a_tie_at_every_place_costs_two_fifths_more_at_most() -> None:
     task = GasTask(10)
+    task.open()
     relayed(task)
     without = relayed(task)["cast_ballots"]
     task.ballot = lambda member: Ballot.from_values(  # type: ignore[method-assign]
         task.round, {j: 2**31 + j // 2 for j in range(10) if j != member}
     )
-    task.open()
     task.commit(range(10))
     assert task.vote(range(10)) < 1.4 * without

@@ -127,7 +127,7 @@ def arguments(task: Task, function: str, caller: str) -> tuple[Any, ...]:
         case "select":
             return ()
         case "close_round":
-            return round_, digest_of(99, round_)
+            return round_, digest_of(99, round_), task.call("active")
         case "prove_equivocation":
             pair = [task.unsigned(2, version, round=1) for version in (1, 2)]
             return 2, 1, *(task.signing.evidence(task.keys[2], one) for one in pair)

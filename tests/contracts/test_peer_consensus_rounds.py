@@ -70,6 +70,27 @@ def test_a_round_passes_through_its_phases_and_says_so() -> None:
     assert task.scores() == [0, 0, 0, 0]
 
 
+def test_the_end_of_a_round_opens_the_next() -> None:
+    task = Task()
+    task.open()
+    task.commit()
+    task.vote_fully()
+    for expected, reason in ((1 << 4, "expected someone who is not"), (1 << 200, "not a member")):
+        with pytest.raises(Reverted, match=reason):
+            task.call("close_round", 1, digest_of(0, 1), expected)
+    assert (task.state.phase, task.state.model) == (Phase.SELECTED, GENESIS)
+    model = task.close(0b0111)
+    state = task.state
+    assert (state.round, state.phase, state.model) == (2, Phase.COMMIT, model)
+    assert (state.expected, state.committed, state.voted, state.winners) == (0b0111, 0, 0, 0)
+    assert (task.logs[-2].name, task.logs[-1].fields["base"]) == ("Closed", model)
+    for name in ("commit_deadline", "seal_deadline", "ballot_deadline"):
+        assert task.logs[-1].fields[name] == getattr(state, name)
+    task.commit()
+    task.vote_fully()
+    assert task.state.phase is Phase.SELECTED
+
+
 def test_points_of_the_round_before_do_not_count_again() -> None:
     task = Task(4)
     task.play()

@@ -47,8 +47,10 @@ def test_a_round_from_beginning_to_end(rule: Rule) -> None:
     assert found.chosen == ((0, 1) if rule == "coalition" else (0,))
     assert task.state.winners == (0b0111 if rule == "coalition" else 0b0011)
     assert task.state.phase is Phase.SELECTED
-    assert task.close() == task.state.model
-    task.open()
+    task.travel(5)
+    assert task.close(0b1111) == task.state.model
+    first, second = (event["ballot_deadline"] for event in task.events("Opened"))
+    assert first < second == task.state.ballot_deadline
     assert (task.state.proposed, task.state.voted, task.state.winners) == (0, 0, 0)
 
 
@@ -181,7 +183,7 @@ def test_everything_has_its_phase(rule: Rule) -> None:
     task = proposing(rule)
     early = [("cast_ballots", 1, []), ("seal", 1, []), ("commit", 1, [])]
     select = ("select", [], [], []) if rule == "referee" else ("select", [], [])
-    for call in (*early, select, ("close_round", 1, bytes(32))):
+    for call in (*early, select, ("close_round", 1, bytes(32), 0)):
         with pytest.raises(Reverted, match="not in this phase"):
             task.call(*call)
     with pytest.raises(Reverted, match="not in phase IDLE"):

@@ -61,7 +61,8 @@ def test_members_train_together_and_the_contract_selects(tmp_path: Path) -> None
         assert all(set(row) == set(range(5)) - {i} for i, row in record.ballots.items())
         assert not record.rejected
         assert not record.left_out
-        assert set(record.gas) == {"open", "commit", "ballot", "close"}
+        opened = {"open"} if record.round == 1 else set()  # else with the end of the one before
+        assert set(record.gas) == {"commit", "ballot", "close"} | opened
     assert records[1].base == records[0].model
 
 

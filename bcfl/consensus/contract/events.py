@@ -182,15 +182,19 @@ PHASES: Final[Mapping[type[Event], str]] = {
 }
 
 
-def by_phase(events: Iterable[Event]) -> dict[str, list[str]]:
-    """The numbers of a round's transactions, each under the phase of what it logs first.
+def by_phase(events: Iterable[Event]) -> dict[int, dict[str, list[str]]]:
+    """The numbers of transactions, by round, and by the phase of what each logs first.
 
-    So the transaction with the last ballots is theirs, although it selects as well.
+    So the transaction with the last ballots is theirs, although it selects as well; and the one
+    that closes a round is of that round, although it opens the next.
     """
-    transactions: dict[str, list[str]] = {}
+    transactions: dict[int, dict[str, list[str]]] = {}
     known: set[str] = set()
     for event in events:
-        if (phase := PHASES.get(type(event))) is not None and event.transaction not in known:
-            transactions.setdefault(phase, []).append(event.transaction)
-            known.add(event.transaction)
+        phase = PHASES.get(type(event))
+        if phase is None or not isinstance(event, RoundEvent) or event.transaction in known:
+            continue
+        of_round = transactions.setdefault(event.round, {})
+        of_round.setdefault(phase, []).append(event.transaction)
+        known.add(event.transaction)
     return transactions

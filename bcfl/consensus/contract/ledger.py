@@ -39,6 +39,9 @@ from bcfl.keys.accounts import checksummed
 
 #: ``PeerConsensus.BALLOT_BATCH``: how many ballots one transaction can relay.
 _BALLOT_BATCH: Final = 32
+#: What a ballot needs that selects as well, see ``peer_ballots.vy``: a node's estimate is of a
+#: block in which it does not yet, if that is the block of the last commitment.
+_SELECTION_GAS: Final = 140_000
 _NO_SALT: Final = bytes(32)
 
 
@@ -233,7 +236,8 @@ class Ledger(TaskLedger):
         round_ = one_round(one.ballot.round for one in ballots)
         rows = [(one.member, *proof(one), one.ballot.encode()) for one in ballots]
         batches = [rows[at : at + _BALLOT_BATCH] for at in range(0, len(rows), _BALLOT_BATCH)]
-        return [self._write("cast_ballots", round_, batch) for batch in batches][-1]
+        spare = {"spare_gas": _SELECTION_GAS} if self.rule == "borda" else {}
+        return [self._write("cast_ballots", round_, batch, **spare) for batch in batches][-1]
 
     def cast_ballot_direct(self, ballot: SignedBallot) -> Transaction:
         """From this ledger's own account, which pays."""
@@ -258,8 +262,11 @@ class Ledger(TaskLedger):
             shown.append([found[member] for member in proposals])
         return self._write("select", *shown)
 
-    def close_round(self, round: int, model: bytes) -> Transaction:
-        """Coordinator: the digest of the new θ_g."""
+    def close_round(self, round: int, model: bytes, expected: int = 0) -> Transaction:
+        """Coordinator: the digest of the new θ_g.
+
+        Where anybody is expected it opens the next round, as :meth:`open_round`.
+        """
         chosen = self.state()
 
         def still() -> bool:
@@ -267,7 +274,7 @@ class Ledger(TaskLedger):
             decision = now.round, now.phase, now.winners
             return decision == (round, Phase.SELECTED, chosen.winners)
 
-        return self._write("close_round", round, model, still=still)
+        return self._write("close_round", round, model, expected, still=still)
 
     def off_chain(self) -> bytes:
         """What members are to be given of the round beside its deltas: all else is on the chain."""

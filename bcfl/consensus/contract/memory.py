@@ -196,6 +196,7 @@ class MemoryConnection(Connection):
         *arguments: Any,
         value: int = 0,
         still: Callable[[], bool] = lambda: True,
+        spare_gas: int = 0,
     ) -> Transaction:
         """Call a function as the signer, in a block of its own. Raises ContractReverted."""
         found = self._chain.contracts[contract.address]

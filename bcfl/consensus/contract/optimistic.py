@@ -133,11 +133,13 @@ class OptimisticLedger(PlayedLedger):
         self._call("select", [], number=sent.hash)
         return sent
 
-    def close_round(self, round: int, model: bytes) -> Transaction:
-        """See ``Ledger``: the round is settled, in one transaction."""
+    def close_round(self, round: int, model: bytes, expected: int = 0) -> Transaction:
+        """See ``Ledger``: the round is settled, in one transaction, which begins the next."""
         bundle = self.bundle()
         sent = self._settle(self._record(bundle, self.state().winners, model), bundle)
-        self._call("close_round", round, model, number=sent.hash)
+        self._call("close_round", round, model, 0, number=sent.hash)
+        if expected:
+            self.open_round(model, expected)
         return sent
 
     def off_chain(self) -> bytes:

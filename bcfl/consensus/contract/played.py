@@ -274,6 +274,7 @@ class PlayedLedger(Ledger):
                 "close_round",
                 record.round,
                 record.model,
+                0,
                 at=record.settled_at,
                 number=event.transaction,
             )

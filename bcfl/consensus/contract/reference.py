@@ -109,9 +109,14 @@ class PeerConsensusReference:
         """See the contract."""
         model = self._model
         self._expect(model.open(self.now, self.sender, base, frozenset(members_in(expected))))
+        self._log_opening()
+
+    def _log_opening(self) -> None:
+        model = self._model
         names = ("commit_deadline", "seal_deadline", "ballot_deadline")
         deadlines = dict(zip(names, model.deadlines(), strict=True))
-        self._log("Opened", round=model.round, base=base, expected=expected, **deadlines)
+        said = {"base": model.model, "expected": bits(model.expected)}
+        self._log("Opened", round=model.round, **said, **deadlines)
 
     def commit(self, round: int, batch: Iterable[tuple[int, int, bytes, int, int]]) -> None:
         """See the contract."""
@@ -247,10 +252,13 @@ class PeerConsensusReference:
             scores[member // LANES] |= points << LANE_BITS * (member % LANES)
         return {"scores": scores, "seed": self.seed}
 
-    def close_round(self, round: int, model: bytes) -> None:
+    def close_round(self, round: int, model: bytes, expected: int) -> None:
         """See the contract."""
-        self._expect(self._model.close(self.sender, round, model))
+        waited_for = frozenset(members_in(expected))
+        self._expect(self._model.close(self.now, self.sender, round, model, waited_for))
         self._log("Closed", round=round, model=model)
+        if expected:
+            self._log_opening()
 
     def prove_equivocation(
         self, member: int, round: int, *pair: tuple[bytes, bytes, int, int, int]

@@ -81,6 +81,10 @@ class Conversation:
         self._train_alone: set[int] = set()  # nodes whose app has a train, and no evaluate
         self.refused: dict[int, str] = {}  #: nodes that did not join, and why
 
+    def newcomers(self) -> set[int]:
+        """The nodes that nobody has greeted yet."""
+        return {*self._grid.get_node_ids()} - self._addresses.keys() - self.refused.keys()
+
     def greet(self) -> list[str]:
         """Ask every node not met before for its address; the newly met, in a stable order.
 

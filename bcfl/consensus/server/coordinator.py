@@ -75,16 +75,22 @@ class Coordinator:
         self.parcels = parcels
         self._folder = folder
         self._signer = signer
+        #: Whether rounds are opened apart from the end of those before, as much time lies between.
+        self.apart = False
         self.owed: dict[int, ReceiptOrder] = {}  #: receipts for ballots, not handed out yet
         self._find_round()
 
     def open(self, arrays: Arrays, expected: int) -> Transaction:
         """S1: open a round for θ_g. The checkpoint comes first, the chain second."""
         sent = self.ledger.open_round(self._folder.save_checkpoint(arrays), expected)
-        self.owed |= self.ballot_receipts()
-        self.opening_block = sent.block
-        self._enter_round()
+        self.enter(sent)
         return sent
+
+    def enter(self, opening: Transaction) -> None:
+        """Begin with the round that this transaction has opened."""
+        self.owed |= self.ballot_receipts()
+        self.opening_block = opening.block
+        self._enter_round()
 
     def accept(
         self,
@@ -244,15 +250,16 @@ class Coordinator:
         reply = self.updates.replies(arrays)
         return {member: reply(update) for member, update in self.winners().items()}
 
-    def close(self, arrays: Arrays, memory: Arrays | None = None) -> Transaction:
+    def close(self, arrays: Arrays, expected: int, memory: Arrays | None = None) -> Transaction:
         """The digest of the new θ_g goes on chain. The checkpoint is on disk before.
 
-        And with it what an inner strategy remembers.
+        And with it what an inner strategy remembers. Where anybody is expected (a bit field) it
+        opens the next round, too: see :meth:`enter`.
         """
         digest = self._folder.save_checkpoint(arrays)
         if memory is not None:
             self._folder.save_memory(digest, memory)
-        return self.ledger.close_round(self.signed.round, digest)
+        return self.ledger.close_round(self.signed.round, digest, expected)
 
     def events(self, kind: type[_E]) -> list[_E]:
         """The round's events of one kind, in the chain's order."""

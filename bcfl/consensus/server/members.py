@@ -220,6 +220,16 @@ class Members:
             raise NobodyLeft(f"round {number}: no member is connected")
         return sorted(random.Random(f"{self._seed}/{number}").sample(members, size))
 
+    def expected_next(self, ledger: Ledger, number: int, training: Training) -> list[int]:
+        """As :meth:`sample`, before the round before has ended.
+
+        Nobody, where that round is to end alone: as somebody has come who may become a member
+        then, as members come and go by themselves, or as none is connected.
+        """
+        if self._admission.membership == "open" or self._conversation.newcomers():
+            return []
+        return self.sample(ledger, number, training) if self.nodes(ledger) else []
+
     def _on_the_list(self, addresses: list[str]) -> list[str]:
         allowed = self._admission.allowed or addresses
         kept_out = [address for address in addresses if address not in allowed]

@@ -131,13 +131,27 @@ class Round:
         self._log = RoundLog(self._number, self._on_phase)
         self._asked = {}
         self._named = self._ledger.anchor()
-        training = self._configs.training
-        expected = self._members.sample(self._ledger, self._number, training)
-        if self._ledger.state().phase == Phase.IDLE:
-            self._log.enter("open")
+        self._log.enter("open")
+        if self._phase_at_its_opening() == Phase.IDLE:
+            training = self._configs.training
+            expected = self._members.sample(self._ledger, self._number, training)
             self._coordinator.open(self._arrays, bits(expected))
         self._log.recall(self._coordinator.signed, self._coordinator.parcels, self._size)
         return self._ask_to_train()
+
+    def _phase_at_its_opening(self) -> Phase:
+        """Where the contract stands, mostly: a round was opened with the end of the one before."""
+        view = self._ledger.look()
+        state, window = view.state, self._coordinator.rules.commit_window_s
+        if state.phase == Phase.COMMIT and view.time > state.opened_at + window // 2:
+            self._coordinator.apart = True
+        if state.phase != Phase.SELECT or state.committed:
+            return state.phase
+        # It was over before anybody was asked, and is no attempt.
+        self._ledger.select()
+        self._report()
+        self._log = RoundLog(self._number, self._on_phase)
+        return Phase.IDLE
 
     def _ask_to_train(self) -> list[Message]:
         """The messages to those of whom the open round lacks a commitment."""
@@ -305,24 +319,43 @@ class Round:
             self._conversation.present(self._coordinator.members),
         )
 
-    def close(self, arrays: Arrays) -> bool:
-        """S4: the digest of the new θ_g goes on chain.
+    def close(self, arrays: Arrays, rounds: int) -> bool:
+        """S4: the digest of the new θ_g goes on chain; and if more rounds follow, the next opens.
 
         False where a reorganisation has changed who won, or whether: select once more.
+
+        Parameters
+        ----------
+        rounds : int
+            How many there are to be.
         """
         self._log.enter("close")
         state = self._ledger.state()
         if (state.phase, state.winners) != (Phase.SELECTED, self._winners):
             return False
         try:
-            self._coordinator.close(arrays, self._memory.told() if self._memory else None)
+            expected = self._expected_next(rounds)
+            memory = self._memory.told() if self._memory else None
+            sent = self._coordinator.close(arrays, bits(expected), memory)
         except ContractReverted:
             if self._ledger.state().phase == Phase.SELECTED:
                 raise
             return False
         self._inner_before = None
         self._report()
+        if expected:
+            self._coordinator.enter(sent)
         return True
+
+    def _expected_next(self, rounds: int) -> list[int]:
+        """Whom the next round waits for that is opened with the end of this one; if it can be.
+
+        An inner strategy says only later whom it asks; a settlement opens the next by itself.
+        """
+        settles = self._coordinator.rules.settlement == "optimistic"
+        if self._number >= rounds or self._coordinator.apart or self._inner or settles:
+            return []
+        return self._members.expected_next(self._ledger, self._number + 1, self._configs.training)
 
     def _report(self) -> RoundRecord:
         record = self._log.record(self._coordinator)

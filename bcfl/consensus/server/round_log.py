@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -94,8 +94,9 @@ class RoundLog:
     def record(self, coordinator: Coordinator) -> RoundRecord:
         """The round that has just ended, closed or void."""
         self._stop()
-        events = coordinator.events(RoundEvent)
-        record = read_record(self.number, events, coordinator.ledger, coordinator.signed.rejected)
+        ledger, signed = coordinator.ledger, coordinator.signed
+        events = ledger.events(coordinator.opening_block)
+        record = read_record(self.number, signed.round, events, ledger, signed.rejected)
         left_out = {**self.left_out, **coordinator.unusable}
         return self.count(replace(record, left_out={**record.left_out, **left_out}))
 
@@ -137,13 +138,17 @@ def past_records(
             signed = SignedRound(journal, ledger.domain.contract, round_)
             log = RoundLog(number, lambda *_: None)
             log.recall(signed, parcels, model_bytes)
-            yield log.count(read_record(number, events, ledger, signed.rejected))
+            before = by_round.get(round_ - 1, [])
+            yield log.count(
+                read_record(number, round_, [*before, *events], ledger, signed.rejected)
+            )
             number += isinstance(ended[0], Closed)
 
 
 def read_record(
     number: int,
-    events: Sequence[Event],
+    chain_round: int,
+    events: Iterable[Event],
     ledger: Ledger,
     rejected: Mapping[int, Mapping[int, str]],
 ) -> RoundRecord:
@@ -153,19 +158,23 @@ def read_record(
     ----------
     number : int
         Flower's server round.
-    events : sequence of Event
-        Of that round, in the chain's order.
+    chain_round : int
+        The contract's number.
+    events : iterable of Event
+        Of that round and those about it, in the chain's order.
     ledger : Ledger
         Knows what each transaction cost.
     rejected : mapping
         By reviewer: member to reason.
     """
+    around = list(events)
+    events = [e for e in around if isinstance(e, RoundEvent) and e.round == chain_round]
     (opened,) = (event for event in events if isinstance(event, Opened))
     selected = next((event for event in events if isinstance(event, Selected)), None)
     closed = next((event for event in events if isinstance(event, Closed)), None)
     ballots = {event.member: event for event in events if isinstance(event, BallotCast)}
-    transactions = by_phase(events)
-    mined = ledger.receipts(list(dict.fromkeys(event.transaction for event in events)))
+    transactions = by_phase(around).get(chain_round, {})
+    mined = ledger.receipts([number for numbers in transactions.values() for number in numbers])
     abstained = {e.member: members_in(e.missing) for e in events if isinstance(e, Abstained)}
     return RoundRecord(
         round=number,

@@ -211,12 +211,16 @@ class ContractModel:
         self.status = "selected"
         return True
 
-    def close(self, sender: str, round_: int, model: bytes) -> bool:
-        """The coordinator names the next model."""
+    def close(
+        self, now: int, sender: str, round_: int, model: bytes, expected: frozenset[int]
+    ) -> bool:
+        """The coordinator names the next model, and opens the next round for whom it expects."""
         if sender != self.coordinator or self.status != "selected" or round_ != self.round:
             return False
+        if not expected <= self.active:
+            return False
         self.status, self.model = "idle", model
-        return True
+        return not expected or self.open(now, sender, model, expected)
 
     def prove(self, member: int, round_: int, proves: bool) -> bool:
         """Somebody shows two commitments of one member for one round."""

@@ -142,6 +142,16 @@ def begin(chain: Chain, count: int = 4, **rules: Any) -> Task:
     return Task(chain, ledger, accounts)
 
 
+def test_ballots_may_select_in_a_block_in_which_no_node_estimated_that(chain: EmbeddedChain):
+    task = begin(chain)
+    task.open()
+    task.commit_all()
+    sent = task.ledger.cast_ballots([task.ballot(0, {1: 5, 2: 4, 3: 3})])
+    connection = task.ledger._connection
+    asked_for = int(connection.request("eth_getTransactionByHash", sent.hash)["gas"], 16)
+    assert asked_for > sent.gas * 5 // 4 + 140_000
+
+
 def test_a_round_goes_through_its_phases_and_leaves_its_events(either: Chain):
     task = begin(either)
     ledger: Ledger = task.ledger
@@ -167,13 +177,15 @@ def test_a_round_goes_through_its_phases_and_leaves_its_events(either: Chain):
     with pytest.raises(ContractReverted, match=r"not in .*phase"):
         ledger.select()  # the last ballot has done it
     assert members_in(ledger.state().winners) == (0, 2)
-    ledger.close_round(1, digest("model"))
-    assert ledger.state().model == digest("model")
-    assert ledger.state().phase == Phase.IDLE
+    ledger.close_round(1, digest("model"), 0b0111)
+    state = ledger.state()
+    assert (state.round, state.phase, state.expected) == (2, Phase.COMMIT, 0b0111)
+    assert state.model == digest("model")
 
     events = ledger.events(opened.block)
     kinds = [type(event) for event in events]
-    assert kinds == [Opened] + [Committed] * 4 + [BallotCast] * 4 + [Selected, Closed]
+    assert kinds == [Opened] + [Committed] * 4 + [BallotCast] * 4 + [Selected, Closed, Opened]
+    assert events[-1].transaction == events[-2].transaction
     assert [type(e) for e in ledger.events()[:4]] == [MemberJoined] * 4
     cast = next(e for e in events if isinstance(e, BallotCast) and e.member == 3)
     assert [r.member for r in Ballot.decode(1, cast.entries).ratings] == [2, 0, 1]

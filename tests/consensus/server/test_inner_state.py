@@ -44,9 +44,9 @@ def test_a_round_whose_choice_was_taken_back_comes_to_the_same(
     undisturbed = play(tmp_path / "undisturbed")
     close, attempts = Round.close, []
 
-    def taken_back_twice(self: Round, arrays: Arrays) -> bool:
+    def taken_back_twice(self: Round, arrays: Arrays, rounds: int) -> bool:
         attempts.append(self)
-        return attempts.count(self) == 3 and close(self, arrays)
+        return attempts.count(self) == 3 and close(self, arrays, rounds)
 
     monkeypatch.setattr(Round, "close", taken_back_twice)
     assert play(tmp_path / "disturbed") == undisturbed
