@@ -18,13 +18,15 @@
      cast_ballots         anybody           BALLOT           any
      cast_ballot_direct   committed member  BALLOT           any
      select               anybody           SELECT           any
-     close_round          coordinator       SELECTED         any     (opens the next, too)
+     close_round          coordinator       SELECTED         any
      prove_equivocation   anybody           any              any
      add_member           coordinator       IDLE             allow-list
      remove_member        coordinator       IDLE             allow-list
      join                 non-member        IDLE             stake
      leave                active member     IDLE, SELECTED   stake
      withdraw             creditor          any              any
+
+     The end of a round can open the next: then IDLE is passed through, and nobody joins.
 
      The coordinator can leave a signed commitment or ballot out (its author can then send it
      directly, within windows of a least length), and it alone names the digest of the new
