@@ -7,16 +7,22 @@ from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer, load_digits
 
-__all__ = ["FEATURES", "answer", "partition", "patients", "test_set"]
+__all__ = ["FEATURES", "Seed", "answer", "partition", "patients", "test_set"]
 
 FEATURES = 64
 Rows = tuple[NDArray[np.float32], NDArray[np.int64]]
 _TEST = 397
 
 
+class Seed:
+    """Of the order in which samples are shared out: who has which, and which nobody has."""
+
+    value = 0
+
+
 def _digits() -> Rows:
     data = load_digits()
-    order = np.random.default_rng(0).permutation(len(data.target))
+    order = np.random.default_rng(Seed.value).permutation(len(data.target))
     return (data.data[order] / 16).astype(np.float32), data.target[order].astype(np.int64)
 
 
@@ -38,7 +44,7 @@ def partition(context: Context) -> tuple[Rows, Rows]:
 def patients(context: Context | None = None) -> Rows:
     """A table: 30 measured properties, two classes. A client's rows, or those of nobody."""
     x, y = load_breast_cancer(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(y))
+    order = np.random.default_rng(Seed.value).permutation(len(y))
     x, y = ((x - x.mean(0)) / x.std(0)).astype(np.float32)[order], y[order].astype(np.int64)
     if context is None:
         return x[-169:], y[-169:]
