@@ -31,11 +31,19 @@ from bcfl.experiment.clients.client_data import ClientData
 from bcfl.experiment.clients.engine import EngineSettings
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
 from bcfl.experiment.configuration import RunSettings, build, in_one_line, read_settings
-from bcfl.experiment.datasets.images import Images
+from bcfl.experiment.datasets.images import Images, vary
 from bcfl.experiment.recorder import Evaluation, Recorder
 
 if TYPE_CHECKING:
     from bcfl.experiment.clients.client_app import Client
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSettings:
+    """See ``conf/config.yaml``."""
+
+    size: Annotated[int, Field(ge=1)]
+    patched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,11 @@ class Plan:
         known = self.strategy.keywords
         names = ("gamma", "warmup_rounds", "gamma_within")
         return Rules(**{"gamma": 1.0, **{name: known[name] for name in names if name in known}})
+
+    @property
+    def reference(self) -> ReferenceSettings:
+        """What everybody holds, where the rule has a reference set."""
+        return read_settings(ReferenceSettings, self.config.reference, "reference")
 
     def make_strategy(self, **more: Any) -> Strategy:
         """The strategy, given ``more`` than its group holds.
@@ -163,13 +176,6 @@ class Scenario:
         return plan.make_strategy(**given)
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceSettings:
-    """See ``conf/config.yaml``."""
-
-    size: Annotated[int, Field(ge=1)]
-
-
 class ConsensusScenario(Scenario):
     """Peer consensus: members commit, and lie in their ballots where the attack says so."""
 
@@ -193,7 +199,7 @@ class ConsensusScenario(Scenario):
         """As ``reference.size`` says, where the rule has a reference set."""
         if not self._refers(plan):
             return 0
-        return read_settings(ReferenceSettings, plan.config.reference, "reference").size
+        return plan.reference.size
 
     def stand_ins(self, plan: Plan) -> dict[str, Any]:
         """A reference set, where the rule has one."""
@@ -207,8 +213,13 @@ class ConsensusScenario(Scenario):
 
     def mods(self, plan: Plan, client: Client) -> list[Mod]:
         """The member's own mod outermost: what an attack made of an update is committed."""
+        patches = self._refers(plan) and plan.reference.patched
         member = AttackingMember(
-            plan.attack, plan.malicious, plan.run.rounds, client.reference_loss
+            plan.attack,
+            plan.malicious,
+            plan.run.rounds,
+            client.reference_loss,
+            vary if patches else None,
         )
         return [member, *super().mods(plan, client)]
 

@@ -102,7 +102,8 @@ def test_without_an_evm_and_as_one_batch_the_models_are_the_same(
 def test_without_an_evm_sets_are_proposed_and_decided_as_with_one(
     rule: str, tmp_path: Path
 ) -> None:
-    more = f"clients=5 rounds=1 rule={rule} reference.size=30 partition=dirichlet"
+    more = f"clients=5 rounds=1 rule={rule} reference.size=30 reference.patched=true"
+    more += " partition=dirichlet"
     (quick,) = play(tmp_path / "quick", f"engine=stacked chain=memory {more}")["rounds"]
     (slow,) = play(tmp_path / "slow", more)["rounds"]
     for name in ("model", "proposals", "ballots", "scores", "winners"):

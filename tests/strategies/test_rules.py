@@ -17,6 +17,7 @@ from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.member.mod import PeerConsensusMod, peer_consensus_mod
 from bcfl.consensus.server.coordinator import Coordinator
 from bcfl.consensus.spec.domain import Ballot, SignedProposal
+from bcfl.consensus.spec.referee import draw
 from bcfl.core.errors import ConfigurationError, NobodyLeft, RoundVoid
 from bcfl.flower.grid import InProcessGrid
 from bcfl.strategies import PeerConsensus
@@ -82,7 +83,15 @@ def test_a_referee_s_members_agree_and_a_liar_moves_nothing(tmp_path: Path) -> N
         def rate(self, qualities: dict[int, float], context: Context) -> dict[int, float]:
             return {member: 0.0 if member == 0 else -2.0 for member in qualities}
 
-    honest, liar = PeerConsensusMod(reference=reference_loss), Liar(reference=reference_loss)
+    seeds: list[int] = []
+
+    def vary(samples: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+        seeds.append(seed)
+        some = np.random.default_rng(seed).permutation(len(samples["y"]))[:50]
+        return {name: array[some] for name, array in samples.items()}
+
+    honest = PeerConsensusMod(reference=reference_loss, vary=vary)
+    liar = Liar(reference=reference_loss, vary=vary)
 
     def app(message: Message, context: Context) -> Message:
         mod = liar if context.node_config["partition-id"] == 0 else honest
@@ -97,6 +106,8 @@ def test_a_referee_s_members_agree_and_a_liar_moves_nothing(tmp_path: Path) -> N
     assert sets[1] == sets[2] == sets[3]
     assert round_.outcome is not None
     assert round_.outcome.chosen == 0b0010  # type: ignore[union-attr]
+    digests = {member: event.digest for member, event in round_.commitments.items()}
+    assert seeds == [draw(digests)] * 4 * 2
 
 
 def test_a_run_broken_off_between_proposals_and_ballots_goes_on(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from bcfl.consensus.member.memory import Memory
 from bcfl.consensus.member.rating import (
     Measure,
     ReferenceLoss,
+    Vary,
     app_measure,
     expect_reference_loss,
     losses_of,
@@ -91,6 +92,10 @@ class PeerConsensusMod:
         For ``rule=referee``: given a model (an ``ArrayRecord``) and the samples of the reference
         set (name to array, as the task's founder gave them), the model's mean loss on them.
         ``bcfl.losses.bounded_loss`` is a good one.
+    vary : callable, optional
+        For ``rule=referee``: given these samples and a number that nobody knew before all had
+        committed, the samples that this round is rated on. All members must make the same of
+        them. By default they are the reference set's in every round.
     """
 
     def __init__(
@@ -99,10 +104,12 @@ class PeerConsensusMod:
         *,
         evaluate: ClientAppCallable | None = None,
         reference: ReferenceLoss | None = None,
+        vary: Vary | None = None,
     ) -> None:
         self._signer_of = signer_of
         self._evaluate = evaluate
         self._reference = reference
+        self._vary = vary
 
     def __call__(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         """Handle one message; see the module."""
@@ -271,7 +278,9 @@ class PeerConsensusMod:
         reviewed = verify(membership, order, kind, parcels, commitment)
         if rules.rule == "referee":
             assert self._reference is not None  # or it has not trained
-            measure = reference_measure(self._reference, order.reference, rules)
+            measure = reference_measure(
+                self._reference, order.reference, rules, self._vary, reviewed.digests
+            )
         else:
             measure = app_measure(message, context, self._evaluate or call_next, rules)
         return reviewed, kind, base, measure

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bcfl.consensus.records import LONGEST_REASON, apps_own
 from bcfl.consensus.spec.metric import choose_quality
+from bcfl.consensus.spec.referee import draw
 from bcfl.consensus.spec.reference import decode_reference
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import ConfigurationError, ProtocolError
@@ -32,6 +33,8 @@ RULE = "bcfl-rule"  #: beside it, where members propose: which rule decides
 
 #: A model and the samples of the reference set to its mean loss; smaller is better.
 ReferenceLoss: TypeAlias = Callable[[ArrayRecord, Arrays], float]
+#: These samples and a round's seed to what the round is rated on; it changes nothing in place.
+Vary: TypeAlias = Callable[[Arrays, int], Arrays]
 #: A model to how good it is; larger is better. It may raise anything.
 Measure: TypeAlias = Callable[[Arrays], float]
 
@@ -62,9 +65,23 @@ def app_measure(
     return measure
 
 
-def reference_measure(loss: ReferenceLoss, samples: bytes, rules: Rules) -> Measure:
-    """What the app's function makes of the reference set. Raises ProtocolError for another set."""
+def reference_measure(
+    loss: ReferenceLoss,
+    samples: bytes,
+    rules: Rules,
+    vary: Vary | None,
+    digests: Mapping[int, bytes],
+) -> Measure:
+    """What the app's function makes of the reference set, or of what ``vary`` makes of that.
+
+    Raises
+    ------
+    ProtocolError
+        It is another set than the rules'.
+    """
     held = _samples(samples, rules.reference)
+    if vary is not None:
+        held = vary(dict(held), draw(digests))
 
     def measure(arrays: Arrays) -> float:
         return -float(loss(handlers.to_array_record(arrays), held))

@@ -36,6 +36,7 @@ class Reviewed:
     updates: dict[int, Any]
     missing: dict[int, str]  #: not delivered, nor to be found
     invalid: dict[int, str]  #: the committed bytes are no update of this round
+    digests: dict[int, bytes]  #: of all of them, as the chain has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,12 @@ def verify(
         The order's lists do not run in parallel.
     """
     deliveries = _deliveries(order)
-    reviewed = Reviewed({}, {}, {})
+    reviewed = Reviewed({}, {}, {}, {})
     size = kind.most_bytes(membership.state.round)
     committed = membership.state.committed
     for event in _of_round(membership, order.opening_block, Committed, committed):
         member = event.member
+        reviewed.digests[member] = event.digest
         delivery = deliveries.get(member, _NOTHING)
         try:
             if own is not None and (member, own.digest) == (membership.index, event.digest):

@@ -8,6 +8,7 @@ a member proposes.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import statistics
 from collections.abc import Mapping, Set
@@ -56,6 +57,16 @@ def propose(candidates: Candidates, losses: Losses, least: int) -> frozenset[int
         raise NobodyLeft(f"expected at least {max(least, 1)} deltas to propose; found {len(path)}")
     best = min(range(max(least, 1) - 1, len(path)), key=path.__getitem__)
     return frozenset(grown[: best + 1])
+
+
+def draw(digests: Mapping[int, bytes]) -> int:
+    """64 bits that nobody knew before all had committed, for samples of a round's own **[beyond]**.
+
+    Of SHA-256 of the round's committed digests, by member. Who commits last can choose between as
+    many numbers as it makes updates.
+    """
+    found = hashlib.sha256(b"".join(digest for _, digest in sorted(digests.items())))
+    return int.from_bytes(found.digest()[:8], "big")
 
 
 def _most_missed_first(candidates: Candidates, losses: Losses) -> list[int]:

@@ -11,7 +11,7 @@ from flwr.clientapp.typing import ClientAppCallable
 
 from bcfl.consensus.member.memory import Memory
 from bcfl.consensus.member.mod import PeerConsensusMod
-from bcfl.consensus.member.rating import ReferenceLoss
+from bcfl.consensus.member.rating import ReferenceLoss, Vary
 from bcfl.consensus.spec.delta import Part, difference, top_parts
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.model import Arrays, ModelSpec
@@ -126,7 +126,7 @@ class AttackingMember(PeerConsensusMod):
         The partitions that attack.
     rounds : int
         How many there will be.
-    reference : callable, optional
+    reference, vary : callable, optional
         See ``PeerConsensusMod``.
     """
 
@@ -136,8 +136,9 @@ class AttackingMember(PeerConsensusMod):
         malicious: frozenset[int],
         rounds: int,
         reference: ReferenceLoss | None = None,
+        vary: Vary | None = None,
     ) -> None:
-        super().__init__(reference=reference)
+        super().__init__(reference=reference, vary=vary)
         self._attack = attack
         self._malicious = malicious
         self._rounds = rounds

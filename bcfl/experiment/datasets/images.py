@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 #: Splits belong to a data set's definition: they stay the same whatever the run's seed.
 SPLIT_SEED = 2021
+#: The largest share of an image that patches are expected to hide.
+_MOST_PATCHED = 0.4
 #: Mean and deviation of the training pixels, all colours together, in [0, 1].
 MNIST_PIXELS, CIFAR10_PIXELS = (0.1307, 0.3081), (0.4734, 0.2516)
 
@@ -52,6 +56,36 @@ def take_reference(
     x, y = images.train_images, images.train_labels
     rest = replace(images, train_images=x[left], train_labels=y[left])
     return rest, x[drawn], y[drawn]
+
+
+def patch(images: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """The same images under random patches: a model that knows a mark shows itself on some.
+
+    Patches are squares of a grid of random width and place, each there by the same chance, up to
+    ``_MOST_PATCHED``. Those of an image are as bright as can be, or, of every second one, of any
+    brightness.
+    """
+    rng = np.random.default_rng(seed)
+    darkest, brightest = images.min(), images.max()
+    patched = images.copy()
+    height, width = images.shape[-2:]
+    for image in patched:
+        side = int(rng.integers(1, max(int(0.4 * height), 1), endpoint=True))
+        squares = (height // side + 2, width // side + 2)
+        there = rng.random(squares) < rng.uniform(0, _MOST_PATCHED)
+        top, left = rng.integers(side, size=2)
+        where = np.kron(there, np.ones((side, side), bool))[top:, left:][:height, :width]
+        image[:, where] = rng.choice([brightest, rng.uniform(darkest, brightest)])
+    return patched
+
+
+def vary(samples: Mapping[str, NDArray[Any]], seed: int) -> dict[str, NDArray[Any]]:
+    """A reference set's ``images`` and ``labels``, and each once more under patches."""
+    images, labels = samples["images"], samples["labels"]
+    return {
+        "images": np.concatenate([images, patch(images, seed)]),
+        "labels": np.concatenate([labels, labels]),
+    }
 
 
 def scale_pixels(pixels: NDArray[np.uint8], mean: float, deviation: float) -> NDArray[np.float32]:

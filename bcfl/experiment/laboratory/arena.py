@@ -7,17 +7,22 @@ without Flower's messages, signatures and a chain.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 
 import numpy as np
 
-from bcfl.consensus.spec.delta import difference, top_parts
+from bcfl.consensus.spec.delta import Delta, difference, top_parts
+from bcfl.consensus.spec.referee import draw
 from bcfl.core.errors import ModelError, NobodyLeft, ProtocolError
 from bcfl.core.model import model_digest
 from bcfl.experiment.attacks.attack import Lie, Vectors
 from bcfl.experiment.attacks.coalition import Coalition
 from bcfl.experiment.attacks.mod import sparse
+from bcfl.experiment.clients.client_data import ClientData
+from bcfl.experiment.datasets.images import vary
 from bcfl.experiment.laboratory.network import Network
 from bcfl.experiment.laboratory.rules import NEED_ROOT, RULES, Play
 from bcfl.experiment.scenario import Material, Plan
@@ -95,6 +100,8 @@ class _Run:
             memory=self.memory,
         )
         play.deltas = {member: top_parts(change, parts) for member, change in play.changes.items()}
+        if play.reference is not None and plan.reference.patched:
+            play.reference = _patched(play.reference, play.deltas)
         # a step that is not finite is not made
         with np.errstate(over="ignore", invalid="ignore"), suppress(ModelError):
             self.base = RULES[self.rule](play)
@@ -160,6 +167,14 @@ def play(cell: Cell, plan: Plan, material: Material, network: Network) -> Outcom
         curve=curve,
         error=error,
     )
+
+
+def _patched(reference: ClientData, deltas: Mapping[int, Delta]) -> ClientData:
+    """The reference set as a round of these deltas rates on it; they stand for commitments."""
+    digests = {member: sha256(delta.values.tobytes()).digest() for member, delta in deltas.items()}
+    plain = {"images": reference.train_images, "labels": reference.train_labels}
+    x, y = vary(plain, draw(digests)).values()
+    return ClientData(x, y, x, y)
 
 
 def _finite(base: Vectors, changes: dict[int, Vectors]) -> dict[int, Vectors]:

@@ -14,10 +14,16 @@ from numpy.typing import NDArray
 
 from bcfl.consensus.spec.candidates import Candidates, Losses, eligible
 from bcfl.consensus.spec.domain import Ballot
-from bcfl.consensus.spec.referee import MOST_GROWN, decide, medians, propose
+from bcfl.consensus.spec.referee import MOST_GROWN, decide, draw, medians, propose
 from bcfl.core.errors import NobodyLeft
 from tests.consensus.spec.proposals import Proposed, proposed_rounds
 from tests.consensus.spec.test_candidates import distance_to, towards
+
+
+def test_a_draw_is_of_all_digests_in_the_order_of_their_members() -> None:
+    one, other = bytes(32), bytes([1] * 32)
+    assert draw({1: other, 0: one}) == draw({0: one, 1: other}) != draw({0: other, 1: one})
+    assert draw({0: one}) == 0x66687AADF862BD77
 
 
 def test_a_set_grows_by_whoever_helps_the_whole_most() -> None:

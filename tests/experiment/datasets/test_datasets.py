@@ -13,7 +13,7 @@ from bcfl.core.errors import ConfigurationError, DatasetUnavailable
 from bcfl.experiment.datasets import downloaded
 from bcfl.experiment.datasets.digits import load_digits
 from bcfl.experiment.datasets.downloaded import load_cifar10, load_mnist
-from bcfl.experiment.datasets.images import Images
+from bcfl.experiment.datasets.images import Images, patch
 from bcfl.experiment.datasets.mnist_test import load_mnist_test
 
 MNIST_FOLDER = Path(__file__).parents[3] / ".." / "shared" / "data" / "mnist"
@@ -33,6 +33,19 @@ def test_digits_are_1797_scans_in_the_unit_interval() -> None:
     check(images, 1438, 359, (1, 8, 8))
     assert images.train_images.min() == 0
     assert images.train_images.max() == 1
+
+
+def test_patches_are_bright_hit_every_corner_and_leave_most_as_it_is() -> None:
+    images = load_digits(0.2).train_images[:200]
+    patched = patch(images, 1)
+    changed = patched != images
+    assert (patch(images, 1) == patched).all()
+    assert 0.1 < changed.mean() < 0.4
+    assert 0.02 < changed[..., :2, :2].all(axis=(1, 2, 3)).mean() < 0.4
+    assert 0.02 < changed[..., -2:, -2:].all(axis=(1, 2, 3)).mean() < 0.4
+    shades = [patched[at][changed[at]] for at in range(len(images))]
+    assert all(len(set(each)) == 1 for each in shades if len(each))
+    assert 0.4 < np.mean([each[0] == images.max() for each in shades if len(each)]) < 0.7
 
 
 def test_a_split_stays_the_same() -> None:
