@@ -17,7 +17,7 @@ import numpy as np
 from bcfl.consensus.spec.delta import Delta, difference, top_parts
 from bcfl.consensus.spec.referee import draw
 from bcfl.core.errors import ModelError, NobodyLeft, ProtocolError
-from bcfl.core.model import model_digest
+from bcfl.core.model import Arrays, model_digest
 from bcfl.experiment.attacks.attack import Lie, Vectors
 from bcfl.experiment.attacks.coalition import Coalition
 from bcfl.experiment.attacks.mod import sparse
@@ -172,7 +172,7 @@ def play(cell: Cell, plan: Plan, material: Material, network: Network) -> Outcom
 def _patched(reference: ClientData, deltas: Mapping[int, Delta]) -> ClientData:
     """The reference set as a round of these deltas rates on it; they stand for commitments."""
     digests = {member: sha256(delta.values.tobytes()).digest() for member, delta in deltas.items()}
-    plain = {"images": reference.train_images, "labels": reference.train_labels}
+    plain: Arrays = {"images": reference.train_images, "labels": reference.train_labels}
     x, y = vary(plain, draw(digests)).values()
     return ClientData(x, y, x, y)
 
