@@ -83,7 +83,10 @@ def expect_carried(specs: tuple[ArraySpec, ...]) -> None:
         raise ModelError(f"expected at most {_MAX_ARRAYS} arrays; found {len(specs)}")
     for spec in specs:
         if spec.dtype not in _DTYPES:
-            raise ModelError(f"array {spec.key!r} is {spec.dtype}; expected one of {_DTYPES}")
+            raise ModelError(
+                f"array {spec.key!r} is {spec.dtype}; expected one of {', '.join(_DTYPES)}. Cast "
+                "it; the real and the imaginary part of complex numbers may be two arrays"
+            )
         if _is_too_large(spec.shape):
             raise ModelError(f"array {spec.key!r} of shape {spec.shape} is larger than any model")
         if len(spec.shape) > _MAX_NDIM or len(spec.key) > _MAX_KEY_CHARACTERS:

@@ -6,7 +6,7 @@ PROTOCOL, System A, notation: "one flat vector of n values (the arrays of Flower
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeAlias
@@ -161,12 +161,17 @@ class ModelSpec:
         ModelError
             Other keys or shapes than the model's, no numbers, or no finite ones.
         """
-        names = [spec.key for spec in self.arrays]
-        if arrays.keys() != set(names):
-            raise ModelError(f"expected the arrays {names}; found {list(arrays)}")
+        names = {spec.key for spec in self.arrays}
+        if arrays.keys() != names:
+            missing, unknown = _some(names - arrays.keys()), _some(arrays.keys() - names)
+            raise ModelError(
+                f"expected the model's {len(names)} arrays under their names, in any order; "
+                f"missing: {missing}; not of the model: {unknown}. What a client keeps for itself "
+                "stays out of its reply, and update='whole' takes models whose arrays change"
+            )
         for key, array in arrays.items():
             if array.dtype.kind not in "fiub":
-                raise ModelError(f"array {key!r} is {array.dtype}; expected numbers")
+                raise ModelError(f"array {key!r} is {array.dtype}; expected real numbers")
         cast = {
             spec.key: (
                 _cast(arrays[spec.key], spec.dtype) if spec.key in self.carried else like[spec.key]
@@ -175,6 +180,12 @@ class ModelSpec:
         }
         self.flatten(cast)
         return cast
+
+
+def _some(names: Collection[str]) -> str:
+    """At most five of these."""
+    named = [repr(name) for name in sorted(names)[:5]]
+    return ", ".join([*named, *([f"{len(names) - 5} more"] if len(names) > 5 else [])]) or "none"
 
 
 def _cast(array: NDArray[Any], dtype: str) -> NDArray[Any]:
@@ -196,7 +207,8 @@ def _difference(expected: tuple[ArraySpec, ...], found: tuple[ArraySpec, ...]) -
     for want, have in zip(expected, found, strict=False):
         if want != have:
             return (
-                f"expected array {want.key!r} of shape {want.shape}, {want.dtype}; "
-                f"found {have.key!r} of shape {have.shape}, {have.dtype}"
+                f"expected array {want.key!r} of shape {want.shape}, {want.dtype}; found "
+                f"{have.key!r} of shape {have.shape}, {have.dtype}. update='whole' takes models "
+                "whose arrays change"
             )
     return f"expected {len(expected)} arrays; found {len(found)}"
