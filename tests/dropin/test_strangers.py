@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.server import ServerConfig
 from flwr.server.client_manager import SimpleClientManager
@@ -248,12 +248,21 @@ def test_a_strategy_derived_from_ours_has_its_own_loop(tmp_path: Path) -> None:
     assert result.arrays != toy.initial_arrays()
 
 
-def test_a_wrapped_strategy_says_how_many_train(tmp_path: Path) -> None:
+def test_a_strategy_within_says_how_many_train_and_who(tmp_path: Path) -> None:
     inner = DifferentialPrivacyServerSideFixedClipping(
         FedAvg(fraction_train=0.7, min_available_nodes=CLIENTS), 0.01, 1.0, 2
     )
-    _, (record,) = play(tmp_path, client_app(), inner=inner)
+    _, (record,) = play(tmp_path / "wrapped", client_app(), inner=inner)
     assert len(record.expected) == 2
+
+    class AllButTheFirst(FedAvg):
+        def configure_train(self, *given: Any) -> Iterable[Message]:
+            first, *_ = given[-1].get_node_ids()
+            asked = super().configure_train(*given)
+            return [message for message in asked if message.metadata.dst_node_id != first]
+
+    _, (record,) = play(tmp_path / "chosen", client_app(), inner=AllButTheFirst())
+    assert record.expected == (1, 2)
 
 
 def test_what_an_inner_strategy_cannot_have_is_refused_by_name(tmp_path: Path) -> None:
@@ -370,22 +379,6 @@ def test_numbers_that_are_none_are_said(tmp_path: Path, caplog: pytest.LogCaptur
     assert "evaluate gave no number on any of 2 updates" in caplog.text
 
 
-def test_arrays_without_entries_are_carried(tmp_path: Path) -> None:
-    def within(message: Message, context: Context) -> Message:
-        *arrays, empty = message.content["arrays"].to_numpy_ndarrays()
-        message.content["arrays"] = ArrayRecord(arrays)
-        reply = handler(message, context)
-        if reply.content.array_records:
-            arrays = reply.content["arrays"].to_numpy_ndarrays()
-            reply.content["arrays"] = ArrayRecord([*arrays, empty])
-        return reply
-
-    arrays = [*toy.initial_arrays().to_numpy_ndarrays(), np.zeros((0, 4), np.float32)]
-    app = client_app(train=within, evaluate=within)
-    result, _ = play(tmp_path, app, arrays=ArrayRecord(arrays))
-    assert result.arrays["2"].shape == (0, 4)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -450,15 +443,32 @@ def test_a_mod_before_ours_finds_config_and_metrics_in_every_message(tmp_path: P
     assert trained == [(1, {"train_loss": 0.0, "num-examples": toy.POINTS})] * CLIENTS
 
 
-def test_the_config_of_a_review_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("nodes", "fraction_train", "reviews"), [(10, 1.0, 90), (20, 1.0, 380), (20, 0.25, 20)]
+)
+def test_the_guide_says_how_often_a_round_calls_evaluate_and_the_config_why(
+    tmp_path: Path, nodes: int, fraction_train: float, reviews: int
+) -> None:
     flags: list[bool] = []
 
     def evaluate(message: Message, context: Context) -> Message:
         flags.append("bcfl-review" in message.content["config"])
-        return handler(message, context)
+        metrics = MetricRecord({"loss": 1.0, "num-examples": 1})
+        return Message(RecordDict({"metrics": metrics}), reply_to=message)
 
-    play(tmp_path, client_app(evaluate=evaluate))
-    assert (flags.count(True), flags.count(False)) == (CLIENTS * (CLIENTS - 1), CLIENTS)
+    def own_evaluations(strategy: FedAvg) -> int:
+        flags.clear()
+        strategy.start(InProcessGrid(client_app(evaluate=evaluate), nodes), toy.initial_arrays(), 1)
+        assert flags.count(True) == (0 if type(strategy) is FedAvg else reviews)
+        return flags.count(False)
+
+    sampling = {"fraction_train": fraction_train, "fraction_evaluate": 0.1}
+    plain = own_evaluations(FedAvg(**sampling))
+    ours = own_evaluations(PeerConsensus(run_dir=tmp_path, chain=MemoryChain(), **sampling))
+    assert plain == ours == 2
+    guide = Path(__file__).parents[2] / "notebooks" / "own_project.md"
+    trained = f"{nodes} nodes" + (f", `fraction_train={fraction_train}`" if reviews == 20 else "")
+    assert f"{trained}: {plain} → {reviews + ours}" in guide.read_text()
 
 
 def test_half_train_one_fails_one_is_late_and_the_run_goes_on(tmp_path: Path) -> None:
