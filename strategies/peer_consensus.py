@@ -194,19 +194,25 @@ class PeerConsensus(MessageApiOnly, FedAvg):
         self,
         grid: Grid,
         arrays: ArrayRecord,
-        timeout: float | None,
-        evaluate_config: ConfigRecord | None,
+        timeout: float | None = None,
+        evaluate_config: ConfigRecord | None = None,
     ) -> Iterator[Session]:
         """S1, and what follows the last round; within itself, nothing.
+
+        ``start`` enters it; a loop of one's own does so by itself, ``with strategy.task_of(grid,
+        arrays):``, and calls ``configure_train`` and ``aggregate_train`` there.
 
         Raises
         ------
         ConfigurationError
-            This object has had its task; or ``timeout`` contradicts the rules.
+            This object has had its task; ``timeout`` contradicts the rules; or ``arrays`` is no
+            ArrayRecord.
         """
         if self._running and self._session is not None:
             yield self._session
             return
+        wanted = "an ArrayRecord, such as ArrayRecord(model.state_dict())"
+        expect(isinstance(arrays, ArrayRecord), "initial_arrays", wanted, type(arrays).__name__)
         if self._session is not None:
             raise ConfigurationError(
                 f"this PeerConsensus has had its task, in {self.folder.path}: make another; to go "
@@ -372,9 +378,10 @@ class PeerConsensus(MessageApiOnly, FedAvg):
     def _expect_running(self) -> Session:
         if not self._running or self._session is None:
             raise ConfigurationError(
-                "PeerConsensus was called outside its own start(): no strategy can stand around "
-                "this one, as members train only on the model that the contract names; put that "
-                "strategy inside, PeerConsensus(inner=…)"
+                "PeerConsensus was called outside its own start(): a loop of your own goes within "
+                "`with strategy.task_of(grid, arrays):`; a strategy that stands around this one "
+                "goes inside, PeerConsensus(inner=…), as members train only on the model that the "
+                "contract names"
             )
         return self._session
 

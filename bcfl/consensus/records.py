@@ -67,6 +67,7 @@ class JoinOrder(_Record):
     challenge: Digest
     chain_id: Count
     seed: Int64
+    task: _Word = b""  #: drawn for a task that begins; empty where one is gone on with
 
 
 @dataclass(frozen=True, slots=True)

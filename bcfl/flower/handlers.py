@@ -138,7 +138,7 @@ def call(
     Raises
     ------
     ProtocolError
-        It replied with an error.
+        It replied with an error, or not at all.
     """
     ins, res = _LEGACY[handler]
     content = message.content
@@ -152,6 +152,8 @@ def call(
         config = next(iter(content.config_records.values()), ConfigRecord())
         message.content = RecordDict({f"{ins}.parameters": arrays, f"{ins}.config": config})
         reply = call_next(message, context)
+    if not isinstance(reply, Message):
+        raise ProtocolError(f"expected the app's {handler} to return a Message; found {reply!r}")
     if reply.has_error():
         raise ProtocolError(f"the app's {handler} failed: {reply.error.reason}")
     if f"{res}.status" not in reply.content:

@@ -44,6 +44,7 @@ ADDRESS = "0x52908400098527886E0F7030069857D2E4169EE7"
 #: One value of every field that is not a plain number, text or flag.
 EXAMPLES: dict[str, Any] = {
     "challenge": WORD,
+    "task": WORD,
     "digest": WORD,
     "salt": WORD,
     "seal": WORD,

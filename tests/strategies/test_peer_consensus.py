@@ -280,7 +280,7 @@ def test_a_model_that_cannot_be_carried_is_refused(
         (lambda w: [w[0][:2], w[1]], "shape"),
         (lambda w: [w[0].astype(np.complex64), w[1]], "complex64"),
         (lambda w: [w[0] * np.nan, w[1]], "finite"),
-        (lambda w: w[:1], "found ['0']"),
+        (lambda w: w[:1], "missing: '1'; not of the model: none"),
     ],
 )
 def test_a_member_whose_training_went_wrong_is_left_out_with_the_reason(

@@ -3,6 +3,9 @@
 Asked twice for one round, a member must say the same thing twice: two different deltas
 signed for one round are proof of cheating. So it trains once, rates once, and repeats. Flower
 keeps this for one run; what outlives a run is in ``sign_once`` and ``kept``.
+
+In a simulation a run may have several tasks, one after the other. A chain in a process begins anew
+with each, and has its contract at the same address: so the server says that another task begins.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from bcfl.flower.record import config_in
 _ROUND = "bcfl-round"
 _REPLY = "bcfl-reply/"
 _TASK = "bcfl-contract"
+_BEGUN = "bcfl-task"
+_OURS = "bcfl-"
 _FIELDS = [field.name for field in fields(TrainReply)]
 
 
@@ -30,6 +35,18 @@ class Memory:
     def __init__(self, context: Context, record: ConfigRecord) -> None:
         self._state = context.state
         self._record = record
+
+    @staticmethod
+    def begin(context: Context, task: bytes) -> None:
+        """A task begins, which was given these bytes: of another, all is forgotten.
+
+        The server draws them: for chains on which nothing is worth anything.
+        """
+        state, begun = context.state, ConfigRecord({"task": task})
+        if state.config_records.get(_BEGUN) != begun:
+            for key in [key for key in state if key.startswith(_OURS)]:
+                del state[key]
+            state[_BEGUN] = begun
 
     @classmethod
     def of(cls, context: Context, membership: Membership) -> Memory:

@@ -72,6 +72,7 @@ from bcfl.flower.identity import (
     refuse_development_key,
     signer_from,
 )
+from bcfl.keys.accounts import DEVELOPMENT_CHAINS
 from bcfl.keys.signer import Wallet
 
 _Looked: TypeAlias = tuple[Reviewed, Updates[Any], Arrays, Measure]
@@ -147,6 +148,8 @@ class PeerConsensusMod:
                 "this app has no @app.evaluate() to rate others' updates with: add one, or name a "
                 "function of that form, ClientApp(mods=[PeerConsensusMod(evaluate=…)])"
             )
+        if order.task and order.chain_id in DEVELOPMENT_CHAINS:
+            Memory.begin(context, order.task)
         signer = self._signer(order, context)
         signature = signer.sign(join_message(order.chain_id, order.challenge))
         partition = context.node_config.get("partition-id", -1)

@@ -24,7 +24,7 @@ from bcfl.consensus.spec.metric import choose_quality
 from bcfl.consensus.spec.referee import draw
 from bcfl.consensus.spec.reference import decode_reference
 from bcfl.consensus.spec.rules import Rules
-from bcfl.core.errors import ConfigurationError, ProtocolError
+from bcfl.core.errors import BcflError, ConfigurationError, ProtocolError
 from bcfl.core.model import Arrays
 from bcfl.flower import handlers
 
@@ -111,21 +111,21 @@ def rate_all(measure: Measure, rateable: Rateable) -> tuple[dict[int, float], di
     qualities: dict[int, float] = {}
     failed: dict[int, str] = {}
     found: dict[int, float] = {}
+    first = ""
     for candidate, key in rateable.keys.items():
         try:
             if key not in found:
                 found[key] = measure(rateable.make(key))
             qualities[candidate] = found[key]
         except Exception as error:  # noqa: BLE001 - whatever a stranger's delta does to the app
-            failed[candidate] = f"evaluate failed on it: {error}"[:LONGEST_REASON]
+            first = first or _named(error)
+            failed[candidate] = f"evaluate failed on it: {_named(error)}"[:LONGEST_REASON]
     if len(found) > 1 and not any(map(math.isfinite, found.values())):
         log(
             WARNING, "evaluate gave no number on any of %s updates: all are rated alike", len(found)
         )
     if failed and not qualities:
-        raise ProtocolError(
-            f"evaluate failed on every delta of the round; first: {next(iter(failed.values()))}"
-        )
+        raise ProtocolError(f"evaluate failed on every delta of the round; first: {first}")
     return qualities, failed
 
 
@@ -153,12 +153,17 @@ def losses_of(
                 measured = True
             except Exception as error:  # noqa: BLE001 - as above
                 found.append(math.inf)
-                reason = reason or str(error)
+                reason = reason or _named(error)
         if reason and len(found) > 1 and not measured:
             raise ProtocolError(f"evaluate failed on every set of deltas; first: {reason}")
         return found
 
     return losses
+
+
+def _named(error: Exception) -> str:
+    """Ours says what is wrong; of the app's the name does as well: ``KeyError: 'batches'``."""
+    return str(error) if isinstance(error, BcflError) else f"{type(error).__name__}: {error}"
 
 
 @lru_cache(maxsize=2)

@@ -41,7 +41,9 @@ def _expect_pinned(contract: str, context: Context) -> None:
     known = config_in(context.state, CONTRACT)
     expected = configured if configured else str(known["address"]) if known else contract
     if contract != expected:
-        raise ProtocolError(f"this node is a member of {expected}; the server named {contract}")
+        raise ProtocolError(
+            f"this node is a member of {expected}; the server named {contract}: one run, one task"
+        )
 
 
 def attach(

@@ -57,6 +57,8 @@ class Conversation:
         Under which an app expects its ArrayRecord and its ConfigRecord.
     keys : PublicKeys, optional
         Learns the public key of everybody who is met.
+    begins : bool
+        Whether the task is a new one; else its members may remember what they have signed.
     """
 
     def __init__(
@@ -68,6 +70,8 @@ class Conversation:
         arrays_key: str,
         config_key: str,
         keys: PublicKeys | None = None,
+        *,
+        begins: bool = True,
     ) -> None:
         self._grid = grid
         self._chain_id = chain_id
@@ -76,6 +80,7 @@ class Conversation:
         self._arrays_key = arrays_key
         self._config_key = config_key
         self._keys = keys
+        self._task = secrets.token_bytes(32) if begins else b""
         self._addresses: dict[int, str] = {}  # by node id
         self._fetching: set[int] = set()  # node ids
         self._train_alone: set[int] = set()  # nodes whose app has a train, and no evaluate
@@ -93,7 +98,7 @@ class Conversation:
         """
         nodes = list(self._grid.get_node_ids())
         self._addresses = {n: a for n, a in self._addresses.items() if n in nodes}
-        order = JoinOrder(secrets.token_bytes(32), self._chain_id, self._seed)
+        order = JoinOrder(secrets.token_bytes(32), self._chain_id, self._seed, self._task)
         strangers = [node for node in nodes if node not in self._addresses]
         self._train_alone -= set(strangers)
         replies, failures = self._ask(self._bare(order, strangers), JoinReply)

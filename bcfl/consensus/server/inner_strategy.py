@@ -19,7 +19,7 @@ from flwr.serverapp.strategy import FedAvg, Strategy
 
 from bcfl.consensus.records import RECORD_KEY
 from bcfl.consensus.server.coordinator import Coordinator
-from bcfl.consensus.server.metrics import agreeing, same_names
+from bcfl.consensus.server.metrics import Metrics, agreeing, same_names
 from bcfl.core.errors import ConfigurationError, NobodyLeft
 from bcfl.core.model import Arrays
 from bcfl.flower.grid_around import GridAround
@@ -136,15 +136,8 @@ def aggregate_with(
     metrics = same_names(coordinator.signed.metrics, list(updated), weighted_by)
     replies = []
     for member, model in updated.items():
-        beside = replied.get(member, RecordDict())
-        key = next(iter(beside.metric_records), "metrics")
-        content = RecordDict(
-            {
-                fedavg.arrayrecord_key if fedavg else "arrays": to_array_record(model),
-                key: MetricRecord({**metrics[member]}),
-                **{k: v for k, v in beside.config_records.items() if not k.startswith(RECORD_KEY)},
-            }
-        )
+        content = _beside(replied.get(member), metrics[member])
+        content[fedavg.arrayrecord_key if fedavg else "arrays"] = to_array_record(model)
         node = nodes.get(member, member)
         asked = Message(RecordDict(), dst_node_id=node, message_type=MessageType.TRAIN)
         replies.append(Message(content, reply_to=asked))
@@ -154,15 +147,30 @@ def aggregate_with(
     return coordinator.updates.conform(to_arrays(aggregated), arrays), own_metrics
 
 
-def train_metrics(fedavg: FedAvg, coordinator: Coordinator) -> MetricRecord | None:
-    """Over the members that committed; None where their apps report no weights."""
+def train_metrics(
+    fedavg: FedAvg, coordinator: Coordinator, replied: Mapping[int, RecordDict]
+) -> MetricRecord | None:
+    """Over the members that committed; None where their apps report no weights.
+
+    ``replied`` as in :func:`aggregate_with`.
+    """
     key = fedavg.weighted_by_key
     reported = {m: metrics for m, metrics in coordinator.signed.metrics.items() if key in metrics}
-    contents = [
-        RecordDict({"metrics": MetricRecord({**metrics})})
-        for metrics in agreeing(reported, key).values()
-    ]
+    contents = [_beside(replied.get(m), found) for m, found in agreeing(reported, key).items()]
     return fedavg.train_metrics_aggr_fn(contents, key) if contents else None
+
+
+def _beside(replied: RecordDict | None, metrics: Metrics) -> RecordDict:
+    """What the app replied beside its arrays, under its own names; of its numbers, ``metrics``."""
+    replied = replied or RecordDict()
+    key = next(iter(replied.metric_records), "metrics")
+    configs = replied.config_records.items()
+    return RecordDict(
+        {
+            key: MetricRecord({**metrics}),
+            **{k: record for k, record in configs if not k.startswith(RECORD_KEY)},
+        }
+    )
 
 
 def fedavg_within(strategy: Strategy | None) -> FedAvg | None:

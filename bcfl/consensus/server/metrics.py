@@ -1,4 +1,4 @@
-"""The metrics that members report, parsed once: finite numbers under short names.
+"""The metrics that members report, parsed once: finite numbers, or lists of them, by short names.
 
 Nobody can check them, and nothing of the protocol rests on them. Flower averages them, and gives
 up on a round in which two replies have different names or a weight is no positive number: so
@@ -16,50 +16,66 @@ from flwr.app import Message, MetricRecord, RecordDict
 from flwr.common.logger import log
 from pydantic import Field, TypeAdapter, ValidationError
 
-Metrics = dict[str, int | float]
+Metrics = dict[str, int | float | list[int | float]]
 
 _MOST: Final = 100  # names
+_MOST_NUMBERS: Final = 1_000  # in all
 _LARGEST: Final = 2**53  # whole numbers that a double holds, and more than any loss is
 _Name = Annotated[str, Field(strict=True, min_length=1, max_length=100)]
 _Int = Annotated[int, Field(strict=True, ge=-_LARGEST, le=_LARGEST)]
 _Float = Annotated[float, Field(strict=True, ge=-_LARGEST, le=_LARGEST, allow_inf_nan=False)]
-_ENTRY: Final = TypeAdapter(tuple[_Name, _Int | _Float])
+_List = Annotated[list[_Int | _Float], Field(strict=True, min_length=1, max_length=_MOST_NUMBERS)]
+_ENTRY: Final = TypeAdapter(tuple[_Name, _Int | _Float | _List])
 
 
 def read_metrics(content: RecordDict) -> Metrics:
     """The numbers of the one MetricRecord of a reply; none where there are several, or none.
 
-    Lists, what is not finite or beyond 2**53, long names, and more than 100 are passed over.
+    What is not finite or beyond 2**53, long names, and more than 100, or than 1,000 numbers in
+    all, are passed over.
     """
     records = list(content.metric_records.values())
     found: Metrics = {}
+    numbers = 0
     for entry in records[0].items() if len(records) == 1 else ():
         try:
             name, value = _ENTRY.validate_python(entry)
         except ValidationError:
             continue
-        if len(found) < _MOST:
+        size = len(value) if isinstance(value, list) else 1
+        if len(found) < _MOST and numbers + size <= _MOST_NUMBERS:
             found[name] = value
+            numbers += size
     return found
 
 
 def agreeing(reported: Mapping[int, Metrics], weighted_by: str) -> dict[int, Metrics]:
     """Those with a positive weight and the names that most of these report, by member.
 
-    Where two sets of names are as frequent, the one that the lowest index reports.
+    A list is another name than one of another length. Where two sets of names are as frequent,
+    the one that the lowest index reports.
     """
     weighted = {
         m: metrics for m, metrics in sorted(reported.items()) if _weight(metrics, weighted_by)
     }
-    names = Counter(frozenset(metrics) for metrics in weighted.values())
+    if reported and not weighted:
+        log(
+            WARNING,
+            "there is no average of what members report: expected a number under %r above 0, by "
+            "which it is weighted; found %s",
+            weighted_by,
+            sorted({name for metrics in reported.values() for name in metrics}),
+        )
+        return {}
+    names = Counter(frozenset(_names(metrics)) for metrics in weighted.values())
     usual = names.most_common(1)[0][0] if names else frozenset()
-    kept = {member: metrics for member, metrics in weighted.items() if metrics.keys() == usual}
+    kept = {member: metrics for member, metrics in weighted.items() if _names(metrics) == usual}
     for member in sorted(reported.keys() - kept.keys()):
         log(
             WARNING,
             "member %s's metrics are left out: expected numbers for %s, %r above 0; found %s",
             member,
-            sorted(usual),
+            [name for name, _ in sorted(usual)],
             weighted_by,
             sorted(reported[member]),
         )
@@ -74,12 +90,12 @@ def same_names(
     Where one reports no positive weight, all weigh 1.
     """
     metrics = {member: reported.get(member, {}) for member in winners}
-    names = set.intersection(*map(set, metrics.values())) if metrics else set()
+    names = set.intersection(*map(_names, metrics.values())) if metrics else set()
     weighted = all(_weight(each, weighted_by) for each in metrics.values())
     if not weighted:
         log(WARNING, "a winner reports no positive %r: all winners weigh 1", weighted_by)
     return {
-        member: {name: each[name] for name in sorted(names)}
+        member: {name: each[name] for name, _ in sorted(names)}
         | ({} if weighted else {weighted_by: 1})
         for member, each in metrics.items()
     }
@@ -114,5 +130,11 @@ def agreeing_replies(
     return [first[member] for member in found] + errors
 
 
+def _names(metrics: Metrics) -> set[tuple[str, int]]:
+    """The names, each with the length of its list, or 0."""
+    return {(name, len(v) if isinstance(v, list) else 0) for name, v in metrics.items()}
+
+
 def _weight(metrics: Metrics, weighted_by: str) -> bool:
-    return metrics.get(weighted_by, 0) > 0
+    weight = metrics.get(weighted_by, 0)
+    return not isinstance(weight, list) and weight > 0

@@ -303,7 +303,7 @@ class Round:
             The inner strategy made nothing of them.
         """
         self._log.enter("aggregate")
-        metrics = train_metrics(self._members.fedavg, self._coordinator)
+        metrics = train_metrics(self._members.fedavg, self._coordinator, self._replies)
         if self._inner is None:
             return self._coordinator.aggregate(self._arrays), metrics
         if self._inner_before is None:

@@ -91,7 +91,8 @@ def begin(
     chain_id = chain.connect(account).chain_id
     keys = PublicKeys(folder.public_keys) if encrypt else None
     records = fedavg.arrayrecord_key, fedavg.configrecord_key
-    conversation = Conversation(grid, chain_id, seed, wait_s, *records, keys)
+    begins = not resume or folder.description() is None
+    conversation = Conversation(grid, chain_id, seed, wait_s, *records, keys, begins=begins)
     members = Members(conversation, chain, admission, fedavg, seed, store, folder, keys)
     parcels, addresses = members.parcels, members.gather(grid)
     task = resume_task(chain, parcels, folder) if resume else None

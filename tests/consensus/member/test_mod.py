@@ -237,7 +237,9 @@ def test_a_delta_on_which_evaluate_fails_is_rejected_and_the_others_are_rated(
         return call_next(message, context)
 
     reply = world.answer(0, world.review_order(transaction, blobs), [PeerConsensusMod(), fragile])
-    assert reply.content["bcfl"]["reasons"] == ["evaluate failed on it: overflow"]
+    assert reply.content["bcfl"]["reasons"] == [
+        "evaluate failed on it: FloatingPointError: overflow"
+    ]
     ballot = Ballot.decode(1, reply.content["bcfl"]["entries"])
     assert members_in(ballot.invalid) == (1,)
 
