@@ -155,8 +155,15 @@ def test_an_app_whose_metrics_have_spaces_and_are_lists(tmp_path: Path) -> None:
 def test_functions_that_aggregate_metrics_get_what_the_app_calls_them(tmp_path: Path) -> None:
     def train(message: Message, context: Context) -> Message:
         reply = handler(message, context)
-        reply.content["fit"] = reply.content.pop("metrics")
+        own = "mine" if context.node_config["partition-id"] == 0 else "fit"
+        reply.content[own] = reply.content.pop("metrics")
         reply.content["host"] = ConfigRecord({"name": f"h{context.node_config['partition-id']}"})
+        return reply
+
+    def evaluate(message: Message, context: Context) -> Message:
+        reply = handler(message, context)
+        if context.node_config["partition-id"] == 0:  # whoever names it otherwise ends no round
+            reply.content["mine"] = reply.content.pop("metrics")
         return reply
 
     def largest(contents: list[RecordDict], weighted_by: str) -> MetricRecord:
@@ -168,7 +175,7 @@ def test_functions_that_aggregate_metrics_get_what_the_app_calls_them(tmp_path: 
 
     result = strategy(
         tmp_path, train_metrics_aggr_fn=largest, evaluate_metrics_aggr_fn=how_many
-    ).start(InProcessGrid(client_app(train), CLIENTS), toy.initial_arrays(), 1)
+    ).start(InProcessGrid(client_app(train, evaluate), CLIENTS), toy.initial_arrays(), 1)
     assert result.train_metrics_clientapp[1] == MetricRecord({"largest": toy.POINTS})
     assert result.evaluate_metrics_clientapp[1] == MetricRecord({"clients": CLIENTS})
 

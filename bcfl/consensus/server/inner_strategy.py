@@ -19,7 +19,7 @@ from flwr.serverapp.strategy import FedAvg, Strategy
 
 from bcfl.consensus.records import RECORD_KEY
 from bcfl.consensus.server.coordinator import Coordinator
-from bcfl.consensus.server.metrics import Metrics, agreeing, same_names
+from bcfl.consensus.server.metrics import Metrics, agreeing, same_names, usual_key
 from bcfl.core.errors import ConfigurationError, NobodyLeft
 from bcfl.core.model import Arrays
 from bcfl.flower.grid_around import GridAround
@@ -134,9 +134,9 @@ def aggregate_with(
     fedavg = fedavg_within(inner)
     weighted_by = fedavg.weighted_by_key if fedavg else "num-examples"
     metrics = same_names(coordinator.signed.metrics, list(updated), weighted_by)
-    replies = []
+    replies, key = [], usual_key(replied.values())
     for member, model in updated.items():
-        content = _beside(replied.get(member), metrics[member])
+        content = _beside(replied.get(member), key, metrics[member])
         content[fedavg.arrayrecord_key if fedavg else "arrays"] = to_array_record(model)
         node = nodes.get(member, member)
         asked = Message(RecordDict(), dst_node_id=node, message_type=MessageType.TRAIN)
@@ -154,23 +154,18 @@ def train_metrics(
 
     ``replied`` as in :func:`aggregate_with`.
     """
-    key = fedavg.weighted_by_key
-    reported = {m: metrics for m, metrics in coordinator.signed.metrics.items() if key in metrics}
-    contents = [_beside(replied.get(m), found) for m, found in agreeing(reported, key).items()]
-    return fedavg.train_metrics_aggr_fn(contents, key) if contents else None
+    weight, key = fedavg.weighted_by_key, usual_key(replied.values())
+    reported = {m: found for m, found in coordinator.signed.metrics.items() if weight in found}
+    found = agreeing(reported, weight)
+    contents = [_beside(replied.get(member), key, each) for member, each in found.items()]
+    return fedavg.train_metrics_aggr_fn(contents, weight) if contents else None
 
 
-def _beside(replied: RecordDict | None, metrics: Metrics) -> RecordDict:
+def _beside(replied: RecordDict | None, key: str, metrics: Metrics) -> RecordDict:
     """What the app replied beside its arrays, under its own names; of its numbers, ``metrics``."""
-    replied = replied or RecordDict()
-    key = next(iter(replied.metric_records), "metrics")
-    configs = replied.config_records.items()
-    return RecordDict(
-        {
-            key: MetricRecord({**metrics}),
-            **{k: record for k, record in configs if not k.startswith(RECORD_KEY)},
-        }
-    )
+    configs = replied.config_records.items() if replied is not None else ()
+    kept = {name: record for name, record in configs if not name.startswith(RECORD_KEY)}
+    return RecordDict({**kept, key: MetricRecord({**metrics})})
 
 
 def fedavg_within(strategy: Strategy | None) -> FedAvg | None:

@@ -8,7 +8,7 @@ whoever's are not like most members' is left out of the average, by name.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from logging import WARNING
 from typing import Annotated, Final
 
@@ -124,10 +124,19 @@ def agreeing_replies(
         elif member is not None:
             first.setdefault(member, reply)
     found = agreeing({m: read_metrics(reply.content) for m, reply in first.items()}, weighted_by)
+    usual = usual_key(first[member].content for member in found)
     for member, metrics in found.items():
-        (key,) = first[member].content.metric_records
-        first[member].content[key] = MetricRecord({**metrics})
+        content = first[member].content
+        (key,) = content.metric_records
+        del content[key]
+        content[usual] = MetricRecord({**metrics})
     return [first[member] for member in found] + errors
+
+
+def usual_key(contents: Iterable[RecordDict]) -> str:
+    """Under which most have their MetricRecord: Flower gives up where two have other ones."""
+    keys = Counter(next(iter(content.metric_records), "metrics") for content in contents)
+    return keys.most_common(1)[0][0] if keys else "metrics"
 
 
 def _names(metrics: Metrics) -> set[tuple[str, int]]:
