@@ -47,6 +47,7 @@ WRONG = [
     "strategy.gamma=2", "+strategy.gama=0.1", "attack=sign_flip attack.fraction=2",
     "training.learning_rate=-1", "partition=dirichlet partition.partitioner.alpha=0",
     "model.kind=rnn", "dataset.test_fraction=2", "strategy=fed_trimmed_avg strategy.beta=0.7",
+    "engine.device=wrong",
 ]  # fmt: skip
 
 SLOW = sorted({*HEAVY} - {"hydra", "omegaconf"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from flwr.app import ArrayRecord, MetricRecord
 
@@ -16,7 +16,9 @@ from bcfl.core.model import Arrays, model_digest
 from bcfl.experiment.clients.grids import OrderedGrid
 from bcfl.experiment.run_folder import RunFolder
 from bcfl.flower.handlers import to_arrays
-from bcfl.trackers import Tracker
+
+if TYPE_CHECKING:
+    from bcfl.trackers import Tracker
 
 #: Flower's ``evaluate_fn``.
 Evaluation: TypeAlias = Callable[[int, ArrayRecord], MetricRecord]

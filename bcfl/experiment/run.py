@@ -13,7 +13,7 @@ import time
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
@@ -25,7 +25,7 @@ from bcfl.chain import RpcChain
 from bcfl.core.errors import BcflError, StorageFailed
 from bcfl.experiment.attacks.coalition import poison
 from bcfl.experiment.clients.client_data import ClientData, write_clients
-from bcfl.experiment.clients.engine import run_clients
+from bcfl.experiment.clients.engine import EVERYWHERE, run_clients
 from bcfl.experiment.clients.grids import OrderedGrid
 from bcfl.experiment.clients.partitions import expect_share, share_out
 from bcfl.experiment.clients.settings import ModelSettings
@@ -37,7 +37,9 @@ from bcfl.experiment.run_folder import RunFolder
 from bcfl.experiment.scenario import Material, Plan, read_plan
 from bcfl.experiment.seeds import derive_seed
 from bcfl.experiment.terminal import Terminal
-from bcfl.trackers import Tracker
+
+if TYPE_CHECKING:
+    from bcfl.trackers import Tracker
 
 _LARGE = (1, 2**16, 2**16)  #: an image that every model takes, before there are others
 
@@ -83,6 +85,8 @@ def run_experiment(
         run_folder.claim()
     plan = read_plan(config)
     tracker = _tracker(config, folder)
+    if plan.engine.device not in EVERYWHERE:
+        plan = plan.settled()  # or this says, before the data are read, that there is none
     material = under_attack(load(plan), plan)
     plan = plan.settled()  # by torch
     if resume:

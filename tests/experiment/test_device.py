@@ -24,6 +24,7 @@ from bcfl.experiment.configuration import read_settings
 from bcfl.experiment.hydra_entry import run_with_hydra
 from bcfl.experiment.laboratory.laboratory import Laboratory
 from bcfl.experiment.market.market_simulation import ContributorSettings, SimulatedContributor
+from bcfl.experiment.mistakes import MISTAKEN
 from bcfl.experiment.seeds import derive_seed
 from bcfl.market.models.architectures import shipped_architecture
 from bcfl.market.models.training import ContributorTraining, train_contributor
@@ -132,6 +133,14 @@ def test_a_device_that_is_not_there_is_named(
     with pytest.raises(ConfigurationError, match=expected):
         read_settings(EngineSettings, config, "engine").settled(4)
     assert gpus.settings == [] or "gpus" in asked
+
+
+def test_that_it_is_not_there_is_told_before_the_data_are_read(
+    tmp_path: Path, gpus: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = "engine=in_process engine.device=cuda:1 dataset=mnist_test dataset.folder=nowhere"
+    assert run_with_hydra([*asked.split(), f"hydra.run.dir={tmp_path}/run"]) == MISTAKEN
+    assert "engine.device" in capsys.readouterr().err
 
 
 def test_without_a_gpu_the_cpu_is_chosen_and_a_gpu_refused(gpus: SimpleNamespace) -> None:

@@ -30,6 +30,8 @@ from bcfl.flower.grid import InProcessGrid
 #: Models and deltas of one round at a time pass through it; Ray would take a third of the RAM.
 _OBJECT_STORE_BYTES = 512 * 1024**2
 _ATTEMPTS_TO_START = 3
+#: The devices that no machine is without.
+EVERYWHERE = ("auto", "cpu")
 _LONGEST_TEMPORARY = 107 - 68 - len("/ray")  # characters
 #: Of each worker: what kills it as often will do so again.
 _RESTARTS = 8

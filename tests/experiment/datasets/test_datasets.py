@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from bcfl.core.errors import ConfigurationError, DatasetUnavailable
-from bcfl.experiment.datasets import downloaded
+from bcfl.experiment.datasets import digits, downloaded
 from bcfl.experiment.datasets.digits import load_digits
 from bcfl.experiment.datasets.downloaded import load_cifar10, load_mnist
-from bcfl.experiment.datasets.images import Images, patch
+from bcfl.experiment.datasets.images import Images, patch, split_once
 from bcfl.experiment.datasets.mnist_test import load_mnist_test
+from bcfl.extras import how_to_get
 
 MNIST_FOLDER = Path(__file__).parents[3] / ".." / "shared" / "data" / "mnist"
 
@@ -46,6 +47,23 @@ def test_patches_are_bright_hit_every_corner_and_leave_most_as_it_is() -> None:
     shades = [patched[at][changed[at]] for at in range(len(images))]
     assert all(len(set(each)) == 1 for each in shades if len(each))
     assert 0.4 < np.mean([each[0] == images.max() for each in shades if len(each)]) < 0.7
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits as bundled
+
+    scans, labels = bundled(return_X_y=True)
+    pixels = (scans.reshape(-1, 1, 8, 8) / 16).astype(np.float32)
+    expected, found = split_once(pixels, labels, 359, 10), load_digits(0.2)
+    for name in ("train_images", "train_labels", "test_images", "test_labels"):
+        assert (getattr(found, name) == getattr(expected, name)).all()
+
+
+def test_without_scikit_learn_there_are_no_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        load_digits(0.2)
+    assert "pip install 'bcfl[datasets]'" in how_to_get(caught.value)
 
 
 def test_a_split_stays_the_same() -> None:
