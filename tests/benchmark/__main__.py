@@ -111,8 +111,8 @@ TABLES: dict[str, tuple[str, list[str], Callable[[], Iterable[list[str]]]]] = {
         steps,
     ),
     "ray": (
-        "A round on Ray, ten clients, digits: seconds, and how often FedAvg's",
-        ["", *rounds.PHASES, "all", "ratio"],
+        "A round on Ray, ten clients, digits: by phase, and how often FedAvg's",
+        ["", "evaluate", *rounds.PHASES, "all", "ratio"],
         rounds.on_ray,
     ),
     "large": ("A round of large models, four clients, one process", SIZES, rounds.large),

@@ -21,8 +21,10 @@ from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
+import psutil
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
@@ -112,15 +114,78 @@ def spent(result: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def on_ray(rounds: int = 8) -> Iterator[list[str]]:
-    """Ten clients, digits: seconds of each phase, and their sum against FedAvg's."""
+def watched(*overrides: str) -> dict[str, list[tuple[float, float]]]:
+    """``bcfl run``: by phase, of each round from the second on, seconds, and CPU seconds.
+
+    The latter of this process and all that it started, so of Ray and its workers too.
+    """
+    marks: list[tuple[str, float, float]] = []
+    processes: list[psutil.Process] = []
+    enter, evaluate = Recorder.on_phase, Recorder.evaluate
+
+    def mark(phase: str) -> None:
+        if not processes or phase == "evaluate":
+            this = psutil.Process()
+            processes[:] = [this, *this.children(recursive=True)]
+        marks.append((phase, time.perf_counter(), sum(map(_cpu_seconds, processes))))
+
+    def on_phase(self: Recorder, round_: int, phase: str) -> None:
+        mark(phase)
+        enter(self, round_, phase)
+
+    def on_evaluate(self: Recorder, *model: Any) -> MetricRecord:
+        mark("evaluate")
+        return evaluate(self, *model)
+
+    with mock.patch.multiple(Recorder, on_phase=on_phase, evaluate=on_evaluate):
+        run(*overrides)
+    rounds: list[dict[str, tuple[float, float]]] = []
+    for (phase, began, cpu), (_, ended, later) in pairwise(marks):
+        if phase == "evaluate":
+            rounds.append({})
+        wall, spent_cpu = rounds[-1].get(phase, (0.0, 0.0))
+        rounds[-1][phase] = wall + ended - began, spent_cpu + later - cpu
+    return {
+        phase: [seconds.get(phase, (0.0, 0.0)) for seconds in rounds[1:]]
+        for phase in ("evaluate", *PHASES)
+    }
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def on_ray(rounds: int = 5, sessions: int = 2) -> Iterator[list[str]]:
+    """Ten clients, digits: of each phase CPU seconds and seconds, and their sum against FedAvg's.
+
+    The strategies take turns, so that a machine that slows down slows down both.
+    """
+    strategies = ("fedavg", "peer_consensus")
     fixed = ("engine=ray", "clients=10", f"rounds={rounds}")
-    plain = sum(spent(alone(run, "strategy=fedavg", *fixed)).values())
-    yield ["FedAvg", *[""] * len(PHASES), f"{plain:.2f}", "1"]
-    phases = spent(alone(run, *fixed))
-    total = sum(phases.values())
-    cells = [f"{phases[phase]:.2f}" for phase in PHASES]
-    yield ["peer consensus", *cells, f"{total:.2f}", f"{total / plain:.1f}"]
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {s: {} for s in strategies}
+    for _ in range(sessions):
+        for strategy in strategies:
+            for phase, pairs in alone(watched, f"strategy={strategy}", *fixed).items():
+                found[strategy].setdefault(phase, []).extend(pairs)
+    for name, which in (("CPU s", 1), ("s", 0)):
+        totals: list[float] = []
+        for strategy, phases in found.items():
+            medians = {
+                phase: statistics.median(pair[which] for pair in pairs)
+                for phase, pairs in phases.items()
+            }
+            totals.append(sum(medians.values()))
+            cells = [f"{seconds:.2f}" if seconds else "" for seconds in medians.values()]
+            yield [
+                f"{strategy}, {name}",
+                *cells,
+                f"{totals[-1]:.2f}",
+                f"{totals[-1] / totals[0]:.2f}",
+            ]
 
 
 def many(counts: tuple[int, ...] = (10, 50, 100)) -> Iterator[list[str]]:
