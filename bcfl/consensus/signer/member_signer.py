@@ -13,7 +13,7 @@ from bcfl.consensus.contract.words import relayed, seal_of
 from bcfl.consensus.signer.allowance import Allowance
 from bcfl.consensus.signer.messages import MemberMessage, read_message
 from bcfl.consensus.signer.record import Payment, SigningRecord
-from bcfl.consensus.signer.task import SignerTask
+from bcfl.consensus.signer.task import SignerTask, find_task
 from bcfl.consensus.spec.domain import Ballot, Commitment, Proposal, TypedDataDomain
 from bcfl.consensus.spec.messages import (
     ballot_message,
@@ -42,6 +42,8 @@ from bcfl.keys.signer_wire import (
 
 _JOIN: Final = "join"
 _CHALLENGE: Final = "challenge"
+#: What pays for more than gas: a stake, a bond.
+_PRICED: Final = (_JOIN, _CHALLENGE)
 
 
 class MemberSigner:
@@ -86,7 +88,7 @@ class MemberSigner:
         self._allowance = allowance
         self._settling, self._one_payment = threading.Lock(), threading.Lock()
         known = contract or record.task(connection.chain_id)
-        self._known = None if known is None else SignerTask(connection, checksummed(known))
+        self._known = None if known is None else find_task(connection, checksummed(known))
 
     def answer(self, request: Identify | Sign | Pay | Unseal) -> Identity | Answer:
         """What was asked for; or why not, as a ``BcflError``."""
@@ -162,7 +164,7 @@ class MemberSigner:
             if data != sent:
                 raise SignerRefused(f"this is not how a call of {call.function} is written")
             self._expect_paid_for(call.function, request, task)
-            if call.function not in (_JOIN, _CHALLENGE):
+            if call.function not in _PRICED:
                 self._claim_direct(call, task)
             return self._signed(call.function, request, data)
 
@@ -178,7 +180,7 @@ class MemberSigner:
         """The task; settled on now where there is none, and the account is a member of this."""
         with self._settling:
             if self._known is None:
-                task = SignerTask(self._connection, checksummed(contract))
+                task = find_task(self._connection, checksummed(contract))
                 task.expect_member(self._account.address)
                 self._record.settle_on(task.domain)
                 self._known = task
@@ -194,14 +196,11 @@ class MemberSigner:
 
     def _data(self, call: Call, value: int, task: SignerTask) -> bytes:
         """The calldata of an allowed function with these arguments."""
-        if call.function == _JOIN:
-            if value != (stake := task.stake()):
-                raise BeyondAllowance(f"the contract's stake is {stake} wei; found {value}")
-            return task.encode(_JOIN)
-        if call.function == _CHALLENGE and call.record is not None:
-            if value != (bond := task.bond()):
-                raise BeyondAllowance(f"the contract's bond is {bond} wei; found {value}")
-            return task.encode(_CHALLENGE, astuple(call.record))
+        if call.function in _PRICED:
+            if value != (price := task.price()):
+                raise BeyondAllowance(f"a {call.function} costs {price} wei; found {value}")
+            record = () if call.record is None else (astuple(call.record),)
+            return task.encode(call.function, *record)
         if value:
             raise BeyondAllowance(f"no value goes with {call.function or 'this'}; found {value}")
         if call.function == "commit_direct":

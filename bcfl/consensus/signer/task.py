@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 from bcfl.chain.connection import Connection
 from bcfl.consensus.contract.ledger import Ledger
-from bcfl.consensus.contract.settlement import SettlementLedger, Standing
+from bcfl.consensus.contract.settlement import SettlementLedger
+from bcfl.consensus.contract.task_ledger import TaskLedger
 from bcfl.consensus.signer.messages import MemberMessage
-from bcfl.consensus.spec.domain import Phase, RoundState, TypedDataDomain
+from bcfl.consensus.spec.domain import Phase
 from bcfl.contracts import artifact
 from bcfl.core.errors import (
     AccountError,
     ArtifactError,
+    BeyondAllowance,
     RoundNotOpen,
     SignerRefused,
     TransactionUnknown,
@@ -47,54 +50,23 @@ def connect(rpc_url: str, chain_id: int) -> Connection:
     return connection
 
 
-class SignerTask:
-    """One contract, through the owner's node.
+class SignerTask(ABC):
+    """One contract, through the owner's node. Found by :func:`find_task`."""
 
-    Parameters
-    ----------
-    connection : Connection
-        See :func:`connect`.
-    contract : str
-        Checksummed address.
+    def __init__(self, connection: Connection, ledger: TaskLedger) -> None:
+        self.domain = ledger.domain
+        self._connection, self._members = connection, ledger.members
+        self._contract = connection.contract(ledger.address, artifact(ledger.name).abi)
 
-    Raises
-    ------
-    ArtifactError
-        The contract is not bcfl's.
-    NodeUnreachable
-        The node does not answer.
-    """
-
-    def __init__(self, connection: Connection, contract: str) -> None:
-        self.domain = TypedDataDomain(connection.chain_id, contract)
-        self._connection = connection
-        try:
-            self._ledger: Ledger | SettlementLedger = Ledger.attach(connection, contract)
-        except ArtifactError:
-            self._ledger = SettlementLedger.attach(connection, contract)
-        self._contract = connection.contract(contract, artifact(self._ledger.name).abi)
-
-    def expect_member(self, address: str) -> None:
-        """Raise SignerRefused unless the account is one of the task's members."""
-        if address not in self._ledger.members():
-            raise SignerRefused(f"{address} is not a member of {self.domain.contract}")
-
-    def state(self) -> RoundState | Standing:
-        """The current round, as far as the chain knows it."""
-        return self._ledger.state() if isinstance(self._ledger, Ledger) else self._ledger.standing()
-
+    @abstractmethod
     def model(self) -> bytes:
         """Digest of the model that the current round trains from."""
-        return self.state().model
 
-    def stake(self) -> int:
-        """What a member deposits, wei."""
-        return self._ledger.stake if isinstance(self._ledger, Ledger) else 0
+    @abstractmethod
+    def price(self) -> int:
+        """What goes with the call that pays for more than gas, a stake or a bond; wei."""
 
-    def bond(self) -> int:
-        """What a challenge costs until it is answered, wei; 0 where there are none."""
-        return 0 if isinstance(self._ledger, Ledger) else self._ledger.bond
-
+    @abstractmethod
     def expect_open(self, message: MemberMessage) -> None:
         """The chain takes this message now, for this round and from this model.
 
@@ -105,32 +77,16 @@ class SignerTask:
         LedgerError
             The node cannot be asked.
         """
-        if message.round is None:
-            return
-        state, values = self.state(), message.values
-        if isinstance(state, Standing):
-            assert isinstance(self._ledger, SettlementLedger)
-            _expect_within(state, self._ledger.terms.commit_window_s, message)
-            return
-        if message.round != state.round:
-            raise RoundNotOpen(
-                f"a {message.kind} for round {message.round}; the contract is in {state.round}"
-            )
-        phases = (_PHASES[message.kind],) if message.binds else _SALT_PHASES
-        if state.phase not in phases:
-            raise RoundNotOpen(
-                f"round {state.round} takes no {message.kind} now: its phase is {state.phase.name}"
-            )
-        if values.get("base", state.model) != state.model:
-            raise RoundNotOpen(f"round {state.round} trains from {state.model.hex()}, no other")
-        if not state.opened_at <= values.get("timestamp", state.opened_at) <= state.commit_deadline:
-            raise RoundNotOpen(
-                f"a timestamp of round {state.round} lies in [{state.opened_at}, "
-                f"{state.commit_deadline}]; found {values['timestamp']}"
-            )
+
+    def expect_member(self, address: str) -> None:
+        """Raise SignerRefused unless the account is one of the task's members."""
+        if address not in self._members():
+            raise SignerRefused(f"{address} is not a member of {self.domain.contract}")
 
     def encode(self, function: str, *arguments: Any) -> bytes:
-        """The calldata of a call."""
+        """The calldata of a call; raises BeyondAllowance where there is no such function."""
+        if function not in self._contract.functions:
+            raise BeyondAllowance(f"the task's contract has no {function}")
         return self._contract.encode(function, arguments)
 
     def expect_next(self, address: str, nonce: int) -> None:
@@ -165,20 +121,92 @@ class SignerTask:
             raise SignerRefused(f"the node's transaction count is none: {count!r:.60}") from None
 
 
-def _expect_within(standing: Standing, commit_window_s: int, message: MemberMessage) -> None:
-    """Of a round that is settled optimistically the chain knows the number, the model, the time."""
-    values = message.values
-    if not standing.open or message.round != standing.round:
+class FullTask(SignerTask):
+    """A task whose every word is on the chain, which knows the phase of its round."""
+
+    def __init__(self, connection: Connection, ledger: Ledger) -> None:
+        super().__init__(connection, ledger)
+        self._ledger = ledger
+
+    def model(self) -> bytes:
+        """See ``SignerTask``."""
+        return self._ledger.state().model
+
+    def price(self) -> int:
+        """See ``SignerTask``."""
+        return self._ledger.stake
+
+    def expect_open(self, message: MemberMessage) -> None:
+        """See ``SignerTask``."""
+        if message.round is None:
+            return
+        state = self._ledger.state()
+        _expect_round(message, state.round)
+        phases = (_PHASES[message.kind],) if message.binds else _SALT_PHASES
+        if state.phase not in phases:
+            raise RoundNotOpen(
+                f"round {state.round} takes no {message.kind} now: its phase is {state.phase.name}"
+            )
+        _expect_within(message, state.model, state.opened_at, state.commit_deadline)
+
+
+class SettledTask(SignerTask):
+    """A task settled optimistically: of its round the chain knows number, model and time."""
+
+    def __init__(self, connection: Connection, ledger: SettlementLedger) -> None:
+        super().__init__(connection, ledger)
+        self._ledger = ledger
+
+    def model(self) -> bytes:
+        """See ``SignerTask``."""
+        return self._ledger.standing().model
+
+    def price(self) -> int:
+        """See ``SignerTask``."""
+        return self._ledger.bond
+
+    def expect_open(self, message: MemberMessage) -> None:
+        """See ``SignerTask``."""
+        if message.round is None:
+            return
+        standing = self._ledger.standing()
+        _expect_round(message, standing.round if standing.open else 0)
+        if message.kind not in ("Commitment", "Ballot"):
+            raise RoundNotOpen(f"a task that is settled optimistically takes no {message.kind}")
+        end = standing.time + self._ledger.terms.commit_window_s
+        _expect_within(message, standing.model, standing.time, end)
+
+
+def find_task(connection: Connection, contract: str) -> SignerTask:
+    """The task at this address (checksummed).
+
+    Raises
+    ------
+    ArtifactError
+        The contract is not bcfl's.
+    NodeUnreachable
+        The node does not answer.
+    """
+    try:
+        return FullTask(connection, Ledger.attach(connection, contract))
+    except ArtifactError:
+        return SettledTask(connection, SettlementLedger.attach(connection, contract))
+
+
+def _expect_round(message: MemberMessage, open_: int) -> None:
+    if message.round != open_:
         raise RoundNotOpen(
-            f"a {message.kind} for round {message.round}; the contract is in {standing.round}"
+            f"a {message.kind} for round {message.round}; the contract is in {open_}"
         )
-    if message.kind not in ("Commitment", "Ballot"):
-        raise RoundNotOpen(f"a task that is settled optimistically takes no {message.kind}")
-    if values.get("base", standing.model) != standing.model:
-        raise RoundNotOpen(f"round {standing.round} trains from {standing.model.hex()}, no other")
-    first, last = standing.time, standing.time + commit_window_s
+
+
+def _expect_within(message: MemberMessage, model: bytes, first: int, last: int) -> None:
+    """It is of this model, and from this time, if it is of any."""
+    values = message.values
+    if values.get("base", model) != model:
+        raise RoundNotOpen(f"round {message.round} trains from {model.hex()}, no other")
     if not first <= values.get("timestamp", first) <= last:
         raise RoundNotOpen(
-            f"a timestamp of round {standing.round} lies in [{first}, {last}]; found "
+            f"a timestamp of round {message.round} lies in [{first}, {last}]; found "
             f"{values['timestamp']}"
         )

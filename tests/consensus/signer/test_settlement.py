@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bcfl.chain.contract import Contract
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.consensus.contract.optimistic import OptimisticLedger
 from bcfl.consensus.contract.settlement import SettlementLedger
@@ -14,6 +15,7 @@ from bcfl.consensus.signer.fallback import DirectFallback
 from bcfl.consensus.spec.domain import Ballot, Commitment, SignedBallot, SignedCommitment
 from bcfl.consensus.spec.messages import ballot_message
 from bcfl.consensus.spec.rules import Rules
+from bcfl.contracts import artifact
 from bcfl.core.errors import BeyondAllowance, RoundNotOpen, SignedAlready
 from tests.consensus.signer.conftest import Task
 
@@ -82,7 +84,7 @@ def test_it_challenges_within_what_its_owner_allows(task: Task) -> None:
     task.open()
     settle_nothing(task)
     assert isinstance(task.server, OptimisticLedger)
-    record = task.server.records[1]
+    record = task.server.settled[1].record
     signer, running = task.start()
     with task.chain.connect(signer) as connection:
         ledger = SettlementLedger.attach(connection, task.contract)
@@ -97,7 +99,17 @@ def test_it_challenges_within_what_its_owner_allows(task: Task) -> None:
         task.open()
         settle_nothing(task)
         with pytest.raises(BeyondAllowance, match="put down before"):
-            ledger.challenge(task.server.records[2])
+            ledger.challenge(task.server.settled[2].record)
+
+
+def test_it_pays_for_no_function_of_another_kind_of_task(task: Task) -> None:
+    signer = task.signer(max_stake_wei=BOND)
+    join = Contract.bind(task.contract, artifact("PeerConsensus").abi).encode("join")
+    fields = {"type": 2, "chainId": task.server.domain.chain_id, "to": task.contract, "nonce": 0}
+    fees = {"gas": 100_000, "maxFeePerGas": 1, "maxPriorityFeePerGas": 1}
+    for value, said in ((BOND, "has no join"), (0, f"costs {BOND}")):
+        with pytest.raises(BeyondAllowance, match=said):
+            signer.sign_transaction(fields | fees | {"data": join, "value": value})
 
 
 def test_it_brings_nothing_by_itself_and_says_so(task: Task) -> None:

@@ -329,7 +329,7 @@ def test_without_its_node_nothing_new_is_signed(task: Task, monkeypatch):
     def gone(*_: Any) -> None:
         raise NodeUnreachable("gone")
 
-    monkeypatch.setattr("bcfl.consensus.signer.task.SignerTask.state", gone)
+    monkeypatch.setattr("bcfl.consensus.signer.task.FullTask.expect_open", gone)
     assert signer.sign(first) == signature
     with pytest.raises(NodeUnreachable):
         signer.sign(task.commitment(2, round=2))
