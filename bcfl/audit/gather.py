@@ -6,9 +6,9 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bcfl.audit.ballots import seed_block
 from bcfl.audit.blobs import open_blobs
@@ -26,7 +26,6 @@ from bcfl.consensus.contract.events import Committed, Refused, Selected
 from bcfl.consensus.contract.ledger import Ledger
 from bcfl.consensus.contract.settlement import SettlementLedger
 from bcfl.consensus.spec.domain import MAX_MEMBERS, Phase, RoundState
-from bcfl.contracts import artifact
 from bcfl.core.errors import (
     ArtifactError,
     AuditError,
@@ -113,12 +112,10 @@ def gather(
     """
     found = _attach(task, connection, live=live)
     try:
-        settled, ledger = None, found
+        settled, ledger, terms = None, found, _terms(found)
         if isinstance(found, SettlementLedger):
-            settled, terms = replay(folder, found), _settlement_terms(found)
+            settled = replay(folder, found)
             ledger = settled.ledger
-        else:
-            terms = _terms(found, connection)
         assert isinstance(ledger, Ledger)
         events, state, members, active = _read_at_rest(ledger)
         played = settled.calls if settled else {}
@@ -218,43 +215,14 @@ def _contracts(connection: Connection) -> list[str]:
     return found
 
 
-def _terms(ledger: Ledger, connection: Connection) -> Terms:
-    contract = connection.contract(ledger.domain.contract, artifact(ledger.name).abi)
-
-    def constant(name: str) -> Any:
-        return connection.call(contract, name)
-
-    terms = Terms(
-        domain=ledger.domain,
-        coordinator=ledger.coordinator,
-        rules=ledger.rules,
-        kappa_ppm=int(constant("kappa_ppm")),
-        quorum=int(constant("quorum")),
-        commit_window_s=int(constant("commit_window_s")),
-        ballot_window_s=int(constant("ballot_window_s")),
-        sealed=bool(constant("sealed_ballots")),
-        stake=int(constant("stake")),
-        rule=ledger.rule,
-    )
-    if not (0 < terms.kappa_ppm < 10**6 and 0 < terms.quorum <= MAX_MEMBERS):
-        raise AuditError(f"no contract of bcfl's has such terms: {terms}")
-    return terms
-
-
-def _settlement_terms(chain: SettlementLedger) -> Terms:
-    terms = chain.terms
-    return Terms(
-        domain=chain.domain,
-        coordinator=chain.coordinator,
-        rules=chain.rules,
-        kappa_ppm=terms.kappa_ppm,
-        quorum=terms.quorum,
-        commit_window_s=terms.commit_window_s,
-        ballot_window_s=terms.ballot_window_s,
-        sealed=False,
-        stake=0,
-        settlement="optimistic",
-    )
+def _terms(ledger: Ledger | SettlementLedger) -> Terms:
+    said = ledger.terms
+    if not (0 < said.kappa_ppm < 10**6 and 0 < said.quorum <= MAX_MEMBERS):
+        raise AuditError(f"no contract of bcfl's has such terms: {said}")
+    terms = Terms(ledger.domain, ledger.coordinator, ledger.rules, *astuple(said))
+    if isinstance(ledger, SettlementLedger):
+        return replace(terms, settlement="optimistic")
+    return replace(terms, rule=ledger.rule)
 
 
 def _read_at_rest(ledger: Ledger) -> tuple[list[Event], RoundState, tuple[str, ...], int]:

@@ -7,6 +7,8 @@
 ``anvil_program``
 ``embedded``           a chain in this process, journalled to disk
 ``connection``         calls, transactions, events
+``reading``            what a node says of its newest block, beside what was sent
+``outbox``             what was sent, kept until nothing can take it back
 ``contract``           one contract, with its errors as Python's
 ``delivery``,          sending a transaction until it is mined, once
 ``sender``

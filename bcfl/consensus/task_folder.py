@@ -33,7 +33,9 @@ from bcfl.store.sealed import SEALED_INDEX
 
 #: Where a folder has what was signed in rounds that were settled optimistically.
 BUNDLES = "bundles.jsonl"
-_CHECKPOINTS_KEPT = 2  # the model that the chain names, and the one about to follow it
+#: The model that the chain names, and the one about to follow it; and as many as a
+#: reorganisation may go back, which takes a round with every block where rounds are settled.
+_CHECKPOINTS_KEPT = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from bcfl.consensus.contract.bundle import Bundle, fault_of
-from bcfl.consensus.spec.domain import Commitment
+from bcfl.consensus.spec.domain import MAX_BALLOT_BYTES, Commitment
 from bcfl.consensus.spec.settlement import Record
-from tests.contracts.peer_consensus_task import COORDINATOR, NOBODY, STRANGER, Reverted
+from tests.contracts.peer_consensus_task import (
+    COORDINATOR,
+    NOBODY,
+    STRANGER,
+    WINDOW_S,
+    Reverted,
+    Task,
+)
 from tests.contracts.settlement_task import (
     BOND,
     CHALLENGE_WINDOW_S,
@@ -322,8 +330,151 @@ def test_members_come_and_go_between_rounds_alone(task: SettlementTask) -> None:
     task.call("pause")
     task.call("add_member", STRANGER.address)
     task.call("remove_member", 0)
+    task.call("pause")  # once more: nothing is forgotten
+    assert not task.standing.open
     task.begin()
     assert task.standing.members == 0b11110
+
+    task.keys.append(STRANGER)
+    bundle = task.signed_by(range(1, 5))
+    record = task.settle(task.record(bundle))
+    doubt(task, record)
+    answer(task, record, bundle)
+    assert task.events("Upheld"), "whoever came signs as the others"
+
+
+def refused(task: SettlementTask, why: str, name: str, *arguments: Any, **how: Any) -> None:
+    with pytest.raises(Reverted, match=why):
+        task.call(name, *arguments, **how)
+
+
+def test_nothing_is_brought_that_the_round_does_not_take(task: SettlementTask) -> None:
+    task.travel(5)
+    began, good = task.standing.time, task.commitment(0, timestamp=task.standing.time)
+    refused(task, "current round", "show_commitment", 2, good)
+    for stranger in (4, 127, 128, 2**255):
+        refused(task, "active member", "show_commitment", 1, (stranger, *good[1:]))
+    refused(task, "someone else", "show_commitment", 1, (1, *good[1:]))
+    early, late = (task.commitment(0, timestamp=at) for at in (began - 1, task.now + 1))
+    refused(task, "before the round", "show_commitment", 1, early)
+    refused(task, "in the future", "show_commitment", 1, late)
+    task.call("show_commitment", 1, good)
+    refused(task, "committed already", "show_commitment", 1, task.commitment(0, 1))
+    task.call("show_commitment", 1, task.commitment(1, timestamp=task.now))
+    assert task.standing.forced == 0b11
+
+    vote = task.ballot(0, {1: 5})
+    refused(task, "current round", "show_ballot", 2, *vote)
+    refused(task, "active member", "show_ballot", 1, 4, *vote[1:])
+    refused(task, "someone else", "show_ballot", 1, 1, *vote[1:])
+    task.call("show_ballot", 1, *task.raw_ballot(1, bytes(MAX_BALLOT_BYTES)))
+    with pytest.raises(Reverted):
+        task.call("show_ballot", 1, *task.raw_ballot(2, bytes(MAX_BALLOT_BYTES + 1)))
+    assert task.standing.forced == 0b11 | 0b10 << 128
+
+
+def test_who_comes_comes_within_the_windows(task: SettlementTask) -> None:
+    commitments = [task.commitment(i) for i in (0, 1)]
+    ballots = [task.ballot(i, {2: 5}) for i in (0, 1)]
+    task.travel(WINDOW_S)
+    task.call("show_commitment", 1, commitments[0])
+    task.travel(1)
+    refused(task, "not in this phase", "show_commitment", 1, commitments[1])
+    task.travel(WINDOW_S - 1)
+    task.call("show_ballot", 1, *ballots[0])
+    task.travel(1)
+    refused(task, "not in this phase", "show_ballot", 1, *ballots[1])
+
+
+def test_whose_ballot_came_past_the_coordinator_may_come_again_in_the_next_round(
+    task: SettlementTask,
+) -> None:
+    for round_ in (1, 2):
+        bundle = task.signed_by(range(4))
+        task.call("show_ballot", round_, *bundle.words()[1][0])
+        assert task.standing.forced == 1 << 128
+        record = task.settle(task.record(bundle))
+    doubt(task, record)
+    answer(task, record, bundle)
+    assert task.events("Upheld")
+
+
+def test_only_the_coordinator_leads(task: SettlementTask) -> None:
+    record, _ = task.play()
+    said = 2, record.root, record.winners, record.model, 0, 0
+    for name, arguments in {
+        "open_round": [record.model],
+        "pause": [],
+        "settle": said,
+        "add_member": [STRANGER.address],
+        "remove_member": [0],
+        "release": [],
+    }.items():
+        refused(task, "coordinator", name, *arguments, sender=STRANGER)
+    refused(task, "current round", "settle", 1, *said[1:])
+    refused(task, "current round", "settle", 3, *said[1:])
+    refused(task, "not the current model", "open_round", record.base)
+    refused(task, "deposited already", "open_round", record.model, value=DEPOSIT)
+
+
+@pytest.mark.parametrize(
+    ("committing", "voting", "expected", "end"),
+    [
+        (3, 3, 0b1111, WINDOW_S),
+        (3, 3, 0b0111, 30),
+        (4, 3, 0b1111, 2 * WINDOW_S),
+        (3, 2, 0b0111, 2 * WINDOW_S),
+        (1, 0, 0b1111, WINDOW_S),
+    ],
+)
+def test_a_round_is_settled_after_its_end_and_no_earlier(
+    committing: int, voting: int, expected: int, end: int
+) -> None:
+    for late, said in ((0, "Convicted"), (1, "Upheld")):
+        task = SettlementTask(quorum=2)
+        task.begin()
+        whole = task.signed_by(range(committing))
+        bundle = Bundle(whole.commitments, whole.ballots[:voting])
+        task.travel(end + late)
+        record = task.settle(task.record(bundle, expected=expected))
+        assert bool(fault(task, record, bundle)) == (late == 0)
+        doubt(task, record)
+        answer(task, record, bundle)
+        assert task.events(said)
+
+
+def test_an_answer_is_late_after_the_last_second(task: SettlementTask) -> None:
+    record, _ = task.play()
+    task.travel(CHALLENGE_WINDOW_S)
+    doubt(task, record)
+    task.travel(CHALLENGE_WINDOW_S)
+    refused(task, "answered still", "convict", record.round)
+    task.travel(1)
+    task.call("convict", record.round)
+    refused(task, "nobody doubts", "convict", record.round)
+    assert not task.standing.open
+
+
+@pytest.mark.parametrize(
+    ("terms", "value", "why"),
+    [
+        ((29, 1), 1, "below 30"),
+        ((2**32 + 1, 1), 1, "above"),
+        ((30, 0), 1, "bond"),
+        ((30, 2**128), 1, "bond"),
+        ((30, 1), 0, "nothing deposited"),
+    ],
+)
+def test_terms_have_bounds(terms: tuple[int, int], value: int, why: str) -> None:
+    with pytest.raises(Reverted, match=why):
+        Task(4, contract="PeerSettlement", terms=terms, value=value)
+
+
+def test_terms_within_their_bounds_are_kept() -> None:
+    for window, bond in ((30, 1), (2**32, 2**128 - 1)):
+        task = Task(2, contract="PeerSettlement", terms=(window, bond), value=1)
+        kept = [task.call(name) for name in ("challenge_window_s", "bond", "deposit")]
+        assert kept == [window, bond, 1]
 
 
 def test_a_bundle_is_the_same_after_it_was_written_down(task: SettlementTask) -> None:

@@ -5,6 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import astuple
 
+from bcfl.chain.contract import Contract
+from bcfl.consensus.contract.bundle import Bundle
+from bcfl.consensus.contract.calldata import SentBallot, SentCommitment
+from bcfl.consensus.contract.optimistic import MOST_MEMBERS
+from bcfl.consensus.spec.domain import MAX_BALLOT_BYTES
+from bcfl.consensus.spec.settlement import Record
+from bcfl.contracts import artifact
+from tests.contracts.peer_consensus_task import NOBODY
 from tests.contracts.settlement_gas import BOND, SNAPSHOT, SettlementGasTask, measure
 
 _SNAPSHOT = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
@@ -22,6 +30,16 @@ def test_an_answer_fits_a_transaction_and_a_block() -> None:
     for gas in _SNAPSHOT.values():
         assert gas["answer"] < 2**24, "EIP-7825"
         assert gas["answer, bytes"] < 128 * 1024 - 512, "what nodes pass on"
+
+
+def test_an_answer_is_passed_on_whatever_members_sign() -> None:
+    commitment = SentCommitment(1, bytes(32), 2**40, bytes(64) + b"\x1b")
+    ballot = SentBallot(1, bytes(MAX_BALLOT_BYTES), bytes(64) + b"\x1b", b"")
+    worst = Bundle((commitment,) * MOST_MEMBERS, (ballot,) * MOST_MEMBERS)
+    record = Record(1, bytes(32), bytes(32), bytes(32), 0, 0, 0, 0, 0, 0)
+    contract = Contract.bind(NOBODY, artifact("PeerSettlement").abi)
+    sent = contract.encode("answer", [astuple(record), *worst.words()])
+    assert len(sent) < 128 * 1024 - 512
 
 
 def test_a_bond_pays_the_gas_of_an_answer_and_the_rest_comes_back() -> None:

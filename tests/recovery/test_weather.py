@@ -35,9 +35,10 @@ def fair(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return expect_untied(play(folder, padded(folder)))
 
 
+@pytest.mark.parametrize("settlement", ["full", "optimistic"])
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_hostile_weather_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fair: list[str], seed: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fair: list[str], seed: int, settlement: str
 ) -> None:
     logging.disable(logging.CRITICAL)
     monkeypatch.setattr("bcfl.consensus.member.task.Connection", hurried(Connection))
@@ -50,7 +51,7 @@ def test_hostile_weather_changes_nothing(
     records: list[RoundRecord] = []
     for _ in range(ATTEMPTS):
         try:
-            records = play(tmp_path, chain, nodes, max_attempts=1)
+            records = play(tmp_path, chain, nodes, max_attempts=1, settlement=settlement)
             break
         except (LedgerError, ProtocolError) as error:
             stopped.append(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from flwr.app import Context, Message
 
 from bcfl.audit.audit import audit_run
 from bcfl.chain.embedded.chain import EmbeddedChain
-from bcfl.consensus.contract.optimistic import OptimisticLedger
 from bcfl.consensus.contract.settlement import Challenged, Convicted, SettlementLedger, Upheld
 from bcfl.consensus.member.mod import peer_consensus_mod
 from bcfl.consensus.spec.record import RoundRecord
+from bcfl.consensus.spec.settlement import Record
 from bcfl.core.errors import BcflError, ConfigurationError
 from bcfl.flower.grid import InProcessGrid
 from bcfl.flower.identity import CHALLENGE
@@ -92,6 +93,15 @@ def test_a_round_goes_on_without_who_is_not_reached(tmp_path: Path) -> None:
     assert audit_run(tmp_path).findings == []
 
 
+def test_whoever_is_sampled_again_looks_at_all_rounds_since(tmp_path: Path) -> None:
+    records = run(tmp_path, 4, fraction_train=0.5)
+
+    assert [(record.void, len(record.committed)) for record in records] == [(False, 2)] * 4
+    assert len({record.committed for record in records}) > 1
+    assert not any(record.left_out for record in records)
+    assert audit_run(tmp_path).findings == []
+
+
 def test_void_rounds_are_settled_as_any(tmp_path: Path) -> None:
     records: list[RoundRecord] = []
     found = strategy(tmp_path, records, quorum=4, max_attempts=2)
@@ -104,12 +114,12 @@ def test_void_rounds_are_settled_as_any(tmp_path: Path) -> None:
 def test_a_server_that_settles_something_else_is_found_and_challenged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = OptimisticLedger._record
+    honest = SettlementLedger.settle
 
-    def lying(self: OptimisticLedger, bundle: Any, winners: int, model: bytes) -> Any:
-        return honest(self, bundle, winners ^ 0b11, model)
+    def lying(self: SettlementLedger, said: Record) -> Any:
+        return honest(self, replace(said, winners=said.winners ^ 0b11))
 
-    monkeypatch.setattr(OptimisticLedger, "_record", lying)
+    monkeypatch.setattr(SettlementLedger, "settle", lying)
     records: list[RoundRecord] = []
     found = strategy(tmp_path, records, max_attempts=2, allowance_wei=10**18)
     with pytest.raises(BcflError, match="the task has ended"):

@@ -13,6 +13,7 @@
 ``bundle``              all that was signed in a round that is settled optimistically, and its root
 ``off_chain``           what members are given of it
 ``play``                the reference, played off chain at the chain's times
+``played_round``        the round that is open, played from its beginning
 ``played``              a ledger for whoever plays it: members, auditors
 ``optimistic``          a ledger for the coordinator, who settles it
 ======================  ===========================================================================

@@ -6,9 +6,9 @@ of the members, and what is wrong is passed over.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from eth_utils.crypto import keccak
 
@@ -16,7 +16,9 @@ from bcfl.consensus.contract.calldata import SentBallot, SentCommitment
 from bcfl.consensus.contract.words import relayed
 from bcfl.consensus.spec.contract import Terms
 from bcfl.consensus.spec.domain import (
+    MAX_BALLOT_BYTES,
     MAX_MEMBERS,
+    SIGNATURE_BYTES,
     Ballot,
     Commitment,
     SignedBallot,
@@ -29,6 +31,8 @@ from bcfl.consensus.spec.settlement import Record, Signed, disagreement
 from bcfl.core.errors import ProtocolError
 from bcfl.keys.accounts import signed_by
 
+_Sent = TypeVar("_Sent", SentCommitment, SentBallot)
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
@@ -38,17 +42,30 @@ class Bundle:
     ballots: tuple[SentBallot, ...] = ()
 
     @classmethod
-    def of(cls, commitments: Sequence[SignedCommitment], ballots: Sequence[SignedBallot]) -> Bundle:
+    def of(
+        cls, commitments: Sequence[SignedCommitment], ballots: Sequence[SignedBallot] = ()
+    ) -> Bundle:
         """What members have signed, in their order."""
         return cls(
-            tuple(
+            _in_order(
                 SentCommitment(x.member, x.commitment.digest, x.commitment.timestamp, x.signature)
-                for x in sorted(commitments, key=lambda one: one.member)
+                for x in commitments
             ),
-            tuple(
-                SentBallot(x.member, x.ballot.encode(), x.signature, b"")
-                for x in sorted(ballots, key=lambda one: one.member)
-            ),
+            _in_order(SentBallot(x.member, x.ballot.encode(), x.signature, b"") for x in ballots),
+        )
+
+    def beside(self, more: Bundle) -> Bundle:
+        """With what ``more`` has of others: what somebody has said is not replaced."""
+        return Bundle(
+            _in_order([*self.commitments, *more.commitments]),
+            _in_order([*self.ballots, *more.ballots]),
+        )
+
+    def by(self, members: int) -> Bundle:
+        """What these have signed, as a bit field."""
+        return Bundle(
+            tuple(one for one in self.commitments if members >> (one.member or 0) & 1),
+            tuple(one for one in self.ballots if members >> (one.member or 0) & 1),
         )
 
     def words(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
@@ -140,22 +157,39 @@ class Bundle:
 
     @classmethod
     def from_json(cls, values: Any) -> Bundle:
-        """Invert :meth:`to_json`; raises ProtocolError for what is none."""
+        """Invert :meth:`to_json`.
+
+        Raises
+        ------
+        ProtocolError
+            It is none, or more than the contract takes.
+        """
         try:
-            return cls(
+            found = cls(
                 tuple(
                     SentCommitment(
-                        _index(member), _digest(digest), _time(timestamp), bytes.fromhex(signature)
+                        _number(member, MAX_MEMBERS),
+                        _bytes(digest, 32),
+                        _number(timestamp, 2**64),
+                        _bytes(signature, SIGNATURE_BYTES),
                     )
                     for member, timestamp, digest, signature in values["commitments"]
                 ),
                 tuple(
                     SentBallot(
-                        _index(member), bytes.fromhex(entries), bytes.fromhex(signature), b""
+                        _number(member, MAX_MEMBERS),
+                        bytes.fromhex(entries),
+                        _bytes(signature, SIGNATURE_BYTES),
+                        b"",
                     )
                     for member, entries, signature in values["ballots"]
                 ),
             )
+            most = max(len(found.commitments), len(found.ballots))
+            longest = max((len(one.entries) for one in found.ballots), default=0)
+            if most > MAX_MEMBERS or longest > MAX_BALLOT_BYTES:
+                raise ValueError(f"{most} entries, of up to {longest} bytes")
+            return found
         except (TypeError, ValueError, KeyError) as error:
             raise ProtocolError(f"expected what was signed in a round; found {error!r}") from error
 
@@ -184,24 +218,26 @@ def fault_of(
     return disagreement(record, terms, bundle.signed(record, domain, accounts))
 
 
+def _in_order(signed: Iterable[_Sent]) -> tuple[_Sent, ...]:
+    """By member; of one that speaks twice, what it said first."""
+    each: dict[int, _Sent] = {}
+    for one in signed:
+        each.setdefault(one.member or 0, one)
+    return tuple(each[member] for member in sorted(each))
+
+
 def _linked(head: bytes, *words: int | bytes) -> bytes:
     each = (word if isinstance(word, bytes) else word.to_bytes(32, "big") for word in words)
     return bytes(keccak(head + b"".join(each)))
 
 
-def _index(value: int) -> int:
-    if not 0 <= value < MAX_MEMBERS:
-        raise ValueError(f"member {value}")
+def _number(value: int, end: int) -> int:
+    if type(value) is not int or not 0 <= value < end:
+        raise ValueError(f"{value!r:.20}")
     return value
 
 
-def _time(value: int) -> int:
-    if not 0 <= value < 2**64:
-        raise ValueError(f"timestamp {value}")
-    return value
-
-
-def _digest(value: str) -> bytes:
-    if len(found := bytes.fromhex(value)) != 32:
-        raise ValueError(f"digest {value}")
+def _bytes(value: str, length: int) -> bytes:
+    if len(found := bytes.fromhex(value)) != length:
+        raise ValueError(f"{len(found)} bytes")
     return found

@@ -5,7 +5,7 @@ What each call may do, when and for whom is the contract's to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -60,6 +60,7 @@ class Ledger(TaskLedger):
     """One task's contract, seen from one account. Made by :meth:`deploy` or :meth:`attach`."""
 
     contracts = tuple(CONTRACTS.values())
+    names_of_terms = (*TaskLedger.names_of_terms, "sealed_ballots", "stake")
     _asked: str = ""  # of which transaction ``_answer`` has the events
     _answer: tuple[Event, ...] = ()
 
@@ -276,8 +277,8 @@ class Ledger(TaskLedger):
 
         return self._write("close_round", round, model, expected, still=still)
 
-    def off_chain(self) -> bytes:
-        """What members are to be given of the round beside its deltas: all else is on the chain."""
+    def off_chain(self, members: Collection[int] = ()) -> bytes:
+        """What these members are to be given beside deltas: all else is on the chain."""
         return b""
 
     def conclude(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bcfl.consensus.contract.bundle import Bundle
@@ -15,18 +16,17 @@ class OffChain:
     """All but its deltas."""
 
     expected: int  #: bit field: whom the coordinator waits for
-    since: int  #: the block in which the round before was settled, or the contract deployed
+    since: int  #: a block before all of it was settled, or came past the coordinator
     open: Bundle  #: what was signed in the round so far
-    settled: Bundle | None  #: all that was signed in the round before
+    settled: Mapping[int, Bundle]  #: by round: all that was signed in those before
 
     def encode(self) -> bytes:
         """JSON."""
-        settled = None if self.settled is None else self.settled.to_json()
         values = {
             "expected": hex(self.expected),
             "since": self.since,
             "open": self.open.to_json(),
-            "settled": settled,
+            "settled": {str(number): bundle.to_json() for number, bundle in self.settled.items()},
         }
         return json.dumps(values, separators=(",", ":")).encode()
 
@@ -35,11 +35,10 @@ class OffChain:
         """Invert :meth:`encode`; raises ProtocolError for what is none."""
         try:
             values = parse_json(text)
-            settled = values["settled"]
             expected, since = int(values["expected"], 16), values["since"]
             if type(since) is not int or since < 0:
                 raise ValueError(f"block {since!r:.20}")
-            bundle = None if settled is None else Bundle.from_json(settled)
-            return cls(expected, since, Bundle.from_json(values["open"]), bundle)
-        except (ValueError, TypeError, KeyError) as error:
+            settled = {int(key): Bundle.from_json(row) for key, row in values["settled"].items()}
+            return cls(expected, since, Bundle.from_json(values["open"]), settled)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ProtocolError(f"expected what was signed; found {error!r}") from error

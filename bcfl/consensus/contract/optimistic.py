@@ -8,31 +8,34 @@ round, one transaction that says what came of it, whoever comes past the coordin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Final, Self
 
 from bcfl.chain.connection import Connection
 from bcfl.chain.event import Transaction
-from bcfl.consensus.contract.bundle import Bundle
+from bcfl.consensus.contract.bundle import Bundle, fault_of
 from bcfl.consensus.contract.ledger import View
 from bcfl.consensus.contract.off_chain import OffChain
 from bcfl.consensus.contract.played import PlayedLedger
 from bcfl.consensus.contract.reference import NOT_NOW
 from bcfl.consensus.contract.settlement import (
     Challenged,
+    Settled,
     SettlementLedger,
     Standing,
     Upheld,
 )
-from bcfl.consensus.spec.domain import (
-    Phase,
-    SignedBallot,
-    SignedCommitment,
-)
+from bcfl.consensus.spec.domain import MAX_MEMBERS, Phase, SignedBallot, SignedCommitment
 from bcfl.consensus.spec.rules import Rules
-from bcfl.consensus.spec.settlement import Record, winners_of
-from bcfl.core.errors import ChainReorganised, ContractReverted, LedgerError
+from bcfl.consensus.spec.settlement import LOOKED_BACK, Record, winners_of
+from bcfl.core.errors import ChainReorganised, ContractReverted, LedgerError, expect
 
+logger = logging.getLogger(__name__)
+
+#: An answer with the longest ballots of so many fits the 128 KiB that nodes pass on.
+MOST_MEMBERS: Final = 123
 #: How often, within a window, a coordinator looks whether somebody doubts it.
 _LOOKS: Final = 4
 
@@ -50,7 +53,8 @@ class OptimisticLedger(PlayedLedger):
         rules: Rules,
         keep: Callable[[int, Bundle], None],
     ) -> Self:
-        """Deploy the contract, with the deposit."""
+        """Deploy the contract, with the deposit. Raises ConfigurationError for too many members."""
+        _expect_room(len(members))
         chain = SettlementLedger.deploy(connection, wait_until, members, genesis, rules)
         return cls.find(chain, (), keep)
 
@@ -65,7 +69,9 @@ class OptimisticLedger(PlayedLedger):
         self.answer_challenges()
 
     def add_member(self, address: str) -> Transaction:
-        """Coordinator: a member from the next round on."""
+        """Coordinator: a member from the next round on; raises ConfigurationError for too many."""
+        if address not in self.members():
+            _expect_room(len(self.members()) + 1)
         return self._between_rounds(lambda: self.chain.add_member(address))
 
     def remove_member(self, member: int) -> Transaction:
@@ -81,72 +87,96 @@ class OptimisticLedger(PlayedLedger):
 
         Where much of its time for commitments has gone by, it is begun anew.
         """
-        self._follow({}, None)
+        self._follow({})
         standing = self._expect_counting()
         half = self.chain.terms.commit_window_s // 2
         late = self.now() > standing.time + half and not standing.forced
         if late or not standing.open:
             self.chain.open_round(base)
-            self._follow({}, None)
+            self._follow({})
             standing = self.chain.standing()
         if standing.model != base:
             raise LedgerError(
                 f"expected model {base.hex()[:16]}… to be the chain's; found {standing.model.hex()}"
             )
-        assert self._begun is not None
-        settled = self._begun.transaction in self._settlements
-        number = "" if settled else self._begun.transaction
-        return self._begin(base, expected, standing.time, number)
+        return self._begin(base, expected, standing.time)
 
     def commit(self, commitments: Sequence[SignedCommitment]) -> Transaction:
         """See ``Ledger``."""
-        sent = super().commit(commitments)
-        committed = self.state().committed
-        for one in Bundle.of(commitments, ()).commitments:
-            if one.member is not None and committed >> one.member & 1:
-                self._commitments.setdefault(one.member, one)
         self._hear()
+        sent = self._take(Phase.COMMIT, "commit", Bundle.of(commitments))
+        self._round.signed = Bundle(self.bundle().commitments, self._round.signed.ballots)
         return sent
 
     def cast_ballots(self, ballots: Sequence[SignedBallot]) -> Transaction:
         """See ``Ledger``."""
         self._hear()
-        sent = super().cast_ballots(ballots)
+        sent = self._take(Phase.BALLOT, "cast_ballots", Bundle.of((), ballots))
         state = self.state()
-        for one in Bundle.of((), ballots).ballots:
-            if one.member is not None and (state.voted | state.abstained) >> one.member & 1:
-                self._ballots[one.member] = one
+        heard = state.voted | state.abstained | self._forced >> MAX_MEMBERS
+        kept = self._round.signed.by(heard).ballots
+        self._round.signed = Bundle(self._round.signed.commitments, kept)
         return sent
+
+    def _take(self, phase: Phase, function: str, more: Bundle) -> Transaction:
+        """Play the round with more; what the contract would have refused is ``Refused``."""
+        if (state := self.state()).phase != phase:
+            raise ContractReverted(NOT_NOW, "what was signed")
+        self._round.bring(self._round.signed.beside(more))
+        number = self._round.number(function, state.round)
+        return self._connection.receipt(number).transaction
 
     def select(self) -> Transaction:
         """See ``Ledger``. A void round is settled at once."""
         self._hear()
+        # a ballot that came past the coordinator before its time counts by now
+        self._round.bring(self._round.signed)
         if self.state().phase != Phase.SELECT:
             raise ContractReverted(NOT_NOW, "what was signed")
         bundle = self.bundle()
         record = self._record(bundle, 0, self.state().model)
         signed = bundle.signed(record, self.domain, self.members())
-        self._play.seed = self.seeds[record.round] = signed.seed
+        self._round.play.seed = signed.seed
         if winners_of(record, self.chain.terms, signed):
-            return super().select()
-        sent = self._settle(record, bundle)
-        self._call("select", [], number=sent.hash)
+            return self._round.call("select")
+        forced = self._forced
+        try:
+            sent = self._settle(record, bundle)
+        except ContractReverted:
+            if self._forced == forced:
+                raise
+            return self.select()  # somebody came at the last moment
+        self._round.call("select", number=sent.hash)
         return sent
 
     def close_round(self, round: int, model: bytes, expected: int = 0) -> Transaction:
         """See ``Ledger``: the round is settled, in one transaction, which begins the next."""
         bundle = self.bundle()
         sent = self._settle(self._record(bundle, self.state().winners, model), bundle)
-        self._call("close_round", round, model, 0, number=sent.hash)
+        self._round.call("close_round", round, model, 0, number=sent.hash)
         if expected:
             self.open_round(model, expected)
         return sent
 
-    def off_chain(self) -> bytes:
-        """What members are to be given: see ``OffChain``."""
-        round_, expected, _ = self._opening
-        before = self.bundles.get(round_ - 1)
-        return OffChain(expected, self._since, self.bundle(), before).encode()
+    def off_chain(self, members: Collection[int] = ()) -> bytes:
+        """What members are to be given: see ``OffChain``.
+
+        Of every round since the one in which each was heard last, as far as members look back: so
+        that nothing is settled while those who would have looked are not asked.
+        """
+        opening = self._round.opening
+        last = opening.round - 1
+        first = min([last, *map(self._last_heard, members)])
+        rounds = range(max(first, last - LOOKED_BACK + 1, 1), last + 1)
+        since = self.settled[rounds[0]].block if rounds else self._since
+        shown = {round_: self.bundles[round_] for round_ in rounds}
+        return OffChain(opening.expected, since, self.bundle(), shown).encode()
+
+    def _last_heard(self, member: int) -> int:
+        """The last round in which this member committed; 0 where that is long ago."""
+        recent = list(self.bundles.items())[-LOOKED_BACK:]
+        heard = (n for n, bundle in recent if bundle.by(1 << member).commitments)
+        return max(heard, default=0)
 
     def answer_challenges(self) -> None:
         """Bring every round that somebody doubts."""
@@ -155,9 +185,12 @@ class OptimisticLedger(PlayedLedger):
         events = self.chain.events()
         upheld = {event.round for event in events if isinstance(event, Upheld)}
         doubted = {event.round for event in events if isinstance(event, Challenged)} - upheld
-        records = {event.round: event.record for event in self.chain.settled()}
+        settled = {event.round: event for event in events if isinstance(event, Settled)}
         for round_ in sorted(doubted & self.bundles.keys()):
-            self.chain.answer(records[round_], self.bundles[round_])
+            try:
+                self.chain.answer(settled[round_].record, self.bundles[round_])
+            except ContractReverted as error:  # by somebody else just now; or it is void
+                logger.warning("round %s is doubted; no answer is taken: %s", round_, error)
 
     def conclude(self) -> None:
         """Stay until all rounds are final, and have the deposit back."""
@@ -196,27 +229,45 @@ class OptimisticLedger(PlayedLedger):
 
         Raises
         ------
+        ContractReverted
+            Somebody came at the last moment, or the round has begun anew: count again.
         ChainReorganised
-            The chain has the round from another time: what was signed may be older than that.
+            The chain is in another round.
+        LedgerError
+            This ledger would doubt it itself.
         """
         standing = self._expect_counting()
-        if (standing.round, standing.time) != (record.round, record.opened_at):
+        if standing.round != record.round:
             raise ChainReorganised(
-                f"round {record.round} was opened at {record.opened_at}; the chain was reorganised "
-                f"and has round {standing.round}, opened at {standing.time}: go on by `bcfl resume`"
+                f"round {record.round} was open; the chain was reorganised and is in round "
+                f"{standing.round}: go on by `bcfl resume`"
             )
+        if standing.time != record.opened_at:
+            self._hear()
+            raise ContractReverted("the round has begun anew", "settle")
+        fault = fault_of(bundle, record, self.chain.terms, self.domain, self.members())
+        if fault:
+            raise LedgerError(f"round {record.round} is not settled, as it would be void: {fault}")
         self._keep(record.round, bundle)
         try:
             sent = self.chain.settle(record)
         except ContractReverted:
-            self._hear()  # somebody came at the last moment: count again
+            self._hear()
             raise
-        self._settlements.add(sent.hash)
-        self._real.add(sent.hash)
-        self._since = sent.block
-        (settled,) = (e.record for e in self.chain.settled(sent.block) if e.round == record.round)
-        self.bundles[record.round], self.records[record.round] = bundle, settled
+        (settled,) = (e for e in self.chain.settled(sent.block) if e.round == record.round)
+        self._note(settled, bundle)
         return sent
+
+    def _hear(self) -> None:
+        """And whether a reorganisation took back how the round began: it is played from there."""
+        standing, opening = self.chain.standing(), self._round.opening
+        if standing.open and standing.round == opening.round and standing.time != opening.at:
+            known = (e for e in self.chain.settled() if e.round in self.settled)
+            self.settled |= {event.round: event for event in known}
+            self._since = max((e.block for e in self.settled.values()), default=self._since)
+            self._round.opening, self._forced = replace(opening, at=standing.time), 0
+            self._round.bring(Bundle())
+        super()._hear()
 
     def _expect_counting(self) -> Standing:
         self.answer_challenges()
@@ -232,7 +283,11 @@ class OptimisticLedger(PlayedLedger):
         if self.chain.standing().open:
             self.chain.pause()
         sent = change()
-        self._follow({}, None)
-        self._apply([*self._due, *self._pending])
-        self._due, self._pending = [], []
+        self._follow({})
+        self._apply_pending()
         return sent
+
+
+def _expect_room(members: int) -> None:
+    words = f"at most {MOST_MEMBERS} with settlement=optimistic"
+    expect(members <= MOST_MEMBERS, "members", words, members)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from bcfl.chain.contract import Contract
 from bcfl.consensus.contract.memory import MemoryChain, MemoryConnection
 from bcfl.consensus.contract.reference import PeerConsensusReference
 from bcfl.consensus.spec.contract import ContractModel
-from bcfl.consensus.spec.domain import members_in
 
 
 class _PlayedModel(ContractModel):
@@ -32,9 +31,9 @@ class PlayedReference(PeerConsensusReference):
         self._expect(self._model.prove(member, round, True))
         self._log("Equivocated", round=round, member=member, digest_a=digest, digest_b=other)
 
-    def go_on_from(self, round: int, active: int) -> None:
+    def go_on_from(self, round: int, active: Iterable[int]) -> None:
         """So many rounds have been, and these are members now."""
-        self._model.round, self._model.active = round, {*members_in(active)}
+        self._model.round, self._model.active = round, {*active}
 
 
 class Play(MemoryChain):

@@ -6,25 +6,17 @@ were settled. They ask, and are told, as by the contract of a task that is settl
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple
-from typing import Any, Self
+from typing import Self
 
-from eth_utils.crypto import keccak
-
-from bcfl.chain.contract import Contract
+from bcfl.chain.contract import Log
 from bcfl.chain.event import Event, Transaction
 from bcfl.consensus.contract.bundle import Bundle, fault_of
-from bcfl.consensus.contract.calldata import (
-    Call,
-    SentBallot,
-    SentCommitment,
-)
+from bcfl.consensus.contract.calldata import Call
 from bcfl.consensus.contract.events import Equivocated, MemberJoined, MemberLeft
 from bcfl.consensus.contract.ledger import Ledger, View
 from bcfl.consensus.contract.off_chain import OffChain
-from bcfl.consensus.contract.play import Play, PlayConnection, PlayedReference
+from bcfl.consensus.contract.played_round import PlayedRound
 from bcfl.consensus.contract.settlement import (
     BallotShown,
     Begun,
@@ -32,14 +24,7 @@ from bcfl.consensus.contract.settlement import (
     Settled,
     SettlementLedger,
 )
-from bcfl.consensus.spec.domain import (
-    MAX_MEMBERS,
-    SignedBallot,
-    SignedCommitment,
-    members_in,
-)
-from bcfl.consensus.spec.rules import LEAST_WINDOW_S
-from bcfl.consensus.spec.settlement import Record
+from bcfl.consensus.spec.domain import MAX_MEMBERS, SignedBallot, SignedCommitment, members_in
 from bcfl.core.errors import ProtocolError
 
 
@@ -65,29 +50,16 @@ class PlayedLedger(Ledger):
         keep: Callable[[int, Bundle], None] = lambda round_, bundle: None,
     ) -> None:
         self.chain, self._keep = chain, keep
-        address = chain.domain.contract
-        self._play = Play(chain.now)
-        self._reference = PlayedReference(
-            chain.domain, chain.coordinator, members, genesis, chain.rules, *astuple(chain.terms)
-        )
-        self._play.contracts[address] = self._reference
-        connection = PlayConnection(self._play, chain.domain.chain_id, chain.coordinator)
-        super().__init__(connection, Contract(address, {}, {}), None, 0, "PeerConsensus")
+        self._round = PlayedRound(chain, members, genesis)
+        super().__init__(self._round.connection, self._round.contract, None, 0, "PeerConsensus")
         self.bundles: dict[int, Bundle] = {}
-        self.records: dict[int, Record] = {}
+        self.settled: dict[int, Settled] = {}
         self.seeds: dict[int, bytes] = {}  #: by round: what decided between equals
-        self._commitments: dict[int, SentCommitment] = {}
-        self._ballots: dict[int, SentBallot] = {}
         self._forced = 0  # who is known to have come past the coordinator, as in a record
-        self._opening: tuple[int, int, int] = 0, 0, 0  # round, whom it waits for, when it began
-        self._snapshot: tuple[int, PlayedReference] | None = None
-        self._settlements: set[str] = set()
-        self._real: set[str] = set()  # transactions that are on the chain
-        self._read_so_far = 0
         self._since = chain.deployed_at  # where the events begin that are still of interest
-        self._pending: list[Event] = []
-        self._due: list[Event] = []
-        self._begun: Begun | None = None
+        self._read_so_far = 0
+        self._pending: list[Event] = []  # who has come or gone since a round began
+        self._begun = ""  # the transaction that did nothing but begin the round, if one did
 
     @classmethod
     def find(
@@ -113,17 +85,15 @@ class PlayedLedger(Ledger):
         """
         events = chain.events()
         founding = events[0].transaction if events else ""
-        founders = [
-            event.address
-            for event in events
-            if isinstance(event, MemberJoined) and event.transaction == founding
-        ]
+        joined = [event for event in events if isinstance(event, MemberJoined)]
+        founders = [event.address for event in joined if event.transaction == founding]
         begun = next((event.base for event in events if isinstance(event, Begun)), None)
         ledger = cls(chain, founders, begun or chain.standing().model, keep)
         ledger.deployed_at = chain.deployed_at
-        ledger._found(founding, events[0].timestamp if events else 0)
-        roots = {bundle.root(): bundle for _, bundle in bundles}
-        ledger._follow(roots, rounds)
+        began = events[0].timestamp if events else 0
+        ledger._round.play.mine(began, ledger.address, founding)
+        ledger._read_so_far = len(founders)
+        ledger._follow({bundle.root(): bundle for _, bundle in bundles}, rounds)
         return ledger
 
     @classmethod
@@ -141,11 +111,11 @@ class PlayedLedger(Ledger):
         if not standing.open:
             raise ProtocolError("the contract has no open round")
         ledger = cls(chain, members, standing.model)
-        ledger._reference.go_on_from(standing.round - 1, standing.members)
-        ledger._play.clock = lambda: time
-        ledger._begin(standing.model, shown.expected & standing.members, standing.time, "")
-        ledger._bring(shown.open)
+        ledger._round.go_on_from(standing.round - 1, standing.members)
+        ledger._round.play.clock = lambda: time
+        ledger._begin(standing.model, shown.expected & standing.members, standing.time)
         ledger._since = shown.since
+        ledger._round.bring(shown.open)
         if standing.forced:
             ledger._hear()
         if unheard := standing.forced & ~ledger._forced:
@@ -192,15 +162,16 @@ class PlayedLedger(Ledger):
 
     def receipts(self, transactions: Sequence[str]) -> dict[str, Transaction]:
         """What was only played cost nothing."""
-        known = [number for number in transactions if number in self._real]
         played = {number: Transaction(number, 0, 0) for number in transactions}
+        known = [number for number in transactions if number not in self._round.unmined]
         return played | {
             number: receipt.transaction for number, receipt in self.chain.receipts_of(known).items()
         }
 
-    def events(self, from_block: int = 0, at: int = 0) -> Sequence[Event]:
-        """Every event, as if all were on the chain."""
-        return super().events()
+    def events_of(self, transaction: str) -> Sequence[Event]:
+        """Of a round's calls of one kind, which have one number: as they were played last."""
+        self._asked = ""
+        return super().events_of(transaction)
 
     def await_events(
         self, from_block: int, enough: Callable[[Sequence[Event]], bool]
@@ -210,168 +181,93 @@ class PlayedLedger(Ledger):
 
     def bundle(self) -> Bundle:
         """All that was signed in the round, as far as it counts, or has to be brought."""
-        state = self.state()
-        committed = members_in(state.committed)
-        return Bundle(
-            tuple(self._commitments[member] for member in committed),
-            tuple(self._ballots[member] for member in committed if member in self._ballots),
-        )
+        return self._round.signed.by(self.state().committed)
 
     def calls(self) -> Iterator[tuple[str, Call]]:
         """What was only played, by the numbers that its events have."""
         sender = self.coordinator
         for round_, bundle in self.bundles.items():
             for function in ("open_round", "select"):
-                yield self._virtual(function, round_), Call(sender, function, round_)
+                yield self._round.number(function, round_), Call(sender, function, round_)
             brought = Call(sender, "commit", round_, commitments=bundle.commitments)
-            yield self._virtual("commit", round_), brought
+            yield self._round.number("commit", round_), brought
             cast = Call(sender, "cast_ballots", round_, ballots=bundle.ballots)
-            yield self._virtual("cast_ballots", round_), cast
+            yield self._round.number("cast_ballots", round_), cast
 
-    def _follow(self, roots: Mapping[bytes, Bundle], rounds: int | None) -> None:
-        """Take in what the chain says that has not been taken in yet."""
+    def _logs(self, *names: str, from_block: int = 0, at: int = 0) -> Sequence[Log]:
+        return self._connection.events(self._contract, names)  # whose blocks are not the chain's
+
+    def _follow(self, roots: Mapping[bytes, Bundle], rounds: int | None = None) -> None:
+        """Take in what the chain says that has not been taken in yet, between rounds."""
         events = self.chain.events()
         for event in events[self._read_so_far :]:
-            self._real.add(event.transaction)
             match event:
                 case MemberJoined() | MemberLeft() | Equivocated():
                     self._pending.append(event)
                 case Begun():
-                    self._due, self._pending = [*self._due, *self._pending], []
-                    self._begun = event
-                case Settled() if event.round not in self.records:
-                    if rounds is not None and event.round > rounds:
-                        break
+                    self._apply_pending()
+                    before = self.settled.get(event.round - 1)
+                    alone = before is None or before.transaction != event.transaction
+                    self._begun = event.transaction if alone else ""
+                case Settled() if rounds is not None and event.round > rounds:
+                    break
+                case Settled() if event.round not in self.settled:
                     self._replay(event, roots.get(event.record.root))
-                case Settled():
-                    self._settlements.add(event.transaction)
                 case _:
                     pass
         self._read_so_far = len(events)
-
-    def _found(self, number: str, timestamp: int) -> None:
-        """The deployment, as the play has it."""
-        self._play.mine(timestamp, self.address, number)
-        events = self.chain.events()
-        self._read_so_far = sum(event.transaction == number for event in events)
-        self._real.add(number)
 
     def _replay(self, event: Settled, bundle: Bundle | None) -> None:
         record, members = event.record, self.chain.members()
         fault = fault_of(bundle, record, self.chain.terms, self.domain, members)
         if fault or bundle is None:
             raise ProtocolError(f"round {record.round} was not settled as it was signed: {fault}")
-        assert self._begun is not None
-        number = "" if self._begun.transaction in self._settlements else self._begun.transaction
-        self._begin(record.base, record.expected, record.opened_at, number)
-        self._bring(bundle)
-        self._play.seed = bundle.signed(record, self.domain, members).seed
-        self.seeds[record.round] = self._play.seed
-        void = not record.winners
-        self._call("select", [], at=record.settled_at, number=event.transaction if void else None)
-        if not void:
-            self._call(
-                "close_round",
-                record.round,
-                record.model,
-                0,
-                at=record.settled_at,
-                number=event.transaction,
-            )
-        self._settlements.add(event.transaction)
+        self._begin(record.base, record.expected, record.opened_at)
+        self._round.bring(bundle, until=record.settled_at)
+        self._round.play.seed = bundle.signed(record, self.domain, members).seed
+        at, number = record.settled_at, event.transaction
+        self._round.call("select", at=at, number="" if record.winners else number)
+        if record.winners:
+            self._round.call("close_round", record.round, record.model, 0, at=at, number=number)
+        self._note(event, bundle)
+
+    def _note(self, event: Settled, bundle: Bundle) -> None:
+        self.bundles[event.round], self.settled[event.round] = bundle, event
+        self.seeds[event.round] = self._round.play.seed
         self._since = event.block
-        self.bundles[record.round], self.records[record.round] = bundle, record
 
-    def _begin(self, base: bytes, expected: int, opened_at: int, number: str) -> Transaction:
-        self._apply(self._due)
-        self._due = []
-        round_ = self.state().round + 1
-        self._commitments, self._ballots, self._forced = {}, {}, 0
-        self._opening = round_, expected, opened_at
-        number = number or self._virtual("open_round", round_)
-        sent = self._call("open_round", base, expected, at=opened_at, number=number)
-        self._snapshot = len(self._play.blocks), copy.deepcopy(self._reference)
-        return sent
-
-    def _bring(self, bundle: Bundle) -> None:
-        """Play what was signed, at times at which the contract would have taken it."""
-        round_, expected, opened_at = self._opening
-        commitments, ballots = bundle.words()
-        at = max([opened_at, *(one.timestamp for one in bundle.commitments)])
-        if commitments:
-            self._call("commit", round_, commitments, at=at)
-        self._commitments = {
-            one.member: one for one in bundle.commitments if one.member is not None
-        }
-        self._ballots = {one.member: one for one in bundle.ballots if one.member is not None}
-        committed = self.state().committed
-        if not ballots or committed.bit_count() < self.chain.terms.quorum:
-            return
-        if self.active() & ~committed:
-            window = self.chain.terms.commit_window_s
-            window = LEAST_WINDOW_S if not expected & ~committed else window
-            at = max(at, opened_at + window + 1)
-        self._call("cast_ballots", round_, ballots, at=at)
+    def _begin(self, base: bytes, expected: int, at: int) -> Transaction:
+        self._forced = 0
+        return self._round.begin(base, expected, at, self._begun)
 
     def _hear(self) -> None:
-        """Take in who has come past the coordinator; what was played is played anew with them."""
-        round_, _, _ = self._opening
-        forced, commitments, ballots = 0, dict(self._commitments), dict(self._ballots)
+        """Take in who has come past the coordinator."""
+        round_, forced, shown = self._round.opening.round, 0, Bundle()
         for event in self.chain.events(self._since):
             match event:
                 case CommitmentShown() if event.round == round_:
-                    member = event.commitment.member or 0
-                    forced |= 1 << member
-                    commitments.setdefault(member, event.commitment)
+                    forced |= 1 << (event.commitment.member or 0)
+                    shown = shown.beside(Bundle((event.commitment,)))
                 case BallotShown() if event.round == round_:
-                    member = event.ballot.member or 0
-                    forced |= 1 << member + MAX_MEMBERS
-                    ballots.setdefault(member, event.ballot)
+                    forced |= 1 << (event.ballot.member or 0) + MAX_MEMBERS
+                    shown = shown.beside(Bundle((), (event.ballot,)))
                 case _:
                     pass
-        if forced == self._forced:
-            return
-        self._forced = forced
-        assert self._snapshot is not None
-        blocks, reference = self._snapshot
-        del self._play.blocks[blocks:]
-        self._reference = copy.deepcopy(reference)
-        self._play.contracts[self.address] = self._reference
-        rows = [commitments[member] for member in sorted(commitments)]
-        votes = [ballots[member] for member in sorted(ballots) if member in commitments]
-        self._bring(Bundle(tuple(rows), tuple(votes)))
+        if forced != self._forced:
+            self._forced = forced
+            self._round.bring(self._round.signed.beside(shown))
 
-    def _apply(self, events: Sequence[Event]) -> None:
-        for event in events:
+    def _apply_pending(self) -> None:
+        for event in self._pending:
             at, number = event.timestamp, event.transaction
             match event:
                 case MemberJoined():
-                    self._call("add_member", event.address, at=at, number=number)
+                    self._round.call("add_member", event.address, at=at, number=number)
                 case MemberLeft():
-                    self._call("remove_member", event.member, at=at, number=number)
+                    self._round.call("remove_member", event.member, at=at, number=number)
                 case Equivocated():
                     said = event.member, event.round, event.digest, event.other_digest
-                    self._call("equivocated", *said, at=at, number=number)
+                    self._round.call("equivocated", *said, at=at, number=number)
                 case _:
                     pass
-
-    def _call(
-        self, function: str, *arguments: Any, at: int | None = None, number: str | None = None
-    ) -> Transaction:
-        """Play a call; at a time other than now, where one is given."""
-        clock = self._play.clock
-        if at is not None:
-            self._play.clock = lambda: at - 1
-        try:
-            return self._write(function, *arguments, number=number)
-        finally:
-            self._play.clock = clock
-
-    def _write(self, function: str, *arguments: Any, **options: Any) -> Transaction:
-        number = options.pop("number", None)
-        self._play.number = number or self._virtual(function, self._opening[0])
-        return super()._write(function, *arguments, **options)
-
-    def _virtual(self, function: str, round_: int) -> str:
-        """The number of what is on no chain: the same for whoever plays it."""
-        return "0x" + keccak(f"{self.address}/{round_}/{function}".encode()).hex()
+        self._pending = []

@@ -16,7 +16,6 @@ from bcfl.consensus.contract.calldata import SETTLEMENT, SentBallot, SentCommitm
 from bcfl.consensus.contract.events import RoundEvent
 from bcfl.consensus.contract.task_ledger import TaskLedger
 from bcfl.consensus.contract.words import event_of, evidence, relayed
-from bcfl.consensus.spec.contract import Terms
 from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment
 from bcfl.consensus.spec.rules import Rules
 from bcfl.consensus.spec.settlement import Record
@@ -134,13 +133,6 @@ class SettlementLedger(TaskLedger):
         )
 
     @cached_property
-    def terms(self) -> Terms:
-        """By which numbers rounds are decided."""
-        names = ("kappa_ppm", "quorum", "commit_window_s", "ballot_window_s")
-        kappa_ppm, quorum, commit, ballot = (int(self._read(name)) for name in names)
-        return Terms(kappa_ppm, quorum, commit, ballot, sealed=False, stake=0)
-
-    @cached_property
     def challenge_window_s(self) -> int:
         """For how long a round can be challenged, and a challenge be answered."""
         return int(self._read("challenge_window_s"))
@@ -174,7 +166,12 @@ class SettlementLedger(TaskLedger):
     def settle(self, said: Record) -> Transaction:
         """Coordinator: end the round that is open, and begin the next."""
         words = said.round, said.root, said.winners, said.model, said.forced, said.expected
-        return self._write("settle", *words)
+
+        def still() -> bool:  # what was signed before the round began would not count
+            now = self.standing()
+            return (now.round, now.time) == (said.round, said.opened_at)
+
+        return self._write("settle", *words, still=still)
 
     def show_commitment(self, signed: SignedCommitment) -> Transaction:
         """Bring a commitment past the coordinator."""

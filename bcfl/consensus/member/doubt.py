@@ -16,6 +16,7 @@ from bcfl.consensus.contract.off_chain import OffChain
 from bcfl.consensus.contract.played import PlayedLedger
 from bcfl.consensus.contract.settlement import SettlementLedger
 from bcfl.consensus.records import EnrolOrder, ReviewOrder, RoundOrder
+from bcfl.consensus.spec.settlement import LOOKED_BACK, Record
 from bcfl.core.errors import ContractReverted, ProtocolError
 
 
@@ -26,55 +27,68 @@ def find_settlements(connection: Connection, contract: str) -> SettlementLedger:
 
 
 def play(
-    chain: SettlementLedger, order: EnrolOrder | RoundOrder | ReviewOrder, *, may_challenge: bool
+    chain: SettlementLedger,
+    order: EnrolOrder | RoundOrder | ReviewOrder,
+    met: int,
+    *,
+    may_challenge: bool,
 ) -> tuple[Ledger, View]:
-    """The round that is open, once the one before is found to be as it was signed.
+    """The round that is open, once those before are found to be as they were signed.
+
+    Parameters
+    ----------
+    met : int
+        In which round the node was asked last; 0 before any.
 
     Raises
     ------
     ProtocolError
-        It is not; or the order is none that such a task has.
+        They are not; or the order is none that such a task has.
     """
     if isinstance(order, EnrolOrder):
         raise ProtocolError("a task that is settled optimistically takes no deposits")
     shown = OffChain.decode(order.off_chain)
-    found = PlayedLedger.of_member(chain, shown, order.block, order.block_hash)
+    ledger, view = PlayedLedger.of_member(chain, shown, order.block, order.block_hash)
     if isinstance(order, RoundOrder):
-        look_back(chain, shown, order.round - 1, may_challenge=may_challenge)
-    return found
+        last = view.state.round - 1
+        look_back(chain, shown, last, met or last, may_challenge=may_challenge)
+    return ledger, view
 
 
 def look_back(
-    chain: SettlementLedger, shown: OffChain, round_: int, *, may_challenge: bool
+    chain: SettlementLedger, shown: OffChain, last: int, met: int, *, may_challenge: bool
 ) -> None:
-    """Check the round that was settled last.
+    """Check the round that was settled last, and those since the member was asked.
 
     Parameters
     ----------
     shown : OffChain
-        All that was signed in it, and in which block it was settled, as the server says.
-    round_ : int
-        The contract's; 0 where none was settled yet.
+        All that was signed in them, and a block before they were settled, as the server says.
+    last, met : int
+        The contract's; ``last`` is 0 where none was settled yet.
 
     Raises
     ------
     ProtocolError
-        It was not settled as it was signed: whoever goes on trains on a model that will be void.
+        One was not settled as it was signed: whoever goes on trains on a model that will be void.
     """
-    if not round_:
-        return
     settled = {event.round: event.record for event in chain.settled(shown.since)}
-    if (record := settled.get(round_)) is None:
-        raise ProtocolError(
-            f"the contract has not settled round {round_} in block {shown.since} or after it"
-        )
-    fault = fault_of(shown.settled, record, chain.terms, chain.domain, chain.members())
-    if not fault:
-        return
-    said = "it is not challenged, as this node may not: its owner can say bcfl-challenge=true"
-    if may_challenge:
-        try:
-            said = f"challenged in {chain.challenge(record).hash}"
-        except ContractReverted as error:
-            said = f"its challenge was refused: {error}"
-    raise ProtocolError(f"round {round_} was not settled as it was signed: {fault}; {said}")
+    for round_ in range(max(min(met, last), last - LOOKED_BACK + 1, 1), last + 1):
+        if (record := settled.get(round_)) is None:
+            raise ProtocolError(
+                f"the contract has not settled round {round_} in block {shown.since} or after it"
+            )
+        bundle = shown.settled.get(round_)
+        fault = fault_of(bundle, record, chain.terms, chain.domain, chain.members())
+        if fault:
+            said = _doubted(chain, record, may_challenge=may_challenge)
+            raise ProtocolError(f"round {round_} was not settled as it was signed: {fault}; {said}")
+
+
+def _doubted(chain: SettlementLedger, record: Record, *, may_challenge: bool) -> str:
+    if not may_challenge:
+        return "it is not challenged, as this node may not: its owner can say bcfl-challenge=true"
+    try:
+        return f"challenged in {chain.challenge(record).hash}"
+    except ContractReverted as error:
+        return f"its challenge was refused: {error}"

@@ -17,11 +17,11 @@ from typing import Any
 from flwr.app import ConfigRecord, Context, RecordDict
 
 from bcfl.consensus.member.membership import Membership
+from bcfl.consensus.member.task import ROUND
 from bcfl.consensus.records import TrainReply
 from bcfl.consensus.spec.domain import Ballot, Proposal, TypedDataDomain
 from bcfl.flower.record import config_in
 
-_ROUND = "bcfl-round"
 _REPLY = "bcfl-reply/"
 _TASK = "bcfl-contract"
 _BEGUN = "bcfl-task"
@@ -61,10 +61,10 @@ class Memory:
                 "coordinator": ledger.coordinator,
             }
         )
-        record = config_in(state, _ROUND)
+        record = config_in(state, ROUND)
         if record is None or record["round"] != round_:
             record = ConfigRecord({"round": round_})
-            state[_ROUND] = record
+            state[ROUND] = record
         return cls(context, record)
 
     @staticmethod
@@ -75,12 +75,6 @@ class Memory:
             return None
         domain = TypedDataDomain(int(str(known["chain-id"])), str(known["address"]))
         return domain, str(known["coordinator"])
-
-    @staticmethod
-    def round(context: Context) -> int:
-        """The contract's round that the node was asked in last; 0 before any."""
-        record = config_in(context.state, _ROUND)
-        return 0 if record is None else int(str(record["round"]))
 
     def commitment(self) -> TrainReply | None:
         """What was committed in this round."""

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 #: In a node's configuration: for how many seconds its Ethereum node may be behind the server's.
 PATIENCE_S = "bcfl-patience-s"
 _PATIENCE_S = 30.0
+#: In a node's state: the round that it was asked in last, and what it said in it.
+ROUND = "bcfl-round"
 
 
 def _expect_pinned(contract: str, context: Context) -> None:
@@ -89,10 +91,16 @@ def attach(
         view = ledger.look(order.block, order.block_hash, list(dict.fromkeys(named)))
     else:
         may_challenge = bool(context.node_config.get(CHALLENGE, False))
-        ledger, view = play(found, order, may_challenge=may_challenge)
+        ledger, view = play(found, order, last_round(context), may_challenge=may_challenge)
     if digest != ledger.rules:
         raise ProtocolError("the server's rules are not those the contract was deployed with")
     return ledger, rules, view
+
+
+def last_round(context: Context) -> int:
+    """The contract's round that the node was asked in last; 0 before any."""
+    record = config_in(context.state, ROUND)
+    return 0 if record is None else int(str(record["round"]))
 
 
 @lru_cache(maxsize=8)

@@ -7,7 +7,7 @@ died is finished as any other.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from logging import INFO, WARNING
 from typing import Any
@@ -165,7 +165,7 @@ class Round:
             *self._heading(state),
             publish=parcels.shared,
             readers=parcels.readers(),
-            **self._anchor(),
+            **self._anchor(self._asked),
         )
         self._log.bytes_down += self._size * len(self._asked)
         self._log.bytes_down_dense += self._size * len(self._asked)
@@ -182,7 +182,7 @@ class Round:
             if self._taken_back():
                 self._accept_commitments(self._conversation.send(self._ask_to_train()))
             if self._ledger.state().phase == Phase.COMMIT:
-                self._unless_begun_anew(self._coordinator.commit)
+                self._unless_changed(self._coordinator.commit)
             if not self._taken_back():
                 break
         if self._ledger.state().phase == Phase.COMMIT:
@@ -197,12 +197,13 @@ class Round:
         number, block_hash = self._named
         return begun_anew or not self._ledger.has_block(number, block_hash)
 
-    def _unless_begun_anew(self, send: Callable[[], object]) -> None:
-        """What the contract refuses, as the round has just begun anew, is sent in its time."""
+    def _unless_changed(self, send: Callable[[], object]) -> None:
+        """What the contract refuses, as the round is another by now, is sent in its time."""
+        before = self._ledger.state()
         try:
             send()
         except ContractReverted:
-            if not self._coordinator.follow():
+            if not self._coordinator.follow() and self._ledger.state() == before:
                 raise
 
     def _accept_commitments(self, replies: Iterable[Message]) -> None:
@@ -245,13 +246,13 @@ class Round:
                 self._log.left_out[member] = f"no {'proposal' if proposing else 'ballot'}: {reason}"
             self._log.enter("propose" if proposing else "ballot")
             if proposing:
-                self._unless_begun_anew(self._coordinator.propose)
+                self._unless_changed(self._coordinator.propose)
                 self._await_the_end_of(Phase.PROPOSE)
             elif sealing:
-                self._unless_begun_anew(self._coordinator.seal)
+                self._unless_changed(self._coordinator.seal)
                 self._await_the_end_of(Phase.SEAL)
             else:
-                self._unless_begun_anew(self._coordinator.cast)
+                self._unless_changed(self._coordinator.cast)
                 self._await_the_end_of(Phase.BALLOT)
 
     def select(self) -> bool:
@@ -265,7 +266,7 @@ class Round:
             if state.phase in _VOTING:  # once more, after a reorganisation
                 self.review()
             elif state.phase == Phase.SELECT:
-                self._unless_begun_anew(self._ledger.select)
+                self._unless_changed(self._ledger.select)
             else:
                 break
         self._winners = state.winners
@@ -442,10 +443,10 @@ class Round:
         present = self._conversation.present(self._coordinator.members)
         return {member: present[member] for member in sorted(members) if member in present}
 
-    def _anchor(self) -> dict[str, Any]:
-        """Which block an order names."""
+    def _anchor(self, trained: Collection[int] = ()) -> dict[str, Any]:
+        """Which block an order names, and what is not on the chain; of members that train, more."""
         self._named = self._ledger.anchor()
-        shown = self._ledger.off_chain()
+        shown = self._ledger.off_chain(trained)
         return {"block": self._named[0], "block_hash": self._named[1], "off_chain": shown}
 
     def _heading(self, state: RoundState) -> tuple[str, str, int, str, int, bool]:

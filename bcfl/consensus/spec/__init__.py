@@ -23,6 +23,7 @@ No I/O, no clock, no logging, no global randomness, no mutated input.
 ``referee``            S4 by proposals that members rate on a reference set
 ``contract``           what the contract does, as a whole
 ``proposal_contract``  the same, where members propose
+``settlement``         what is said of a round that is settled, and what follows from it
 ``messages``           the words that are signed (EIP-712)
 ``record``             what one round was, for whoever reads the run afterwards
 =====================  ============================================================

@@ -24,8 +24,8 @@ class Terms:
     quorum: int
     commit_window_s: int
     ballot_window_s: int
-    sealed: bool
-    stake: int
+    sealed: bool = False
+    stake: int = 0
 
 
 @dataclass(slots=True)

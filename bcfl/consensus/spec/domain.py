@@ -17,6 +17,7 @@ from bcfl.core.errors import ProtocolError
 MAX_MEMBERS = 128
 DIGEST_BYTES = 32
 SIGNATURE_BYTES = 65
+MAX_BALLOT_BYTES = 5 * MAX_MEMBERS + 34  #: of entries, as the contracts take them
 #: Of a ballot: who is missing, and who is invalid; that there are such; who has no place.
 _SETS_BYTES = 32
 _HAS_SETS = 128

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from typing import Final
 
 from bcfl.consensus.spec.contract import Terms
 from bcfl.consensus.spec.domain import Ballot, bits, members_in
 from bcfl.consensus.spec.rules import LEAST_WINDOW_S
 from bcfl.consensus.spec.scoring import Borda, seen_by_most, tally
 from bcfl.consensus.spec.selection import select_winners, takes_part
+
+#: At how many rounds that were settled a member looks, at most, when it is asked again.
+LOOKED_BACK: Final = 8
 
 
 @dataclass(frozen=True, slots=True)

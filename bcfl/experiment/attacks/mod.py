@@ -9,9 +9,9 @@ import numpy as np
 from flwr.app import Context, Message, MessageType
 from flwr.clientapp.typing import ClientAppCallable
 
-from bcfl.consensus.member.memory import Memory
 from bcfl.consensus.member.mod import PeerConsensusMod
 from bcfl.consensus.member.rating import ReferenceLoss, Vary
+from bcfl.consensus.member.task import last_round
 from bcfl.consensus.spec.delta import Part, difference, top_parts
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.model import Arrays, ModelSpec
@@ -147,6 +147,6 @@ class AttackingMember(PeerConsensusMod):
         """What the honest measured; what the attack makes of it in a malicious client."""
         if context.node_config["partition-id"] not in self._malicious:
             return qualities
-        if not self._attack.awake(Memory.round(context), self._rounds):
+        if not self._attack.awake(last_round(context), self._rounds):
             return qualities
         return self._attack.ratings(qualities, self._malicious)

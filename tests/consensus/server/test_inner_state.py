@@ -100,7 +100,7 @@ def test_another_process_goes_on_with_what_it_remembered(
     with pytest.raises(Killed):
         play(tmp_path / "run", make(), 3, chain=chain, on_phase=die)
     assert play(tmp_path / "run", make(), 3, chain=chain, resume=True) == undisturbed
-    assert len(list((tmp_path / "run").glob("inner-*.arrays"))) == 2
+    assert len(list((tmp_path / "run").glob("inner-*.arrays"))) == 3
 
 
 def test_a_folder_without_what_it_remembered_is_told_by_name(
