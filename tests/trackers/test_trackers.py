@@ -187,9 +187,10 @@ def test_mlflow_has_it_in_its_store(
 
 
 def test_wandb_leaves_a_run_to_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb")
     monkeypatch.delenv("WANDB_MODE", raising=False)
     play(WandbTracker(tmp_path, name="mine", values={"gamma": 0.1}))
+    wandb.teardown()  # its process, which writes; it would end with this one
     [path] = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     log = path.read_bytes()  # of protobufs; wandb has nothing in Python any more that reads it
     assert log.count(b"gas_by_phase/open") >= 2
