@@ -3,7 +3,6 @@
 ===================  ==============================================================
 ``chain``            the chain that is started and stopped
 ``evm``              py-evm, by way of eth-tester, and its clock
-``opcodes``          its instructions, the most frequent of them shorter
 ``journal``          every transaction on disk, so that the chain can be built again
 ``rpc``              the JSON-RPC methods
 ``loopback_server``  the HTTP server in front of them

@@ -24,7 +24,6 @@ from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
 from bcfl.chain.embedded.block import Genesis, Mined, RpcError
-from bcfl.chain.embedded.opcodes import Vm
 
 #: Legacy, with access list, and EIP-1559. Blobs and delegations have no use here.
 _TYPES: Final = (0, 1, 2)
@@ -47,7 +46,6 @@ class Evm:
                 }
                 for address, wei in genesis.balances.items()
             },
-            vm_configuration=((0, Vm),),
         )
         self._chain = backend.chain
         self.chain_id = int(self._chain.chain_id)
