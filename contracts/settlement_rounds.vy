@@ -161,6 +161,8 @@ def settle(
     model: bytes32,
     forced: uint256,
     expected: uint256,
+    opened_at: uint256,
+    due: uint256,
 ):
     """
     @notice Ends the round that is open, and begins the next.
@@ -172,11 +174,16 @@ def settle(
            count again.
     @param expected Whom the coordinator waited for. Once all these had committed, commitments
            ended with the least window; once all members had, at once.
+    @param opened_at When the round began, as the coordinator knows. Where a reorganisation has
+           moved it, what was signed may count no more.
+    @param due From when on what was signed ends the round.
     """
     peer_terms._only_coordinator()
     header: uint256 = peer_round.header
     assert header & peer_round.OPEN != 0, "settlement: no round is open"
     assert round == peer_round._round(header), "consensus: not the current round"
+    assert opened_at == peer_round._opened_at(header), "settlement: the round has begun anew"
+    assert due <= block.timestamp, "settlement: the round is not over"
     assert forced == self._forced(header), "settlement: somebody came past the coordinator"
     base: bytes32 = peer_round.model
     assert winners != 0 or model == base, "settlement: a void round changes nothing"
@@ -189,7 +196,7 @@ def settle(
         members=membership.barred >> membership.UPPER,
         expected=expected,
         forced=forced,
-        opened_at=peer_round._opened_at(header),
+        opened_at=opened_at,
         settled_at=block.timestamp,
     )
     self.records[round] = keccak256(abi_encode(record))
@@ -202,7 +209,7 @@ def settle(
         members=record.members,
         expected=expected,
         forced=forced,
-        opened_at=record.opened_at,
+        opened_at=opened_at,
     )
     peer_round.model = model
     self._begin(round, model)

@@ -31,8 +31,9 @@ def test_a_round_that_nobody_answers_for_is_void_and_the_bond_comes_back(
         connection = chain.connect(chain.coordinator)
         ledger = SettlementLedger.deploy(connection, chain.wait_until, members, GENESIS, RULES)
         ledger.open_round(GENESIS)
-        lie = Record(1, bytes(32), GENESIS, bytes(range(32)), 0b1, 0b111, 0b111, 0, 0, 0)
-        ledger.settle(lie)
+        at = ledger.standing().time
+        lie = Record(1, bytes(32), GENESIS, bytes(range(32)), 0b1, 0b111, 0b111, 0, at, 0)
+        ledger.settle(lie, 0)
 
         def tell(*words: str) -> str:
             command, *rest = words

@@ -58,9 +58,8 @@ class SettlementGasTask(GasTask):
         accounts = [account(i).address for i in range(self.size)]
         signed = bundle.signed(record, self.signing.domain, accounts)
         winners = winners_of(record, self.terms, signed)
-        receipt = self.send(
-            self.functions.settle(self.round, record.root, winners, record.model, 0, self.everybody)
-        )
+        words = self.round, record.root, winners, record.model, 0, self.everybody
+        receipt = self.send(self.functions.settle(*words, self.opened_at, self.opened_at + 1))
         settled_at = self.web3.eth.get_block(receipt["blockNumber"])["timestamp"]
         values = [*astuple(record)]
         values[4], values[9] = winners, settled_at

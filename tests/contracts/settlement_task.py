@@ -114,10 +114,10 @@ class SettlementTask(Task):
         if self.now <= end:
             self.travel(end + 1 - self.now)
 
-    def settle(self, record: Record) -> Record:
+    def settle(self, record: Record, due: int = 0) -> Record:
         """Say that of the open round; what the contract keeps of it."""
         said = record.round, record.root, record.winners, record.model, record.forced
-        self.call("settle", *said, record.expected)
+        self.call("settle", *said, record.expected, record.opened_at, due)
         return self.settled(record.round)
 
     def settled(self, round_: int) -> Record:

@@ -82,7 +82,7 @@ def test_other_winners_than_follow_convict_at_once_whoever_shows_it(task: Settle
     assert (now.void_from, now.deposited, now.open) == (record.round, False, False)
     assert task.env.get_balance(NOBODY) == DEPOSIT
     with pytest.raises(Reverted, match="no round is open"):
-        task.call("settle", now.round, bytes(32), 0, now.model, 0, 0)
+        task.call("settle", now.round, bytes(32), 0, now.model, 0, 0, now.time, 0)
     with pytest.raises(Reverted, match="convicted"):
         task.call("open_round", now.model)
 
@@ -178,6 +178,21 @@ def test_a_coordinator_in_a_hurry_is_convicted(task: SettlementTask) -> None:
     assert "time until" in fault(task, record, bundle)
     answer(task, record, bundle)
     assert task.events("Convicted")
+
+
+def test_a_reorganisation_makes_no_lie_of_an_honest_settlement(task: SettlementTask) -> None:
+    """A node mines it once more, in a block of another time, after a round of another."""
+    bundle = task.signed_by(range(3))
+    task.wait_for_the_end(bundle)
+    honest = task.record(bundle)
+    with pytest.raises(Reverted, match="begun anew"):
+        task.settle(replace(honest, opened_at=honest.opened_at - 1))
+    with pytest.raises(Reverted, match="not over"):
+        task.settle(honest, due=task.now + 100)
+
+    record = task.settle(honest, due=honest.settled_at)
+
+    assert fault(task, record, bundle) == ""
 
 
 def test_a_forged_commitment_does_not_count(task: SettlementTask) -> None:
@@ -401,7 +416,7 @@ def test_whose_ballot_came_past_the_coordinator_may_come_again_in_the_next_round
 
 def test_only_the_coordinator_leads(task: SettlementTask) -> None:
     record, _ = task.play()
-    said = 2, record.root, record.winners, record.model, 0, 0
+    said = 2, record.root, record.winners, record.model, 0, 0, task.standing.time, 0
     for name, arguments in {
         "open_round": [record.model],
         "pause": [],

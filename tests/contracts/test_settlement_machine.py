@@ -152,7 +152,9 @@ class Settling(RuleBasedStateMachine):
         record = replace(self.task.record(good), **{"root": bundle.root()} | changes)
         if lie == "winners":
             record = self.other_winners(record)
-        assert not self.tries("settle", record.round, record.root, 0, record.model, 2**255, 0)
+        said = record.round, record.root, 0, record.model
+        for wrong in (2**255, 0, record.opened_at, 0), (0, 0, record.opened_at - 1, 0):
+            assert not self.tries("settle", *said, *wrong)
         self.records[record.round] = settled = self.task.settle(record)
         self.bundles[record.round] = bundle
         self.commitments, self.ballots = {}, {}

@@ -116,8 +116,8 @@ def test_a_server_that_settles_something_else_is_found_and_challenged(
 ) -> None:
     honest = SettlementLedger.settle
 
-    def lying(self: SettlementLedger, said: Record) -> Any:
-        return honest(self, replace(said, winners=said.winners ^ 0b11))
+    def lying(self: SettlementLedger, said: Record, due: int) -> Any:
+        return honest(self, replace(said, winners=said.winners ^ 0b11), due)
 
     monkeypatch.setattr(SettlementLedger, "settle", lying)
     records: list[RoundRecord] = []
@@ -157,12 +157,12 @@ def test_a_run_that_ends_around_a_settlement_is_resumed(
 ) -> None:
     honest = SettlementLedger.settle
 
-    def dying(self: SettlementLedger, said: Any) -> Any:
+    def dying(self: SettlementLedger, said: Any, due: int) -> Any:
         if said.round == 2:
             if after:
-                honest(self, said)
+                honest(self, said, due)
             raise KeyboardInterrupt
-        return honest(self, said)
+        return honest(self, said, due)
 
     monkeypatch.setattr(SettlementLedger, "settle", dying)
     with pytest.raises(KeyboardInterrupt):

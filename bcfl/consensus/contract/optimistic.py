@@ -29,7 +29,7 @@ from bcfl.consensus.contract.settlement import (
 )
 from bcfl.consensus.spec.domain import MAX_MEMBERS, Phase, SignedBallot, SignedCommitment
 from bcfl.consensus.spec.rules import Rules
-from bcfl.consensus.spec.settlement import LOOKED_BACK, Record, winners_of
+from bcfl.consensus.spec.settlement import LOOKED_BACK, Record, ends, winners_of
 from bcfl.core.errors import ChainReorganised, ContractReverted, LedgerError, expect
 
 logger = logging.getLogger(__name__)
@@ -250,13 +250,20 @@ class OptimisticLedger(PlayedLedger):
             raise LedgerError(f"round {record.round} is not settled, as it would be void: {fault}")
         self._keep(record.round, bundle)
         try:
-            sent = self.chain.settle(record)
+            sent = self.chain.settle(record, self._due(record, bundle))
         except ContractReverted:
             self._hear()
             raise
         (settled,) = (e for e in self.chain.settled(sent.block) if e.round == record.round)
         self._note(settled, bundle)
         return sent
+
+    def _due(self, record: Record, bundle: Bundle) -> int:
+        """From when on the bundle ends the round, wherever a node mines the transaction."""
+        signed = bundle.signed(record, self.domain, self.members())
+        times = (one.timestamp for one in bundle.commitments)
+        counting = (time for time in times if time <= record.settled_at)
+        return max([ends(record, self.chain.terms, signed) + 1, *counting])
 
     def _hear(self) -> None:
         """And whether a reorganisation took back how the round began: it is played from there."""

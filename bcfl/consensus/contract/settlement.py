@@ -163,15 +163,23 @@ class SettlementLedger(TaskLedger):
         """Coordinator: no round is open, so that members can come and go."""
         return self._write("pause")
 
-    def settle(self, said: Record) -> Transaction:
-        """Coordinator: end the round that is open, and begin the next."""
+    def settle(self, said: Record, due: int) -> Transaction:
+        """Coordinator: end the round that is open, and begin the next.
+
+        Parameters
+        ----------
+        said : Record
+            The contract takes it only where the round began when it says.
+        due : int
+            From when on what was signed ends the round, seconds.
+        """
         words = said.round, said.root, said.winners, said.model, said.forced, said.expected
 
         def still() -> bool:  # what was signed before the round began would not count
             now = self.standing()
             return (now.round, now.time) == (said.round, said.opened_at)
 
-        return self._write("settle", *words, still=still)
+        return self._write("settle", *words, said.opened_at, due, still=still)
 
     def show_commitment(self, signed: SignedCommitment) -> Transaction:
         """Bring a commitment past the coordinator."""

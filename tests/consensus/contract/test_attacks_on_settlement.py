@@ -131,10 +131,10 @@ def test_a_commitment_and_a_ballot_at_the_last_moment(task: Task) -> None:
 def test_a_ballot_as_a_void_round_is_settled(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = SettlementLedger.settle
 
-    def late(self: SettlementLedger, said: Record) -> Transaction:
+    def late(self: SettlementLedger, said: Record, due: int) -> Transaction:
         if not said.forced:
             task.own(3).show_ballot(rated(task, 3, {0: 5}))
-        return honest(self, said)
+        return honest(self, said, due)
 
     monkeypatch.setattr(SettlementLedger, "settle", late)
     task.open()
