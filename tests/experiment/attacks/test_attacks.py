@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -37,6 +37,7 @@ from bcfl.experiment.attacks import (
     Stale,
     SupportStuffing,
 )
+from bcfl.experiment.attacks.backdoor import Trigger
 from bcfl.experiment.attacks.coalition import Coalition, poison
 from bcfl.experiment.clients.client_data import ClientData
 
@@ -196,6 +197,15 @@ def test_a_backdoor_marks_images_and_calls_them_zero() -> None:
     assert set(changed.tolist()) <= {4, 5}
     assert np.array_equal(poisoned.train_images[:12], data().train_images)
     assert SignFlip().triggered(data().train_images) is None
+
+
+@pytest.mark.parametrize("trigger", get_args(Trigger))
+def test_a_trigger_marks_every_image_and_leaves_the_range(trigger: Trigger) -> None:
+    images = data().train_images
+    marked = Backdoor(trigger=trigger).triggered(images)
+    assert ((marked != images).sum(axis=(1, 2, 3)) > 0).all()
+    assert images.min() <= marked.min() <= marked.max() <= images.max()
+    assert marked.dtype == images.dtype
 
 
 def test_a_poisoned_reference_has_the_accomplices_part_mirrored() -> None:
