@@ -68,7 +68,10 @@ def _header_in(start: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
     """Shape, whether it lies by columns, dtype, and where the entries begin."""
     stream = BytesIO(start)
     read_header = _READ_HEADER[npy.read_magic(stream)]
-    return *read_header(stream), stream.tell()
+    shape, by_column, dtype = read_header(stream)
+    if any(side < 0 for side in shape):  # numpy would take it for what is left
+        raise ValueError(f"its shape is {shape}")
+    return shape, by_column, dtype, stream.tell()
 
 
 def _to_flower(array: NDArray[Any]) -> Array:
