@@ -65,7 +65,6 @@ initializes: proposals[
 initializes: proposal_ballots[
     membership := membership,
     peer_ballots := peer_ballots,
-    peer_round := peer_round,
     peer_terms := peer_terms,
     proposal_round := proposal_round,
     typed_data := typed_data,
@@ -92,7 +91,6 @@ initializes: peer_members[
 exports: (
     coalition.__interface__,
     membership.__interface__,
-    peer_ballots.BALLOT_BATCH,
     peer_commitments.__interface__,
     peer_members.__interface__,
     peer_terms.__interface__,

@@ -30,19 +30,17 @@ struct SignedSeal:
     vs: uint256
 
 
-# A ballot. Where ballots are open, signed as `Ballot(uint64 round,bytes entries)`. Where they
-# are sealed, `r_or_salt` is the salt and `vs` is 0. Entries: see `borda`.
-struct CastBallot:
-    member: uint256
-    r_or_salt: uint256
-    vs: uint256
-    entries: Bytes[borda.MAX_BYTES]
-
-
 event Sealed:
     round: indexed(uint256)
     member: indexed(uint256)
     seal: bytes32
+
+
+# A batch as it was relayed. Bit i of `counted`: whether the i-th of it counts.
+event BallotsRelayed:
+    round: indexed(uint256)
+    counted: uint256
+    batch: Bytes[MAX_BATCH]
 
 
 event BallotCast:
@@ -73,8 +71,10 @@ struct Count:
 _SEAL_TYPE: constant(bytes32) = keccak256("Seal(uint64 round,bytes32 seal)")
 _BALLOT_TYPE: constant(bytes32) = keccak256("Ballot(uint64 round,bytes entries)")
 
-# How many ballots one transaction can relay. Every call pays for the room.
-BALLOT_BATCH: public(constant(uint256)) = 32
+# How many bytes of ballots one transaction can relay, and how many ballots. Every call pays for
+# the room.
+MAX_BATCH: public(constant(uint256)) = 2**14
+MOST_BALLOTS: public(constant(uint256)) = 64
 
 _seals: bytes32[lanes.CAPACITY]
 
@@ -88,7 +88,109 @@ def seal(round: uint256, batch: DynArray[SignedSeal, lanes.CAPACITY]):
     @param batch keccak256(entries, salt) of each ballot. The last byte of the salt is the
            member's index, so that nobody can use the seal of another.
     """
-    header: uint256 = peer_round._in_phase(round, peer_round.SEAL)
+    self._relay_seals(peer_round._in_phase(round, peer_round.SEAL), round, batch)
+
+
+@external
+def seal_direct(round: uint256, seal: bytes32):
+    """
+    @notice Seals the sender's ballot.
+    @param round The current round.
+    @param seal See `seal`.
+    """
+    self._seal_own(peer_round._in_phase(round, peer_round.SEAL), round, seal)
+
+
+@external
+def cast_ballots(
+    round: uint256,
+    batch: Bytes[MAX_BATCH],
+    proofs: DynArray[typed_data.Signature, MOST_BALLOTS],
+):
+    """
+    @notice Relays ballots and counts them. Whoever has voted or abstained already is passed
+            over; so is what is wrong, with `Refused`. The last ballot of a round decides it.
+    @param round The current round.
+    @param batch Of each ballot the member (1 byte), how many bytes follow (2), and the entries,
+           see `borda`.
+    @param proofs Of each its author's signature, as `Ballot(uint64 round,bytes entries)`; where
+           ballots are sealed, the salt and 32 bytes of no meaning.
+    """
+    count: Count = self._begun(round)
+    domain: bytes32 = typed_data._domain()
+    roster: Bytes[membership.MAX_ROSTER] = membership._read_roster()
+    done: uint256 = peer_round._voters(count.tally, count.words)
+    counted: uint256 = 0
+    at: uint256 = 0
+    for i: uint256 in range(len(proofs), bound=MOST_BALLOTS):
+        head: uint256 = convert(slice(batch, at, 3), uint256)
+        member: uint256 = head >> 16
+        length: uint256 = head & 65535
+        entries: Bytes[borda.MAX_BYTES] = convert(
+            slice(batch, unsafe_add(at, 3), length), Bytes[borda.MAX_BYTES]
+        )
+        at = unsafe_add(unsafe_add(at, 3), length)
+        bit: uint256 = 1 << member
+        if done & bit != 0:
+            continue
+        reason: uint256 = refusals.GOOD
+        if count.committed & bit == 0:
+            reason = refusals.NOT_COMMITTED
+        elif peer_terms.sealed_ballots:
+            reason = self._seal_fault(count.header, member, entries, proofs[i].r)
+        else:
+            structure: bytes32 = keccak256(abi_encode(_BALLOT_TYPE, round, keccak256(entries)))
+            signer: address = typed_data._signer(domain, structure, proofs[i].r, proofs[i].vs)
+            if not membership._stands(extract32(roster, unsafe_mul(member, 20)), signer):
+                reason = refusals.SIGNATURE
+        if reason == refusals.GOOD:
+            count, reason = self._with(count, round, member, entries)
+        if reason != refusals.GOOD:
+            log refusals.Refused(round=round, member=member, reason=reason)
+            continue
+        done |= bit
+        if count.abstained & bit == 0:
+            counted |= 1 << i
+    assert at == len(batch), "consensus: not a batch"
+    if counted != 0:
+        log BallotsRelayed(round=round, counted=counted, batch=batch)
+    self._keep(count, done)
+
+
+@external
+def cast_ballot_direct(round: uint256, entries: Bytes[borda.MAX_BYTES], salt: bytes32):
+    """
+    @notice Casts the sender's ballot.
+    @param round The current round.
+    @param entries See `borda`.
+    @param salt Where ballots are sealed, what it was sealed with; else of no meaning.
+    """
+    count: Count = self._begun(round)
+    member: uint256 = membership._seat(msg.sender)
+    bit: uint256 = 1 << member
+    done: uint256 = peer_round._voters(count.tally, count.words)
+    assert done & bit == 0, "consensus: has voted already"
+    reason: uint256 = refusals.GOOD
+    if count.committed & bit == 0:
+        reason = refusals.NOT_COMMITTED
+    elif peer_terms.sealed_ballots:
+        reason = self._seal_fault(count.header, member, entries, convert(salt, uint256))
+    if reason == refusals.GOOD:
+        count, reason = self._with(count, round, member, entries)
+    refusals._expect_none(reason)
+    if count.abstained & bit == 0:
+        log BallotCast(round=round, member=member, entries=entries)
+    self._keep(count, done | bit)
+
+
+@internal
+def _relay_seals(
+    header: uint256, round: uint256, batch: DynArray[SignedSeal, lanes.CAPACITY]
+):
+    """
+    @notice See `seal`.
+    @param header Of this round, in which seals are taken.
+    """
     committed: uint256 = header & membership.SET
     domain: bytes32 = typed_data._domain()
     roster: Bytes[membership.MAX_ROSTER] = membership._read_roster()
@@ -114,14 +216,12 @@ def seal(round: uint256, batch: DynArray[SignedSeal, lanes.CAPACITY]):
     peer_round._write_sealers(round, sealers)
 
 
-@external
-def seal_direct(round: uint256, seal: bytes32):
+@internal
+def _seal_own(header: uint256, round: uint256, seal: bytes32):
     """
-    @notice Seals the sender's ballot.
-    @param round The current round.
-    @param seal See `seal`.
+    @notice See `seal_direct`.
+    @param header As of `_relay_seals`.
     """
-    header: uint256 = peer_round._in_phase(round, peer_round.SEAL)
     member: uint256 = membership._seat(msg.sender)
     bit: uint256 = 1 << member
     sealers: uint256 = peer_round._sealers(header)
@@ -130,67 +230,6 @@ def seal_direct(round: uint256, seal: bytes32):
     self._seals[member] = seal
     peer_round._write_sealers(round, sealers | bit)
     log Sealed(round=round, member=member, seal=seal)
-
-
-@external
-def cast_ballots(round: uint256, batch: DynArray[CastBallot, BALLOT_BATCH]):
-    """
-    @notice Relays ballots and counts them. Whoever has voted or abstained already is passed
-            over; so is what is wrong, with `Refused`. The last ballot of a round decides it.
-    @param round The current round.
-    @param batch Ballots, signed, or revealed where they were sealed.
-    """
-    count: Count = self._begun(round)
-    domain: bytes32 = typed_data._domain()
-    roster: Bytes[membership.MAX_ROSTER] = membership._read_roster()
-    done: uint256 = peer_round._voters(count.tally, count.words)
-    for one: CastBallot in batch:
-        bit: uint256 = 1 << one.member
-        if done & bit != 0:
-            continue
-        reason: uint256 = refusals.GOOD
-        if count.committed & bit == 0:
-            reason = refusals.NOT_COMMITTED
-        elif peer_terms.sealed_ballots:
-            reason = self._seal_fault(count.header, one.member, one.entries, one.r_or_salt)
-        else:
-            structure: bytes32 = keccak256(
-                abi_encode(_BALLOT_TYPE, round, keccak256(one.entries))
-            )
-            signer: address = typed_data._signer(domain, structure, one.r_or_salt, one.vs)
-            if not membership._stands(extract32(roster, unsafe_mul(one.member, 20)), signer):
-                reason = refusals.SIGNATURE
-        if reason == refusals.GOOD:
-            count, reason = self._with(count, round, one.member, one.entries)
-        if reason != refusals.GOOD:
-            log refusals.Refused(round=round, member=one.member, reason=reason)
-            continue
-        done |= bit
-    self._keep(count, done)
-
-
-@external
-def cast_ballot_direct(round: uint256, entries: Bytes[borda.MAX_BYTES], salt: bytes32):
-    """
-    @notice Casts the sender's ballot.
-    @param round The current round.
-    @param entries See `borda`.
-    @param salt Where ballots are sealed, what it was sealed with; else of no meaning.
-    """
-    count: Count = self._begun(round)
-    member: uint256 = membership._seat(msg.sender)
-    bit: uint256 = 1 << member
-    done: uint256 = peer_round._voters(count.tally, count.words)
-    assert done & bit == 0, "consensus: has voted already"
-    reason: uint256 = refusals.GOOD
-    if count.committed & bit == 0:
-        reason = refusals.NOT_COMMITTED
-    elif peer_terms.sealed_ballots:
-        reason = self._seal_fault(count.header, member, entries, convert(salt, uint256))
-    if reason == refusals.GOOD:
-        count, reason = self._with(count, round, member, entries)
-    refusals._expect_none(reason)
-    self._keep(count, done | bit)
 
 
 @internal
@@ -237,7 +276,6 @@ def _with(
         if said.rated != others:
             count.header |= peer_round.UNEVEN
             count.unrated = lanes._raised(count.unrated, count.words, others ^ said.rated, 1)
-        log BallotCast(round=round, member=member, entries=entries)
     count.tally[member >> 4] |= peer_round.FLAG << ((member & 15) << 4)
     return count, refusals.GOOD
 

@@ -18,16 +18,6 @@ uses: peer_terms
 uses: typed_data
 
 
-# A commitment that its author signed as `Commitment(uint64 round,bytes32 base,bytes32 digest,
-# uint64 timestamp)`. `r` and `vs` are the signature, see `typed_data`.
-struct SignedCommitment:
-    member: uint256
-    timestamp: uint256
-    digest: bytes32
-    r: uint256
-    vs: uint256
-
-
 # One of two commitments of one member for one round.
 struct Evidence:
     base: bytes32
@@ -35,6 +25,13 @@ struct Evidence:
     timestamp: uint256
     r: uint256
     vs: uint256
+
+
+# A batch as it was relayed. Bit i of `counted`: whether the i-th of it counts.
+event CommitmentsRelayed:
+    round: indexed(uint256)
+    counted: uint256
+    batch: Bytes[_ENTRY * lanes.CAPACITY]
 
 
 event Committed:
@@ -51,6 +48,9 @@ event Equivocated:
     digest_b: bytes32
 
 
+# How many bytes of a batch a commitment takes.
+_ENTRY: constant(uint256) = 38
+
 _TYPE: constant(bytes32) = keccak256(
     "Commitment(uint64 round,bytes32 base,bytes32 digest,uint64 timestamp)"
 )
@@ -60,40 +60,54 @@ _NOBODY: constant(address) = 0x000000000000000000000000000000000000dEaD
 
 
 @external
-def commit(round: uint256, batch: DynArray[SignedCommitment, lanes.CAPACITY]):
+def commit(
+    round: uint256,
+    batch: Bytes[_ENTRY * lanes.CAPACITY],
+    signatures: DynArray[typed_data.Signature, lanes.CAPACITY],
+):
     """
     @notice Relays commitments. Whoever has committed already is passed over, so that a direct
             commitment cannot block a batch; so is what is wrong, with `Refused`.
     @param round The current round.
-    @param batch Commitments, at most one of which counts for each member.
+    @param batch Commitments, at most one of which counts for each member; of each the member
+           (1 byte), the timestamp (5) and the digest (32).
+    @param signatures Its author's of each, as `Commitment(uint64 round,bytes32 base,
+           bytes32 digest,uint64 timestamp)`; see `typed_data`.
     """
-    before: uint256 = peer_round._in_phase(round, peer_round.COMMIT)
-    header: uint256 = before
+    assert len(batch) == _ENTRY * len(signatures), "consensus: not a batch"
+    header: uint256 = peer_round._in_phase(round, peer_round.COMMIT)
     base: bytes32 = peer_round.model
     domain: bytes32 = typed_data._domain()
     roster: Bytes[membership.MAX_ROSTER] = membership._read_roster()
     roll: uint256 = membership.roll
     opened_at: uint256 = peer_round._opened_at(header)
-    for one: SignedCommitment in batch:
-        bit: uint256 = (1 << one.member) & membership.SET
+    counted: uint256 = 0
+    for i: uint256 in range(len(signatures), bound=lanes.CAPACITY):
+        at: uint256 = unsafe_mul(i, _ENTRY)
+        head: uint256 = extract32(batch, at, output_type=uint256)
+        member: uint256 = head >> 248
+        bit: uint256 = (1 << member) & membership.SET
         if header & bit != 0:
             continue
-        reason: uint256 = self._fault(roll, bit, one.timestamp, opened_at)
+        timestamp: uint256 = (head >> 208) & (2**40 - 1)
+        reason: uint256 = self._fault(roll, bit, timestamp, opened_at)
         if reason == refusals.GOOD:
-            structure: bytes32 = keccak256(
-                abi_encode(_TYPE, round, base, one.digest, one.timestamp)
+            digest: bytes32 = extract32(batch, unsafe_add(at, 6))
+            structure: bytes32 = keccak256(abi_encode(_TYPE, round, base, digest, timestamp))
+            signer: address = typed_data._signer(
+                domain, structure, signatures[i].r, signatures[i].vs
             )
-            signer: address = typed_data._signer(domain, structure, one.r, one.vs)
-            if not membership._stands(extract32(roster, unsafe_mul(one.member, 20)), signer):
+            if not membership._stands(extract32(roster, unsafe_mul(member, 20)), signer):
                 reason = refusals.SIGNATURE
         if reason != refusals.GOOD:
-            log refusals.Refused(round=round, member=one.member, reason=reason)
+            log refusals.Refused(round=round, member=member, reason=reason)
             continue
         header |= bit
-        log Committed(round=round, member=one.member, digest=one.digest, timestamp=one.timestamp)
+        counted |= 1 << i
     # Nothing new moves no block's number, or whoever dislikes its hash could ask for another.
-    if header != before:
+    if counted != 0:
         self._write(header, roll)
+        log CommitmentsRelayed(round=round, counted=counted, batch=batch)
 
 
 @external

@@ -20,7 +20,6 @@ import typed_data
 
 uses: membership
 uses: peer_ballots
-uses: peer_round
 uses: peer_terms
 uses: proposal_round
 uses: typed_data
@@ -35,7 +34,6 @@ struct Count:
     head: bytes32
 
 
-_SEAL_TYPE: constant(bytes32) = keccak256("Seal(uint64 round,bytes32 seal)")
 _BALLOT_TYPE: constant(bytes32) = keccak256("Ballot(uint64 round,bytes entries)")
 
 # Whether a ballot rates its author's proposal, too.
@@ -55,30 +53,7 @@ def seal(round: uint256, batch: DynArray[peer_ballots.SignedSeal, lanes.CAPACITY
     """
     @notice Relays seals of ballots: see `peer_ballots`.
     """
-    header: uint256 = proposal_round._in_phase(round, peer_round.SEAL)
-    committed: uint256 = header & membership.SET
-    domain: bytes32 = typed_data._domain()
-    roster: Bytes[membership.MAX_ROSTER] = membership._read_roster()
-    sealers: uint256 = peer_round._sealers(header)
-    for one: peer_ballots.SignedSeal in batch:
-        bit: uint256 = 1 << one.member
-        if sealers & bit != 0:
-            continue
-        reason: uint256 = refusals.GOOD
-        if committed & bit == 0:
-            reason = refusals.NOT_COMMITTED
-        else:
-            structure: bytes32 = keccak256(abi_encode(_SEAL_TYPE, round, one.seal))
-            signer: address = typed_data._signer(domain, structure, one.r, one.vs)
-            if not membership._stands(extract32(roster, unsafe_mul(one.member, 20)), signer):
-                reason = refusals.SIGNATURE
-        if reason != refusals.GOOD:
-            log refusals.Refused(round=round, member=one.member, reason=reason)
-            continue
-        sealers |= bit
-        peer_ballots._seals[one.member] = one.seal
-        log peer_ballots.Sealed(round=round, member=one.member, seal=one.seal)
-    peer_round._write_sealers(round, sealers)
+    peer_ballots._relay_seals(proposal_round._in_phase(round, peer_round.SEAL), round, batch)
 
 
 @external
@@ -86,52 +61,56 @@ def seal_direct(round: uint256, seal: bytes32):
     """
     @notice Seals the sender's ballot.
     """
-    header: uint256 = proposal_round._in_phase(round, peer_round.SEAL)
-    member: uint256 = membership._seat(msg.sender)
-    bit: uint256 = 1 << member
-    sealers: uint256 = peer_round._sealers(header)
-    assert header & bit != 0, "consensus: has not committed"
-    assert sealers & bit == 0, "consensus: has sealed already"
-    peer_ballots._seals[member] = seal
-    peer_round._write_sealers(round, sealers | bit)
-    log peer_ballots.Sealed(round=round, member=member, seal=seal)
+    peer_ballots._seal_own(proposal_round._in_phase(round, peer_round.SEAL), round, seal)
 
 
 @external
 def cast_ballots(
-    round: uint256, batch: DynArray[peer_ballots.CastBallot, peer_ballots.BALLOT_BATCH]
+    round: uint256,
+    batch: Bytes[peer_ballots.MAX_BATCH],
+    proofs: DynArray[typed_data.Signature, peer_ballots.MOST_BALLOTS],
 ):
     """
     @notice Relays ballots. Whoever has voted or abstained already is passed over; so is what is
             wrong, with `Refused`.
     @param round The current round.
-    @param batch Ballots, signed, or revealed where they were sealed.
+    @param batch, proofs See `peer_ballots`.
     """
     count: Count = self._begun(round)
     domain: bytes32 = typed_data._domain()
     roster: Bytes[membership.MAX_ROSTER] = membership._read_roster()
-    for one: peer_ballots.CastBallot in batch:
-        bit: uint256 = 1 << one.member
+    counted: uint256 = 0
+    at: uint256 = 0
+    for i: uint256 in range(len(proofs), bound=peer_ballots.MOST_BALLOTS):
+        head: uint256 = convert(slice(batch, at, 3), uint256)
+        member: uint256 = head >> 16
+        length: uint256 = head & 65535
+        entries: Bytes[borda.MAX_BYTES] = convert(
+            slice(batch, unsafe_add(at, 3), length), Bytes[borda.MAX_BYTES]
+        )
+        at = unsafe_add(unsafe_add(at, 3), length)
+        bit: uint256 = 1 << member
         if (count.voters | count.abstainers) & bit != 0:
             continue
         reason: uint256 = refusals.GOOD
         if count.header & membership.SET & bit == 0:
             reason = refusals.NOT_COMMITTED
         elif peer_terms.sealed_ballots:
-            reason = peer_ballots._seal_fault(
-                count.header, one.member, one.entries, one.r_or_salt
-            )
+            reason = peer_ballots._seal_fault(count.header, member, entries, proofs[i].r)
         else:
-            structure: bytes32 = keccak256(
-                abi_encode(_BALLOT_TYPE, round, keccak256(one.entries))
-            )
-            signer: address = typed_data._signer(domain, structure, one.r_or_salt, one.vs)
-            if not membership._stands(extract32(roster, unsafe_mul(one.member, 20)), signer):
+            structure: bytes32 = keccak256(abi_encode(_BALLOT_TYPE, round, keccak256(entries)))
+            signer: address = typed_data._signer(domain, structure, proofs[i].r, proofs[i].vs)
+            if not membership._stands(extract32(roster, unsafe_mul(member, 20)), signer):
                 reason = refusals.SIGNATURE
         if reason == refusals.GOOD:
-            count, reason = self._with(count, round, one.member, one.entries)
+            count, reason = self._with(count, round, member, entries)
         if reason != refusals.GOOD:
-            log refusals.Refused(round=round, member=one.member, reason=reason)
+            log refusals.Refused(round=round, member=member, reason=reason)
+        elif count.voters & bit != 0:
+            counted |= 1 << i
+    assert at == len(batch), "consensus: not a batch"
+    if counted != 0:
+        log peer_ballots.BallotsRelayed(round=round, counted=counted, batch=batch)
     self._keep(count, round)
 
 
@@ -157,6 +136,8 @@ def cast_ballot_direct(round: uint256, entries: Bytes[borda.MAX_BYTES], salt: by
     if reason == refusals.GOOD:
         count, reason = self._with(count, round, member, entries)
     refusals._expect_none(reason)
+    if count.voters & bit != 0:
+        log peer_ballots.BallotCast(round=round, member=member, entries=entries)
     self._keep(count, round)
 
 
@@ -199,7 +180,6 @@ def _with(
     else:
         count.voters |= bit
         count.head = proposal_round._linked(count.head, member, keccak256(entries))
-        log peer_ballots.BallotCast(round=round, member=member, entries=entries)
     return count, refusals.GOOD
 
 

@@ -37,13 +37,4 @@ def _expect_none(reason: uint256):
     """
     @notice Reverts, with words, unless there is nothing to refuse.
     """
-    if reason == GOOD:
-        return
-    assert reason != NOT_A_MEMBER, "consensus: not an active member"
-    assert reason != NOT_COMMITTED, "consensus: has not committed"
-    assert reason != TOO_EARLY, "consensus: signed before the round"
-    assert reason != TOO_LATE, "consensus: signed in the future"
-    assert reason != NOT_SEALED, "consensus: has not sealed"
-    assert reason != SALT, "consensus: another's salt"
-    assert reason != NOT_THE_SEALED, "consensus: not what was sealed"
-    raise concat("borda: no ballot, see Refusal ", uint2str(reason))
+    assert reason == GOOD, concat("consensus: refused, see Refusal ", uint2str(reason))

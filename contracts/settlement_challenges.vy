@@ -12,8 +12,6 @@
 
 import lanes
 import membership
-import peer_ballots
-import peer_commitments
 import peer_round
 import peer_terms
 import pull_payments
@@ -86,8 +84,8 @@ def challenge(record: settlement_rounds.Record):
 @external
 def answer(
     record: settlement_rounds.Record,
-    commitments: DynArray[peer_commitments.SignedCommitment, lanes.CAPACITY],
-    ballots: DynArray[peer_ballots.CastBallot, lanes.CAPACITY],
+    commitments: DynArray[settlement_rounds.SignedCommitment, lanes.CAPACITY],
+    ballots: DynArray[settlement_rounds.SignedBallot, lanes.CAPACITY],
 ):
     """
     @notice Brings all that was signed in a round, and counts. Anybody who has it may: if the

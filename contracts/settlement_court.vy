@@ -13,7 +13,6 @@
 import lanes
 import membership
 import peer_ballots
-import peer_commitments
 import peer_outcome
 import peer_round
 import peer_terms
@@ -37,8 +36,8 @@ _BALLOT_TYPE: constant(bytes32) = keccak256("Ballot(uint64 round,bytes entries)"
 @internal
 def _agrees(
     record: settlement_rounds.Record,
-    commitments: DynArray[peer_commitments.SignedCommitment, lanes.CAPACITY],
-    ballots: DynArray[peer_ballots.CastBallot, lanes.CAPACITY],
+    commitments: DynArray[settlement_rounds.SignedCommitment, lanes.CAPACITY],
+    ballots: DynArray[settlement_rounds.SignedBallot, lanes.CAPACITY],
 ) -> bool:
     """
     @notice Whether the coordinator has said of the round what follows from all that was signed.
@@ -49,7 +48,7 @@ def _agrees(
     root: bytes32 = empty(bytes32)
 
     committed: uint256 = 0
-    for one: peer_commitments.SignedCommitment in commitments:
+    for one: settlement_rounds.SignedCommitment in commitments:
         root = keccak256(abi_encode(root, one))
         bit: uint256 = (1 << one.member) & record.members
         # In the order of their members, each once.
@@ -70,14 +69,14 @@ def _agrees(
     seed: bytes32 = empty(bytes32)
     brought: uint256 = 0
     spoken: uint256 = 0
-    for one: peer_ballots.CastBallot in ballots:
+    for one: settlement_rounds.SignedBallot in ballots:
         entries: bytes32 = keccak256(one.entries)
-        root = keccak256(abi_encode(root, one.member, one.r_or_salt, one.vs, entries))
+        root = keccak256(abi_encode(root, one.member, one.r, one.vs, entries))
         bit: uint256 = (1 << one.member) & committed
         if bit <= brought:
             continue
         structure: bytes32 = keccak256(abi_encode(_BALLOT_TYPE, record.round, entries))
-        signer: address = typed_data._signer(domain, structure, one.r_or_salt, one.vs)
+        signer: address = typed_data._signer(domain, structure, one.r, one.vs)
         if not membership._stands(extract32(roster, unsafe_mul(one.member, 20)), signer):
             continue
         brought |= bit

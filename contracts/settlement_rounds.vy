@@ -12,7 +12,6 @@
 
 import lanes
 import membership
-import peer_commitments
 import peer_round
 import peer_terms
 import settlement_terms
@@ -41,6 +40,24 @@ struct Record:
     forced: uint256
     opened_at: uint256
     settled_at: uint256
+
+
+# A commitment that its author signed as `Commitment(uint64 round,bytes32 base,bytes32 digest,
+# uint64 timestamp)`. `r` and `vs` are the signature, see `typed_data`.
+struct SignedCommitment:
+    member: uint256
+    timestamp: uint256
+    digest: bytes32
+    r: uint256
+    vs: uint256
+
+
+# A ballot that its author signed as `Ballot(uint64 round,bytes entries)`. Entries: see `borda`.
+struct SignedBallot:
+    member: uint256
+    r: uint256
+    vs: uint256
+    entries: Bytes[_MAX_BYTES]
 
 
 # A commitment that came past the coordinator, with all that it needs to bring it as well.
@@ -216,7 +233,7 @@ def settle(
 
 
 @external
-def show_commitment(round: uint256, one: peer_commitments.SignedCommitment):
+def show_commitment(round: uint256, one: SignedCommitment):
     """
     @notice Brings a signed commitment past the coordinator, who then has to bring it as well.
     @param round The current round.

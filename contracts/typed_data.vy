@@ -11,6 +11,12 @@
      words in Python.
 """
 
+# As above.
+struct Signature:
+    r: uint256
+    vs: uint256
+
+
 _DOMAIN_TYPE: constant(bytes32) = keccak256(
     "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 )

@@ -46,6 +46,8 @@ _PHASES: Final[Mapping[type[Event], tuple[Phase, ...]]] = {
     Closed: (Phase.SELECTED,),
     Equivocated: tuple(Phase),
 }
+#: Of these, one log can say several.
+_IN_BATCHES: Final = (Committed, BallotCast)
 
 
 @dataclass(slots=True)
@@ -131,11 +133,14 @@ class _Reader:
         self._phase = Phase.IDLE  # before the transaction that is being read
 
     def read(self) -> History:
-        last = (-1, -1)
+        last: tuple[int, int] = (-1, -1)
+        kind: type[Event] = Event
         for event in self._evidence.events:
-            if (at := (event.block, event.log_index)) <= last:
+            at = event.block, event.log_index
+            one_batch = at == last and type(event) is kind and kind in _IN_BATCHES
+            if at <= last and not one_batch:
                 self._complain(event, f"an event after block {last[0]}, log {last[1]}", str(at))
-            last = at
+            last, kind = at, type(event)
             self._expect_phase(event)
             self._take(event)
         self._expect_views()

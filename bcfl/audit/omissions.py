@@ -19,6 +19,7 @@ from bcfl.audit.reported_rounds import Note
 from bcfl.audit.signatures import all_sent, entries_of
 from bcfl.audit.signed import has_signed, opens
 from bcfl.chain.event import Event
+from bcfl.consensus.contract.batches import fit
 from bcfl.consensus.contract.calldata import SentBallot, SentCommitment, SentProposal, SentSeal
 from bcfl.consensus.contract.events import (
     Abstained,
@@ -49,7 +50,6 @@ _KINDS: Final[Mapping[_Kind, tuple[str, Callable[[Round], Mapping[int, Any]], st
     SignedSeal: ("seal", lambda round_: round_.seals, "seal"),
     SignedBallot: ("ballot", lambda round_: round_.spoken, "cast_ballots"),
 }
-_BALLOTS_A_TRANSACTION = 32  # BALLOT_BATCH of the contract; what does not fit waits for the next
 
 
 def check_journal(history: History, evidence: Evidence, note: Note) -> Iterator[Finding]:
@@ -118,7 +118,9 @@ def _relayed_without(entry: Journaled, event: Any, evidence: Evidence) -> bool:
     signed = entry.signed
     if isinstance(signed, SignedCommitment):
         return signed.commitment.timestamp <= int(event.timestamp)
-    return len(call.ballots) < _BALLOTS_A_TRANSACTION
+    if isinstance(signed, SignedBallot):  # what does not fit waits for the next transaction
+        return fit([*(ballot.entries for ballot in call.ballots), signed.ballot.encode()])
+    return True
 
 
 def _acceptable(entry: Journaled, round_: Round, rule: Rule) -> bool:

@@ -18,6 +18,7 @@ from eth_tester import EthereumTester, PyEVMBackend
 from web3 import EthereumTesterProvider, Web3
 from web3.types import Wei
 
+from bcfl.consensus.contract.batches import pack_ballots, pack_commitments, transactions_of
 from bcfl.consensus.spec.domain import Ballot, Commitment, TypedDataDomain
 from bcfl.consensus.spec.fixed_point import to_value
 from bcfl.contracts import artifact
@@ -25,7 +26,6 @@ from tests.contracts.peer_consensus_keys import Signing, account
 
 SNAPSHOT = Path(__file__).with_name("gas.json")
 SIZES = (10, 20, 100)
-BATCH = 32
 ETHER = 10**18
 #: What a transaction costs at least, by its calldata: EIP-7623, in force since Prague, and as
 #: EIP-7976, proposed for Glamsterdam, would have it.
@@ -126,7 +126,7 @@ class GasTask:
             )
             for i in members
         ]
-        return self.gas(self.functions.commit(self.round, batch))
+        return self.gas(self.functions.commit(self.round, *pack_commitments(batch)))
 
     def delta(self, member: int) -> bytes:
         return digest(f"delta {self.round} {member}")
@@ -147,8 +147,10 @@ class GasTask:
 
     def vote(self, members: range) -> int:
         ballots = [self.signing.ballot(i, account(i), self.ballot(i)) for i in members]
-        batches = [ballots[at : at + BATCH] for at in range(0, len(ballots), BATCH)]
-        return sum(self.gas(self.functions.cast_ballots(self.round, batch)) for batch in batches)
+        return sum(
+            self.gas(self.functions.cast_ballots(self.round, *pack_ballots(batch)))
+            for batch in transactions_of(ballots)
+        )
 
     def close(self) -> int:
         model = digest(f"model {self.round}")

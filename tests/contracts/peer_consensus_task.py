@@ -18,6 +18,12 @@ from eth_account.signers.local import LocalAccount
 from eth_utils.abi import collapse_if_tuple
 from eth_utils.crypto import keccak
 
+from bcfl.consensus.contract.batches import (
+    ballots_in,
+    commitments_in,
+    pack_ballots,
+    pack_commitments,
+)
 from bcfl.consensus.contract.events import Refusal
 from bcfl.consensus.spec.domain import Ballot, Commitment, Phase, RoundState, TypedDataDomain, bits
 from bcfl.contracts import artifact
@@ -37,8 +43,15 @@ WINDOW_S = 100
 START = 1_700_000_000
 COORDINATOR = account(1000).address
 STRANGER = account(2000)
+#: What packs the rows of a batch.
+PACKS: dict[str, Any] = {"commit": pack_commitments, "cast_ballots": pack_ballots}
 #: Where what is forfeited goes.
 NOBODY = "0x000000000000000000000000000000000000dEaD"
+
+
+def words_of(reason: Refusal) -> str:
+    """What a direct call that counts for nothing reverts with, as a pattern."""
+    return f"consensus: refused, see Refusal {reason:d}$"
 
 
 class Reverted(Exception):
@@ -51,6 +64,29 @@ class Log:
 
     name: str
     fields: Mapping[str, Any]
+
+
+def packed(name: str, arguments: Sequence[Any]) -> Sequence[Any]:
+    """The arguments of a call, with the rows of a batch as the contract takes them."""
+    if name not in PACKS or isinstance(arguments[1], bytes):
+        return arguments
+    return (arguments[0], *PACKS[name](arguments[1]))
+
+
+def each(log: Log) -> list[Log]:
+    """An event; where it is of a batch, one for each entry that counts, in the words of that."""
+    names = {"CommitmentsRelayed": "Committed", "BallotsRelayed": "BallotCast"}
+    if log.name not in names:
+        return [log]
+    round_, batch, counted = (log.fields[name] for name in ("round", "batch", "counted"))
+    rows: list[dict[str, Any]]
+    if log.name == "CommitmentsRelayed":
+        rows = [{"member": i, "timestamp": t, "digest": d} for i, t, d in commitments_in(batch)]
+    else:
+        rows = [{"member": member, "entries": said} for member, said in ballots_in(batch)]
+    assert 0 < counted < 1 << len(rows)
+    good = [row for place, row in enumerate(rows) if counted >> place & 1]
+    return [Log(names[log.name], {"round": round_, **row}) for row in good]
 
 
 @cache
@@ -153,28 +189,36 @@ class Task:
     def call(
         self, name: str, *arguments: Any, sender: str | LocalAccount = COORDINATOR, value: int = 0
     ) -> Any:
-        """Call the contract; the answer, or :class:`Reverted`. Events go to ``logs``."""
+        """Call the contract; the answer, or :class:`Reverted`. Events go to ``logs``.
+
+        Batches may come as rows.
+        """
         function = self._functions[name]
-        types = _types(function["inputs"])
         modifies = function["stateMutability"] not in ("view", "pure")
         self._state = None if modifies else self._state
         self.mine(1)
-        selector = keccak(text=_signature(function))[:4]
         computation = self.env.execute_code(
             to_address=self.address,
             sender=getattr(sender, "address", sender),
-            data=selector + encode(types, arguments),
+            data=self.data(name, *packed(name, arguments)),
             value=value,
             is_modifying=modifies,
         )
         if computation.is_error:
             raise Reverted(_reason(computation.output))
-        logs = [self._decoded(entry) for entry in computation.get_raw_log_entries()]
+        entries = computation.get_raw_log_entries()
+        logs = [log for entry in entries for log in each(self._decoded(entry))]
         if any(log.name == "Committed" for log in logs):
             self._committed_in = self.env.evm.patch.block_number
         self.logs += logs
         answer = decode(_types(function["outputs"]), computation.output)
         return answer[0] if len(answer) == 1 else answer
+
+    def data(self, name: str, *arguments: Any) -> bytes:
+        """The bytes of a call."""
+        function = self._functions[name]
+        selector = keccak(text=_signature(function))[:4]
+        return selector + encode(_types(function["inputs"]), arguments)
 
     def tries(self, name: str, *arguments: Any, **options: Any) -> bool:
         """Whether the call succeeds; if not, the contract must say why."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from bcfl.consensus.contract.batches import pack_ballots
 from bcfl.consensus.spec import referee
 from bcfl.consensus.spec.domain import Ballot, Proposal, bits
 from bcfl.consensus.spec.fixed_point import to_value
@@ -61,7 +62,9 @@ class ProposalGasTask(GasTask):
         gas["propose"] = self.propose()
         ballots = {i: self.rating(i) for i in everybody}
         batch = [self.signing.ballot(i, account(i), ballot) for i, ballot in ballots.items()]
-        gas["cast_ballots"] = self.gas(self.functions.cast_ballots(self.round, batch))
+        gas["cast_ballots"] = self.gas(
+            self.functions.cast_ballots(self.round, *pack_ballots(batch))
+        )
         shown = [list(self.sets().items()), [(i, b.encode()) for i, b in ballots.items()]]
         if self.rule == "referee":
             found = referee.medians(ballots, self.sets().keys())

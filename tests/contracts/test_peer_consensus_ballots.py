@@ -7,7 +7,7 @@ import pytest
 from bcfl.consensus.contract.events import Refusal
 from bcfl.consensus.spec.domain import Ballot
 from tests.contracts.peer_consensus_keys import raw, sets
-from tests.contracts.peer_consensus_task import STRANGER, WINDOW_S, Reverted, Task
+from tests.contracts.peer_consensus_task import STRANGER, WINDOW_S, Reverted, Task, words_of
 
 
 def voting(members: int = 9, **rules: object) -> Task:
@@ -78,7 +78,7 @@ def test_a_bad_ballot_is_refused_alone(entries: bytes, reason: Refusal) -> None:
     good = voting()
     good.vote({1: {0: 1}, 2: {0: 1}})
     assert task.scores() == good.scores()
-    with pytest.raises(Reverted, match=f"borda: no ballot, see Refusal {reason}$"):
+    with pytest.raises(Reverted, match=words_of(reason)):
         task.call("cast_ballot_direct", 1, entries, bytes(32), sender=task.keys[0])
     task.vote({0: {1: 5, 2: 4}})
     assert task.state.voted == 0b111
@@ -112,12 +112,12 @@ def test_whatever_a_client_can_write_is_refused_with_a_reason() -> None:
 def test_who_has_not_committed_does_not_vote() -> None:
     task = voting()
     batch = [task.ballot(8, {0: 1})]
-    batch += [(m, *task.ballot(0, {1: 1})[1:]) for m in (9, 127, 128, 300, 2**256 - 1)]
+    batch += [(m, *task.ballot(0, {1: 1})[1:]) for m in (9, 127, 128, 255)]
     assert task.refused("cast_ballots", 1, batch) == [
         (one[0], Refusal.NOT_COMMITTED) for one in batch
     ]
     assert task.state.voted == 0
-    with pytest.raises(Reverted, match="has not committed"):
+    with pytest.raises(Reverted, match=words_of(Refusal.NOT_COMMITTED)):
         task.call("cast_ballot_direct", 1, GOOD, bytes(32), sender=task.keys[8])
     with pytest.raises(Reverted, match="membership: not a member"):
         task.call("cast_ballot_direct", 1, GOOD, bytes(32), sender=STRANGER)

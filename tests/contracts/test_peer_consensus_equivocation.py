@@ -19,6 +19,7 @@ from tests.contracts.peer_consensus_task import (
     Task,
     digest_of,
     staked,
+    words_of,
 )
 
 STAKE = 10**18
@@ -49,7 +50,7 @@ def test_an_equivocator_is_known_for_good() -> None:
     batch = [task.commitment(i) for i in (0, 2, 1)]
     assert task.refused("commit", 1, batch) == [(2, Refusal.NOT_A_MEMBER)]
     assert task.state.committed == 0b0011, "proven just before the batch, it costs nobody else"
-    with pytest.raises(Reverted, match="not an active member"):
+    with pytest.raises(Reverted, match=words_of(Refusal.NOT_A_MEMBER)):
         task.call("commit_direct", 1, bytes(32), task.now, sender=task.keys[2])
     task.commit([3])
     assert task.state.phase is Phase.BALLOT, "it was expected, and is waited for no more"

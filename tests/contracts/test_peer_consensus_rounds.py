@@ -348,5 +348,7 @@ def test_more_ballots_than_fit_one_transaction_are_refused() -> None:
     task = Task(2)
     task.open()
     task.commit()
+    ballot = task.ballot(0, {})
+    task.call("cast_ballots", 1, [ballot] * 64)
     with pytest.raises(Reverted):
-        task.call("cast_ballots", 1, [task.ballot(0, {})] * 33)
+        task.call("cast_ballots", 1, [ballot] * 65)

@@ -15,6 +15,7 @@ from tests.contracts.peer_consensus_task import (
     WINDOW_S,
     Reverted,
     Task,
+    words_of,
 )
 
 
@@ -28,7 +29,7 @@ def test_a_new_task_says_what_it_was_given() -> None:
     assert task.call("ballot_window_s") == 40
     assert task.call("sealed_ballots") is False
     assert task.call("stake") == 0
-    assert task.call("BALLOT_BATCH") == 32
+    assert (task.call("MAX_BATCH"), task.call("MOST_BALLOTS")) == (2**14, 64)
     assert task.call("LEAST_WINDOW_S") == LEAST_WINDOW_S
     state = task.state
     assert (state.round, state.phase, state.model) == (0, Phase.IDLE, GENESIS)
@@ -100,8 +101,8 @@ def test_a_timestamp_lies_between_the_opening_and_now(direct: bool) -> None:
     early, late = task.state.opened_at - 1, task.now + 1
     if direct:
         for timestamp, words in (
-            (early, "signed before the round"),
-            (late, "signed in the future"),
+            (early, words_of(Refusal.TOO_EARLY)),
+            (late, words_of(Refusal.TOO_LATE)),
         ):
             with pytest.raises(Reverted, match=words):
                 task.call("commit_direct", 1, bytes(32), timestamp, sender=task.keys[0])

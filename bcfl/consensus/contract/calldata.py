@@ -17,6 +17,7 @@ from eth_utils.abi import collapse_if_tuple
 
 from bcfl.chain.calldata import Selectors, Sent, decode_input, read_sent, selectors_of
 from bcfl.chain.connection import Connection
+from bcfl.consensus.contract.batches import ballots_in, commitments_in
 from bcfl.consensus.contract.words import CONTRACTS
 from bcfl.consensus.spec.rules import Rule
 from bcfl.consensus.spec.settlement import Record
@@ -138,7 +139,10 @@ def decode_call(sender: str, data: bytes) -> Call:
     """Decode a call of the contract; one that is none has no ``function``."""
     name, arguments = decode_input(_selectors(), data)
     read = _READERS.get(name)
-    return Call(sender, name) if read is None else read(sender, name, *arguments)
+    try:
+        return Call(sender, name) if read is None else read(sender, name, *arguments)
+    except ValueError:  # a batch that no contract takes
+        return Call(sender)
 
 
 def decode_deployment(sender: str, data: bytes) -> Call:
@@ -163,10 +167,14 @@ def decode_deployment(sender: str, data: bytes) -> Call:
     return Call(sender)
 
 
-def _commit(sender: str, name: str, round_: int, batch: Sequence[Any]) -> Call:
+def _commit(
+    sender: str, name: str, round_: int, batch: bytes, signatures: Sequence[tuple[int, int]]
+) -> Call:
     sent = tuple(
         SentCommitment(member, digest, timestamp, expanded(r, vs))
-        for member, timestamp, digest, r, vs in batch
+        for (member, timestamp, digest), (r, vs) in zip(
+            commitments_in(batch), signatures, strict=True
+        )
     )
     return Call(sender, name, round_, commitments=sent)
 
@@ -193,10 +201,12 @@ def _seal_direct(sender: str, name: str, round_: int, seal: bytes) -> Call:
     return Call(sender, name, round_, seals=(SentSeal(None, seal, b""),))
 
 
-def _cast(sender: str, name: str, round_: int, batch: Sequence[Any]) -> Call:
+def _cast(
+    sender: str, name: str, round_: int, batch: bytes, proofs: Sequence[tuple[int, int]]
+) -> Call:
     sent = tuple(
-        SentBallot(member, entries, expanded(word, vs), word.to_bytes(32, "big"))
-        for member, word, vs, entries in batch
+        _ballot(member, word, vs, entries)
+        for (member, entries), (word, vs) in zip(ballots_in(batch), proofs, strict=True)
     )
     return Call(sender, name, round_, ballots=sent)
 
@@ -214,11 +224,17 @@ def _prove(sender: str, name: str, member: int, round_: int, *claims: Sequence[A
 
 
 def _show_commitment(sender: str, name: str, round_: int, one: Sequence[Any]) -> Call:
-    return _commit(sender, name, round_, [one])
+    member, timestamp, digest, r, vs = one
+    sent = SentCommitment(member, digest, timestamp, expanded(r, vs))
+    return Call(sender, name, round_, commitments=(sent,))
 
 
 def _show_ballot(sender: str, name: str, round_: int, *one: Any) -> Call:
-    return _cast(sender, name, round_, [one])
+    return Call(sender, name, round_, ballots=(_ballot(*one),))
+
+
+def _ballot(member: int, word: int, vs: int, entries: bytes) -> SentBallot:
+    return SentBallot(member, entries, expanded(word, vs), word.to_bytes(32, "big"))
 
 
 def _challenge(sender: str, name: str, record: Sequence[Any]) -> Call:

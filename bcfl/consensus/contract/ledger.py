@@ -12,13 +12,15 @@ from typing import Any, Final, Self
 from bcfl.chain.connection import Connection
 from bcfl.chain.contract import Log
 from bcfl.chain.event import Event, Transaction
+from bcfl.consensus.contract.batches import pack_ballots, pack_commitments, transactions_of
 from bcfl.consensus.contract.events import BallotCast, Proposed, RoundEvent
 from bcfl.consensus.contract.task_ledger import TaskLedger
 from bcfl.consensus.contract.words import (
     CONTRACTS,
     EVENTS,
-    event_of,
+    events_in,
     evidence,
+    named,
     one_round,
     proof,
     relayed,
@@ -34,11 +36,9 @@ from bcfl.consensus.spec.domain import (
 )
 from bcfl.consensus.spec.referee import medians
 from bcfl.consensus.spec.rules import Rule
-from bcfl.core.errors import LedgerError, ReplyMalformed
+from bcfl.core.errors import ContractReverted, LedgerError, ReplyMalformed
 from bcfl.keys.accounts import checksummed
 
-#: ``PeerConsensus.BALLOT_BATCH``: how many ballots one transaction can relay.
-_BALLOT_BATCH: Final = 32
 #: What a ballot needs that selects as well, see ``peer_ballots.vy``: a node's estimate is of a
 #: block in which it does not yet, if that is the block of the last commitment.
 _SELECTION_GAS: Final = 140_000
@@ -196,7 +196,8 @@ class Ledger(TaskLedger):
             (one.member, one.commitment.timestamp, one.commitment.digest, *relayed(one.signature))
             for one in commitments
         ]
-        return self._write("commit", one_round(x.commitment.round for x in commitments), rows)
+        round_ = one_round(x.commitment.round for x in commitments)
+        return self._write("commit", round_, *pack_commitments(rows))
 
     def commit_direct(self, commitment: SignedCommitment) -> Transaction:
         """From this ledger's own account, which pays."""
@@ -229,16 +230,18 @@ class Ledger(TaskLedger):
         return self._write("seal_direct", seal.round, seal.seal)
 
     def cast_ballots(self, ballots: Sequence[SignedBallot]) -> Transaction:
-        """Relay: a transaction for every 32; the last one is returned.
+        """Relay, in as few transactions as hold them; the last one is returned.
 
         Broken off in between, it can be called again: who has voted already is passed over. So
         is what is wrong, with the event ``Refused``.
         """
         round_ = one_round(one.ballot.round for one in ballots)
         rows = [(one.member, *proof(one), one.ballot.encode()) for one in ballots]
-        batches = [rows[at : at + _BALLOT_BATCH] for at in range(0, len(rows), _BALLOT_BATCH)]
         spare = {"spare_gas": _SELECTION_GAS} if self.rule == "borda" else {}
-        return [self._write("cast_ballots", round_, batch, **spare) for batch in batches][-1]
+        return [
+            self._write("cast_ballots", round_, *pack_ballots(each), **spare)
+            for each in transactions_of(rows)
+        ][-1]
 
     def cast_ballot_direct(self, ballot: SignedBallot) -> Transaction:
         """From this ledger's own account, which pays."""
@@ -324,10 +327,16 @@ class Ledger(TaskLedger):
             for number in transactions
         }
 
+    def _write(self, function: str, *arguments: Any, **options: Any) -> Transaction:
+        try:
+            return super()._write(function, *arguments, **options)
+        except ContractReverted as error:
+            raise ContractReverted(named(error.reason), error.call) from error
+
     def _said(self, logs: Sequence[Log]) -> list[Event]:
         known = [log for log in logs if log.name in EVENTS]
         count = len(self.members()) if any(log.name == "Selected" for log in known) else 0
-        return [event_of(log, count) for log in known]
+        return [event for log in known for event in events_in(log, count)]
 
     def _of_round(self) -> list[RoundEvent]:
         round_ = self.state().round

@@ -15,6 +15,7 @@ from eth_utils.crypto import keccak
 
 from bcfl.chain.contract import Contract
 from bcfl.chain.event import Transaction
+from bcfl.consensus.contract.batches import pack_ballots, pack_commitments
 from bcfl.consensus.contract.bundle import Bundle
 from bcfl.consensus.contract.play import Play, PlayConnection, PlayedReference
 from bcfl.consensus.contract.settlement import SettlementLedger
@@ -100,7 +101,8 @@ class PlayedRound:
             self.call("open_round", *begun, at=at, number=opening.transaction)
             at = max([at, *(time for time in times if time <= until)])
             if signed.commitments:
-                self.call("commit", opening.round, signed.words()[0], at=at)
+                batch = pack_commitments(signed.words()[0])
+                self.call("commit", opening.round, *batch, at=at)
             committed = self._state().committed
             active = self.connection.call(self.contract, "active")
             if active & ~committed:
@@ -109,7 +111,7 @@ class PlayedRound:
                 at = max(at, opening.at + window + 1)
             ballots = signed.by(committed).words()[1]
             if ballots and committed.bit_count() >= self._terms.quorum and at <= until:
-                self.call("cast_ballots", opening.round, ballots, at=at)
+                self.call("cast_ballots", opening.round, *pack_ballots(ballots), at=at)
         except ContractReverted as error:
             words = f"round {opening.round} cannot have been signed so: {error}"
             raise ProtocolError(words) from error

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from typing import Any, ClassVar, Final
 
+from bcfl.consensus.contract.batches import Proof, ballots_in, commitments_in
 from bcfl.consensus.contract.events import Refusal
 from bcfl.consensus.contract.words import CONTRACTS, LANE_BITS, LANES, seal_of
 from bcfl.consensus.spec.contract import ContractModel, Terms
@@ -118,10 +119,11 @@ class PeerConsensusReference:
         said = {"base": model.model, "expected": bits(model.expected)}
         self._log("Opened", round=model.round, **said, **deadlines)
 
-    def commit(self, round: int, batch: Iterable[tuple[int, int, bytes, int, int]]) -> None:
+    def commit(self, round: int, batch: bytes, signatures: Sequence[Proof]) -> None:
         """See the contract."""
         rows = []
-        for member, timestamp, digest, r, vs in batch:
+        each = zip(commitments_in(batch), signatures, strict=True)
+        for (member, timestamp, digest), (r, vs) in each:
             said = Commitment(round, self._model.model, digest, timestamp)
             signed = self._signed(member, commitment_message(self._domain, said), r, vs)
             rows.append((member, digest, timestamp, signed))
@@ -137,6 +139,7 @@ class PeerConsensusReference:
         self, round_: int, rows: Sequence[tuple[int, bytes, int, bool]], *, alone: bool = False
     ) -> None:
         model, before = self._model, set(self._model.committed)
+        counted = []
         self._expect_round(round_)
         refused = self._done(model.commit(self.now, rows), alone=alone)
         for member, digest, timestamp, _ in rows:
@@ -149,9 +152,9 @@ class PeerConsensusReference:
                 self._refuse(round_, member, reason)
             elif member not in before:
                 before.add(member)
-                self._log(
-                    "Committed", round=round_, member=member, digest=digest, timestamp=timestamp
-                )
+                counted.append({"member": member, "digest": digest, "timestamp": timestamp})
+        for commitment in counted:
+            self._log("Committed", round=round_, **commitment)
 
     def seal(self, round: int, batch: Iterable[tuple[int, bytes, int, int]]) -> None:
         """See the contract."""
@@ -182,10 +185,10 @@ class PeerConsensusReference:
                 before.add(member)
                 self._log("Sealed", round=round_, member=member, seal=seal)
 
-    def cast_ballots(self, round: int, batch: Iterable[tuple[int, int, int, bytes]]) -> None:
+    def cast_ballots(self, round: int, batch: bytes, proofs: Sequence[Proof]) -> None:
         """See the contract."""
         rows = []
-        for member, word, vs, entries in batch:
+        for (member, entries), (word, vs) in zip(ballots_in(batch), proofs, strict=True):
             if self._model.terms.sealed:
                 fault = self._seal_fault(member, entries, word.to_bytes(32, "big"))
             else:
@@ -206,6 +209,7 @@ class PeerConsensusReference:
     ) -> None:
         model = self._model
         before = model.abstained | model.ballots.keys()
+        counted = []
         self._expect_round(round_)
         said = [(member, entries, fault is None) for member, entries, fault in rows]
         refused = self._done(model.vote(self.now, said, self.seed), alone=alone)
@@ -220,8 +224,10 @@ class PeerConsensusReference:
                 missing = Ballot.decode(round_, entries).missing
                 self._log("Abstained", round=round_, member=member, missing=missing)
             elif member not in before:
-                self._log("BallotCast", round=round_, member=member, entries=entries)
+                counted.append({"member": member, "entries": entries})
             before.add(member)
+        for ballot in counted:
+            self._log("BallotCast", round=round_, **ballot)
         if model.status != "open":
             self._log_outcome()
 

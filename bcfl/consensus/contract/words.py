@@ -7,10 +7,17 @@ from typing import Any, Final
 
 from eth_utils.crypto import keccak
 
-from bcfl.chain.contract import Log
+from bcfl.chain.contract import Log, believing
 from bcfl.chain.event import Event
 from bcfl.consensus.contract import events as contract_events
-from bcfl.consensus.contract.events import MemberJoined, RoundEvent
+from bcfl.consensus.contract.batches import ballots_in, commitments_in
+from bcfl.consensus.contract.events import (
+    BallotCast,
+    Committed,
+    MemberJoined,
+    Refusal,
+    RoundEvent,
+)
 from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment
 from bcfl.consensus.spec.rules import Rule
 from bcfl.core.errors import LedgerError
@@ -39,12 +46,47 @@ _KINDS: Final[Mapping[str, Callable[..., Event]]] = {
     if isinstance(kind, type) and issubclass(kind, Event) and kind not in (Event, RoundEvent)
 }
 
-#: Their names. ``Withdrawn``, which is about money only, is none of the ledger's.
-EVENTS: Final = tuple(_KINDS)
+#: Batches as they were relayed: each says as much as an event for every entry that counts.
+_COMMITMENTS: Final = "CommitmentsRelayed"
+_BALLOTS: Final = "BallotsRelayed"
+
+#: The contract's names of what the ledger knows. ``Withdrawn``, which is about money only, is none
+#: of it.
+EVENTS: Final = (*_KINDS, _COMMITMENTS, _BALLOTS)
+
+
+def events_in(log: Log, members: int) -> list[Event]:
+    """The ledger's events, one for each member that a batch is of.
+
+    Parameters
+    ----------
+    log : Log
+        Its name is one of ``EVENTS``.
+    members : int
+        How many there are.
+
+    Raises
+    ------
+    ReplyMalformed
+        It is no batch that the contract takes.
+    """
+    if log.name not in (_COMMITMENTS, _BALLOTS):
+        return [event_of(log, members)]
+    round_, counted, batch = (log.arguments[name] for name in ("round", "counted", "batch"))
+    at = log.transaction, log.block, log.log_index, log.timestamp, round_
+    entries: list[Event]
+    with believing(log.name):
+        if log.name == _COMMITMENTS:
+            entries = [Committed(*at, i, said, when) for i, when, said in commitments_in(batch)]
+        else:
+            entries = [BallotCast(*at, member, said) for member, said in ballots_in(batch)]
+        if counted >> len(entries):
+            raise ValueError(f"of {len(entries)} entries, others count")
+    return [event for place, event in enumerate(entries) if counted >> place & 1]
 
 
 def event_of(log: Log, members: int) -> Event:
-    """The ledger's event; ``log.name`` is one of ``EVENTS``, ``members`` how many there are."""
+    """The ledger's event of a log that is no batch; ``members`` as of :func:`events_in`."""
     names = _FIELDS.get(log.name, {})
     fields = {names.get(name, name): value for name, value in log.arguments.items()}
     if log.name == "Selected":
@@ -58,6 +100,13 @@ def _unpacked(words: Sequence[Any]) -> tuple[int, ...]:
     """Points by member index: sixteen lanes of 16 bits a word, member 0 in the lowest."""
     mask = (1 << LANE_BITS) - 1
     return tuple(word >> LANE_BITS * lane & mask for word in words for lane in range(LANES))
+
+
+def named(reason: str) -> str:
+    """A contract's reason to revert; where it is a refusal's number, with the name of that."""
+    number = reason.removeprefix("consensus: refused, see Refusal ")
+    names = {str(refusal.value): refusal.name for refusal in Refusal}
+    return f"{reason}: {names[number]}" if number in names else reason
 
 
 def one_round(rounds: Iterable[int]) -> int:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcfl.chain.connection import Connection
+from bcfl.consensus.contract.batches import pack_ballots, pack_commitments
 from bcfl.consensus.contract.calldata import (
     Call,
     Deployment,
@@ -44,13 +45,13 @@ def sent(function: str, *arguments: Any) -> Call:
 
 def test_relayed_words_carry_their_signatures() -> None:
     words = compact(SIGNATURE)
-    assert sent("commit", 7, [(3, 99, 32 * b"\2", *words)]) == Call(
+    assert sent("commit", 7, *pack_commitments([(3, 99, 32 * b"\2", *words)])) == Call(
         SENDER, "commit", 7, commitments=(SentCommitment(3, 32 * b"\2", 99, SIGNATURE),)
     )
     assert sent("seal", 7, [(3, 32 * b"\4", *words)]) == Call(
         SENDER, "seal", 7, seals=(SentSeal(3, 32 * b"\4", SIGNATURE),)
     )
-    (ballot,) = sent("cast_ballots", 7, [(3, *words, b"12345")]).ballots
+    (ballot,) = sent("cast_ballots", 7, *pack_ballots([(3, *words, b"12345")])).ballots
     assert ballot == SentBallot(3, b"12345", SIGNATURE, SIGNATURE[:32])
 
 
@@ -91,7 +92,7 @@ def test_a_deployment_of_the_shipped_code_names_its_terms() -> None:
 
 @given(st.binary(max_size=300), st.sampled_from(["commit", "seal", "cast_ballots", "select"]))
 def test_what_is_no_call_of_the_contract_reads_as_none(data: bytes, function: str) -> None:
-    arguments = () if function == "select" else (7, [])
+    arguments = {"select": (), "seal": (7, [])}.get(function, (7, b"", []))
     contract = Connection("http://127.0.0.1:1").contract(CONTRACT, artifact("PeerConsensus").abi)
     selector = contract.encode(function, arguments)[:4]
     assert decode_call(SENDER, data).sender == SENDER

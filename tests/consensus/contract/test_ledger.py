@@ -384,6 +384,10 @@ def test_members_may_send_for_themselves(chain: EmbeddedChain):
     task.direct(0).commit_direct(task.commitment(0))
     with pytest.raises(ContractReverted, match="committed already"):
         task.direct(0).commit_direct(task.commitment(0))
+    late = task.commitment(3)
+    late = replace(late, commitment=replace(late.commitment, timestamp=2**40))
+    with pytest.raises(ContractReverted, match="refused, see Refusal 5: TOO_LATE"):
+        task.direct(3).commit_direct(late)
     task.commit_all()  # passes over who has committed
     task.direct(2).cast_ballot_direct(task.ballot(2, {0: 5, 1: 4, 3: 4}))
     assert task.ledger.state().voted == 0b0100
@@ -530,10 +534,11 @@ def test_128_members_fit(chain: EmbeddedChain):
     task.open()
     task.commit_all()
     assert task.ledger.state().committed == 2**128 - 1
-    # 65 of the largest ballots there can be, of more than half: two full batches, and one more
+    # 65 ballots, of more than half: a full batch, and the rest
     ballots = [task.ballot(m, {j: 500 - j for j in range(128) if j != m}) for m in range(65)]
     last = task.ledger.cast_ballots(ballots)
-    assert [e.member for e in task.ledger.events_of(last.hash)] == [64]  # type: ignore[attr-defined]
+    rest = [e.member for e in task.ledger.events_of(last.hash)]  # type: ignore[attr-defined]
+    assert rest == list(range(42, 65))
     cast = [event for event in task.ledger.events() if isinstance(event, BallotCast)]
     assert [event.member for event in cast] == list(range(65))
     full = task.ledger.receipts([cast[0].transaction])[cast[0].transaction]
