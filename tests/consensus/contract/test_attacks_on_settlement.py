@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.chain.event import Transaction
 from bcfl.consensus.contract.bundle import Bundle
 from bcfl.consensus.contract.optimistic import OptimisticLedger
@@ -16,18 +13,7 @@ from bcfl.consensus.spec.domain import Ballot, Phase, SignedBallot, members_in
 from bcfl.consensus.spec.messages import ballot_message
 from bcfl.consensus.spec.settlement import Record
 from bcfl.core.errors import LedgerError
-from tests.consensus.contract.test_optimistic import KEYS, Task
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[EmbeddedChain]:
-    with EmbeddedChain() as chain:
-        yield chain
-
-
-@pytest.fixture
-def task(chain: EmbeddedChain) -> Task:
-    return Task(chain)
+from tests.consensus.contract.optimistic_task import KEYS, Task
 
 
 def rated(task: Task, member: int, values: dict[int, int]) -> SignedBallot:
