@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bcfl.consensus.contract.batches import MAX_BYTES, MOST_BALLOTS
 from bcfl.consensus.contract.events import Refusal
 from bcfl.consensus.spec.domain import Phase
 from bcfl.consensus.spec.rules import LEAST_WINDOW_S
@@ -29,7 +30,7 @@ def test_a_new_task_says_what_it_was_given() -> None:
     assert task.call("ballot_window_s") == 40
     assert task.call("sealed_ballots") is False
     assert task.call("stake") == 0
-    assert (task.call("MAX_BATCH"), task.call("MOST_BALLOTS")) == (2**14, 64)
+    assert (task.call("MAX_BATCH"), task.call("MOST_BALLOTS")) == (MAX_BYTES, MOST_BALLOTS)
     assert task.call("LEAST_WINDOW_S") == LEAST_WINDOW_S
     state = task.state
     assert (state.round, state.phase, state.model) == (0, Phase.IDLE, GENESIS)

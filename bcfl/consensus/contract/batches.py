@@ -12,8 +12,8 @@ from typing import Final, TypeAlias
 from bcfl.consensus.spec.domain import DIGEST_BYTES
 
 #: ``peer_ballots.MAX_BATCH`` and ``MOST_BALLOTS``: what one transaction takes.
-_MAX_BYTES: Final = 2**14
-_MOST_BALLOTS: Final = 64
+MAX_BYTES: Final = 2**14
+MOST_BALLOTS: Final = 64
 _TIMESTAMP_BYTES: Final = 5
 _LENGTH_BYTES: Final = 2
 _COMMITMENT_BYTES: Final = 1 + _TIMESTAMP_BYTES + DIGEST_BYTES
@@ -73,7 +73,7 @@ def ballots_in(batch: bytes) -> Iterator[tuple[int, bytes]]:
 def fit(ballots: Sequence[bytes]) -> bool:
     """Whether one transaction takes all these entries."""
     size = sum(1 + _LENGTH_BYTES + len(entries) for entries in ballots)
-    return size <= _MAX_BYTES and len(ballots) <= _MOST_BALLOTS
+    return size <= MAX_BYTES and len(ballots) <= MOST_BALLOTS
 
 
 def transactions_of(rows: Sequence[BallotRow]) -> Iterator[Sequence[BallotRow]]:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bcfl.chain.contract import Log
 from bcfl.consensus.contract.batches import (
+    MAX_BYTES,
     ballots_in,
     commitments_in,
     fit,
@@ -47,7 +48,7 @@ def test_ballots_come_out_as_they_went_in(rows: list[tuple[int, int, int, bytes]
         if after:
             assert not fit([entries for *_, entries in (*each, after[0])])
         batch, proofs = pack_ballots(each)
-        assert len(batch) <= 2**14
+        assert len(batch) <= MAX_BYTES
         found = zip(ballots_in(batch), proofs, strict=True)
         assert [(member, *proof, said) for (member, said), proof in found] == [*each]
 
