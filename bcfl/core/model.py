@@ -126,13 +126,32 @@ class ModelSpec:
         ModelError
             Other keys, another order, shape or dtype than the task's model, or NaN, or infinity.
         """
-        found = describe(arrays)
-        if found != self.arrays:
+        self._expect(arrays)
+        parts = [arrays[spec.key].ravel() for spec in self._changing]
+        return np.concatenate(parts, dtype=self.dtype)
+
+    def change(self, trained: Arrays, base: Arrays) -> NDArray[Any]:
+        """One flattened minus the other, shape (n,); infinite where it is too large.
+
+        Raises
+        ------
+        ModelError
+            As :meth:`flatten`.
+        """
+        found = self.flatten(trained)
+        self._expect(base)
+        at = 0
+        with np.errstate(over="ignore"):
+            for spec in self._changing:
+                found[at : at + spec.size] -= base[spec.key].ravel()
+                at += spec.size
+        return found
+
+    def _expect(self, arrays: Arrays) -> None:
+        if (found := describe(arrays)) != self.arrays:
             raise ModelError(_difference(self.arrays, found))
         for spec in self._changing:
             _expect_finite(spec.key, arrays[spec.key])
-        parts = [arrays[spec.key].ravel() for spec in self._changing]
-        return np.concatenate(parts, dtype=self.dtype)
 
     def unflatten(self, vector: NDArray[Any], like: Arrays) -> dict[str, NDArray[Any]]:
         """Invert :meth:`flatten`, as views where dtypes allow; what no delta changes is ``like``'s.
@@ -178,7 +197,7 @@ class ModelSpec:
             )
             for spec in self.arrays
         }
-        self.flatten(cast)
+        self._expect(cast)
         return cast
 
 

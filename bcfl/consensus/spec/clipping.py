@@ -100,9 +100,12 @@ def _unit(values: NDArray[Any]) -> float:
 
 def _in_units(values: NDArray[Any], unit: float) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     """The values in units, a part at a time that a processor's cache holds; and where it is."""
+    per_unit = 1 / unit  # exact; of the least units beyond all floats
     for start in range(0, len(values), _PART):
         at = slice(start, start + _PART)
-        yield at, np.divide(values[at], unit, dtype=np.float64)
+        some = values[at].astype(np.float64)
+        some = np.multiply(some, per_unit, out=some) if per_unit < math.inf else some / unit
+        yield at, some
 
 
 def sum_rounded_once(parts: Callable[[], Iterable[NDArray[np.float64]]]) -> float:

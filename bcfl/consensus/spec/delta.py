@@ -54,7 +54,11 @@ def difference(trained: NDArray[Any], base: NDArray[Any]) -> NDArray[Any]:
         The difference is not finite: the training diverged.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        change: NDArray[Any] = trained - base
+        return finite(trained - base)
+
+
+def finite(change: NDArray[Any]) -> NDArray[Any]:
+    """The same; raises as :func:`difference`."""
     if not np.isfinite(change).all():
         raise ModelError("the trained parameters minus the global ones are not finite")
     return change
@@ -123,14 +127,15 @@ def top_parts(change: NDArray[Any], parts: Sequence[Part]) -> Delta:
 def expect_parts(delta: Delta, parts: Sequence[Part]) -> None:
     """Raise CodecError unless ``delta`` has of each part as many entries as are kept."""
     ends = np.cumsum([size for size, _ in parts])
-    found = np.diff(np.searchsorted(delta.indices, ends), prepend=0)
+    within = ends if isinstance(delta.where, slice) else np.searchsorted(delta.where, ends)
+    found = np.diff(within, prepend=0)
     for at, ((size, kept), count) in enumerate(zip(parts, found, strict=True)):
         if count != kept:
             raise CodecError(f"expected {kept} of the {size} entries of array {at}; found {count}")
 
 
-def apply_delta(base: NDArray[Any], delta: Delta) -> NDArray[Any]:
-    """θ_g + Δθ^S as a new vector, shape (n,): what a reviewer evaluates.
+def apply_delta(base: NDArray[Any], delta: Delta, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """θ_g + Δθ^S as a new vector, shape (n,), or in ``out``: what a reviewer evaluates.
 
     A sum beyond the dtype's range is infinite: what the app's evaluate makes of that is the
     delta's own affair, and no reason to stop.
@@ -141,9 +146,12 @@ def apply_delta(base: NDArray[Any], delta: Delta) -> NDArray[Any]:
         The delta is one of another number of parameters.
     """
     expect_length(delta, base)
-    result = base.copy()
+    result = np.empty_like(base) if out is None else out
     with np.errstate(over="ignore"):
-        result[delta.where] += delta.values
+        if isinstance(delta.where, slice):
+            return np.add(base, delta.values, out=result)
+        np.copyto(result, base)
+        np.add.at(result, delta.where, delta.values)  # quicker than [] +=, which reads them first
     return result
 
 

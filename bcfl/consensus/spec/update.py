@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bcfl.consensus.spec.aggregation import Combine, aggregate_sets
 from bcfl.consensus.spec.candidates import Candidates
 from bcfl.consensus.spec.clipping import clip
 from bcfl.consensus.spec.codec import Heading, blob_size, decode_delta, encode_delta
-from bcfl.consensus.spec.delta import Delta, Part, apply_delta, difference, expect_parts, top_parts
+from bcfl.consensus.spec.delta import Delta, Part, apply_delta, expect_parts, finite, top_parts
 from bcfl.consensus.spec.rules import Rules
 from bcfl.consensus.spec.whole import MOST_BYTES, bagged, decode_whole, encode_whole
 from bcfl.core.arrays import describe, expect_carried
@@ -71,7 +72,10 @@ class Updates(ABC, Generic[_U]):
         """What turns an update to ``base`` into a reply of train, as far as it was committed."""
 
     def candidates(self, base: Arrays) -> Callable[[_U], Arrays]:
-        """What turns an update into what is rated: the model that it alone would make."""
+        """What turns an update into what is rated: the model that it alone would make.
+
+        The next one may take its place in memory.
+        """
         return self.replies(base)
 
     @abstractmethod
@@ -116,8 +120,7 @@ class DeltaUpdates(Updates[Delta]):
 
     def of(self, trained: Arrays, base: Arrays, round: int) -> Delta:
         """The ⌈γ·n⌉ largest changes, of the model or of each array."""
-        change = difference(self.spec.flatten(trained), self.spec.flatten(base))
-        return top_parts(change, self._parts(round))
+        return top_parts(finite(self.spec.change(trained, base)), self._parts(round))
 
     def encode(self, update: Delta, heading: Heading) -> bytes:
         """See ``encode_delta``."""
@@ -143,6 +146,12 @@ class DeltaUpdates(Updates[Delta]):
         """θ_g + Δθ."""
         vector = self.spec.flatten(base)
         return lambda update: self.model(apply_delta(vector, update), base)
+
+    def candidates(self, base: Arrays) -> Callable[[Delta], Arrays]:
+        """θ_g + Δθ, one after the other."""
+        vector = self.spec.flatten(base)
+        moved = np.empty_like(vector)
+        return lambda update: self.model(apply_delta(vector, update, moved), base)
 
     def combined(self, base: Arrays, sets: Sequence[Mapping[int, Delta]]) -> Arrays:
         """θ_g + η·(the mean of combine(set)), whatever the order."""
