@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bcfl.consensus import MemoryChain
-from bcfl.consensus.member import review
+from bcfl.consensus import MemoryChain, round_cache
 from bcfl.consensus.member.mod import peer_consensus_mod
-from bcfl.consensus.spec import clipping
+from bcfl.consensus.spec import clipping, update
 from bcfl.consensus.spec.codec import blob_size
 from bcfl.consensus.spec.values import Values
 from bcfl.flower.grid import InProcessGrid
@@ -25,7 +24,7 @@ from tests.benchmark.steps import measure
 CLIENTS = 4
 
 
-def test_a_delta_is_hashed_and_measured_once_by_each_who_looks_at_it(
+def test_a_process_hashes_decodes_and_measures_a_delta_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: Counter[str] = Counter()
@@ -37,7 +36,9 @@ def test_a_delta_is_hashed_and_measured_once_by_each_who_looks_at_it(
 
         return counting
 
-    monkeypatch.setattr(review, "digest_of", counted(review.digest_of))
+    monkeypatch.setattr(round_cache, "digest_of", counted(round_cache.digest_of))
+    monkeypatch.setattr(round_cache, "model_digest", counted(round_cache.model_digest))
+    monkeypatch.setattr(update, "decode_delta", counted(update.decode_delta))
     monkeypatch.setattr(clipping, "_measured", counted(clipping._measured))
     grid = InProcessGrid(toy.client_app([peer_consensus_mod]), CLIENTS)
     strategy = PeerConsensus(
@@ -47,8 +48,8 @@ def test_a_delta_is_hashed_and_measured_once_by_each_who_looks_at_it(
         fraction_evaluate=0.0,
     )
     strategy.start(grid, toy.initial_arrays(), num_rounds=1)
-    # every member all deltas, its own among them; and the server, which hashed what it received
-    assert counts == {"digest_of": CLIENTS**2, "_measured": CLIENTS * (CLIENTS + 1)}
+    of_deltas = dict.fromkeys(("digest_of", "decode_delta", "_measured"), CLIENTS)
+    assert counts == of_deltas | {"model_digest": 1}
 
 
 @pytest.mark.parametrize("values", ["float32", "int8"])

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from flwr.app import Context
+from flwr.app import ArrayRecord, Context
 
 from bcfl.consensus.contract.ledger import Ledger, View
 from bcfl.consensus.contract.words import seal_of
@@ -26,7 +26,8 @@ from bcfl.consensus.records import (
     RoundOrder,
     TrainReply,
 )
-from bcfl.consensus.spec.codec import Heading, digest_of
+from bcfl.consensus.round_cache import RoundCache
+from bcfl.consensus.spec.codec import Heading
 from bcfl.consensus.spec.domain import (
     Ballot,
     Commitment,
@@ -47,7 +48,7 @@ from bcfl.consensus.spec.messages import (
 )
 from bcfl.consensus.spec.rules import Rules
 from bcfl.core.errors import ProtocolError
-from bcfl.core.model import Arrays, model_digest
+from bcfl.core.model import Arrays
 from bcfl.keys.public_keys import address_of
 from bcfl.keys.signer import Wallet
 
@@ -62,6 +63,7 @@ class Membership:
     view: View
     index: int
     kept: Kept
+    cache: RoundCache
 
     @classmethod
     def of(
@@ -91,7 +93,8 @@ class Membership:
         once = signing_once(signer, context, ledger.domain.chain_id)
         index = members.index(signer.address)
         kept = Kept(context, ledger.domain.contract, state.round)
-        return cls(once, ledger, rules, view, index, kept)
+        cache = RoundCache.of(ledger.rules, state.round, state.model)
+        return cls(once, ledger, rules, view, index, kept, cache)
 
     @property
     def state(self) -> RoundState:
@@ -108,15 +111,15 @@ class Membership:
         """Whether the round waits for this member; else it may end before it has been heard."""
         return bool(self.state.expected >> self.index & 1)
 
-    def expect_base(self, arrays: Arrays) -> None:
-        """The arrays received are θ_g, the model that the chain names.
+    def expect_base(self, record: ArrayRecord, arrays: Arrays) -> None:
+        """The record received, and its arrays, are θ_g, the model that the chain names.
 
         Raises
         ------
         ProtocolError
             They are not.
         """
-        if (found := model_digest(arrays)) != self.state.model:
+        if (found := self.cache.model_digest(record, arrays)) != self.state.model:
             raise ProtocolError(
                 f"expected the global model {self.state.model.hex()[:16]}…, as on chain; "
                 f"the server sent {found.hex()[:16]}…"
@@ -138,7 +141,7 @@ class Membership:
                 "process began; it commits to nothing else"
             )
         commitment = Commitment(
-            self.state.round, self.state.model, digest_of(blob), self.ledger.now()
+            self.state.round, self.state.model, self.cache.keep(blob), self.ledger.now()
         )
         signature = self.signer.sign(commitment_message(self.ledger.domain, commitment))
         self._keep_commitment(commitment, signature)

@@ -169,7 +169,7 @@ class PeerConsensusMod:
         message.content = apps_own(message.content)
         _, record = handlers.model_in(message.content)
         base_arrays = handlers.to_arrays(record)
-        membership.expect_base(base_arrays)
+        membership.expect_base(record, base_arrays)
         memory = Memory.of(context, membership)
         membership.expect_readers(order.readers)
         asked_again = (reply := memory.commitment()) is not None
@@ -274,8 +274,9 @@ class PeerConsensusMod:
     ) -> _Looked:
         """What was committed, checked; what kind it is; θ_g; and how this member measures."""
         rules = membership.rules
-        base = handlers.to_arrays(handlers.model_in(message.content)[1])
-        membership.expect_base(base)
+        _, record = handlers.model_in(message.content)
+        base = handlers.to_arrays(record)
+        membership.expect_base(record, base)
         kind = updates_of(rules, base)
         parcels = parcels_of(context, membership.signer, sealed=order.sealed)
         reviewed = verify(membership, order, kind, parcels, commitment)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from bcfl.chain.event import Event
@@ -19,7 +20,6 @@ from bcfl.consensus.member.rating import Rateable
 from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import ReviewOrder, TrainReply
 from bcfl.consensus.spec.candidates import Candidates
-from bcfl.consensus.spec.codec import digest_of
 from bcfl.consensus.spec.domain import bits, members_in
 from bcfl.consensus.spec.update import Updates
 from bcfl.consensus.spec.verification import Expectation, OnChain, verify_update
@@ -84,7 +84,7 @@ def verify(
         delivery = deliveries.get(member, _NOTHING)
         try:
             if own is not None and (member, own.digest) == (membership.index, event.digest):
-                blob, digest = own.blob, digest_of(own.blob)
+                blob, digest = own.blob, membership.cache.digest(own.blob, own.digest)
             else:
                 blob, digest = _fetch(membership, event, delivery, parcels, size), event.digest
         except (BlobError, CodecError, ProtocolError) as error:
@@ -93,8 +93,9 @@ def verify(
         chain = OnChain(event.round, member, event.digest, event.signed_at, event.timestamp)
         heading = membership.heading(member)
         expected = Expectation(member, heading, membership.state.opened_at)
+        decode = partial(membership.cache.decode, kind, digest)
         try:
-            reviewed.updates[member] = verify_update(chain, blob, digest, expected, kind.decode)
+            reviewed.updates[member] = verify_update(chain, blob, digest, expected, decode)
         except CommitmentRejected as error:
             reviewed.invalid[member] = str(error)
     return reviewed
@@ -163,7 +164,7 @@ def _limited(membership: Membership, reviewed: Reviewed, kind: Updates[Any]) -> 
             "this node has forgotten its own delta, and nobody delivered it: without it the "
             "others cannot be clipped as everybody clips them, so it does not vote"
         )
-    return kind.limited(reviewed.updates)
+    return membership.cache.limited(kind, reviewed.updates)
 
 
 def _of_round(membership: Membership, from_block: int, kind: type[_E], members: int) -> list[_E]:
@@ -222,7 +223,7 @@ def _delivered(
 ) -> bytes:
     _look_up(membership, event, delivery.transaction)
     blob = parcels.unpack(event.digest, delivery.blob, "", max_bytes)
-    if (found := digest_of(blob)) != event.digest:
+    if (found := membership.cache.digest(blob, event.digest)) != event.digest:
         raise CommitmentRejected(
             f"expected bytes of digest {event.digest.hex()[:16]}…, as on chain; the server "
             f"delivered {found.hex()[:16]}…"

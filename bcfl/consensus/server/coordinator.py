@@ -24,10 +24,11 @@ from bcfl.consensus.contract.events import (
 from bcfl.consensus.contract.ledger import View
 from bcfl.consensus.parcels import Parcels
 from bcfl.consensus.records import ReceiptOrder
+from bcfl.consensus.round_cache import RoundCache
 from bcfl.consensus.server.signed_checks import SignedChecks
 from bcfl.consensus.server.signed_round import SignedRound
 from bcfl.consensus.server.task import ConsensusTask
-from bcfl.consensus.spec.codec import Heading, digest_of
+from bcfl.consensus.spec.codec import Heading
 from bcfl.consensus.spec.domain import (
     RoundState,
     SignedBallot,
@@ -111,10 +112,10 @@ class Coordinator:
         """
         commitment, member = signed.commitment, signed.member
         self._checks.expect_commitment(signed, view.state, view.time)
-        if digest_of(blob) != commitment.digest:
+        if self._cache.digest(blob, commitment.digest) != commitment.digest:
             raise CommitmentRejected("the blob is not the one whose digest was signed")
         try:
-            self._decode(member, blob)
+            self._decode(member, commitment.digest, blob)
         except CodecError as error:
             raise CommitmentRejected(str(error)) from error
         earlier = self.signed.commitments.get(member)
@@ -200,7 +201,8 @@ class Coordinator:
 
     def deltas_to_send(self) -> dict[int, tuple[str, bytes]]:
         """By member: the transaction that commits its delta, and the bytes as members get them."""
-        return self._collect(self.parcels.parcel)
+        found = self._collect(self.parcels.parcel if self.parcels.readers() else self._get)
+        return {member: (event.transaction, blob) for member, (event, blob) in found.items()}
 
     def locators(self) -> dict[int, str]:
         """By member: what leads others to its delta; empty where the store is only ours."""
@@ -223,12 +225,12 @@ class Coordinator:
     def winners(self) -> dict[int, Any]:
         """The updates of U^O, as the contract selected it, limited as all reviewers did."""
         updates = {}
-        for member, (_, blob) in self._collect(self.parcels.get).items():
+        for member, (event, blob) in self._collect(self._get).items():
             try:
-                updates[member] = self._decode(member, blob)
+                updates[member] = self._decode(member, event.digest, blob)
             except CodecError as error:
                 self.unusable[member] = str(error)
-        limited = self.updates.limited(updates)
+        limited = self._cache.limited(self.updates, updates)
         return {m: limited[m] for m in members_in(self.ledger.state().winners) if m in limited}
 
     def _winning_sets(self) -> list[dict[int, Any]]:
@@ -269,15 +271,20 @@ class Coordinator:
             if isinstance(event, kind) and event.round == self.signed.round
         ]
 
-    def _collect(self, get: Callable[[bytes, int], bytes]) -> dict[int, tuple[str, bytes]]:
+    def _collect(self, get: Callable[[bytes, int], bytes]) -> dict[int, tuple[Committed, bytes]]:
         limit = self.updates.most_bytes(self.signed.round)
         found = {}
         for event in self.events(Committed):
             try:
-                found[event.member] = event.transaction, get(event.digest, limit)
+                found[event.member] = event, get(event.digest, limit)
             except (BlobError, CodecError) as error:
                 self.unusable[event.member] = str(error)
         return found
+
+    def _get(self, digest: bytes, max_bytes: int) -> bytes:
+        """As ``Parcels.get``; what has come in this round, this process has at hand."""
+        blob = self._cache.blobs.get(digest)
+        return self.parcels.get(digest, max_bytes) if blob is None else blob
 
     def _relay(self, signed: Mapping[int, Any], done: int, send: Any) -> Transaction | None:
         """Send what the chain lacks; what it passes over is not sent again."""
@@ -330,6 +337,7 @@ class Coordinator:
         state = self.ledger.state()
         self.members = self.ledger.members()
         self._base = state.model
+        self._cache = RoundCache.of(self.rules.digest(), state.round, state.model)
         domain = self.ledger.domain
         sealed = self.rules.ballots == "sealed"
         self._checks = SignedChecks(domain, self.members, state, sealed, self.rules.rule)
@@ -350,6 +358,7 @@ class Coordinator:
             lambda one: self._checks.expect_ballot(one, state, seals),
         )
 
-    def _decode(self, member: int, blob: bytes) -> Any:
+    def _decode(self, member: int, digest: bytes, blob: bytes) -> Any:
         author = bytes.fromhex(self.members[member].removeprefix("0x"))
-        return self.updates.decode(blob, Heading(author, self.signed.round, self._base))
+        heading = Heading(author, self.signed.round, self._base)
+        return self._cache.decode(self.updates, digest, blob, heading)

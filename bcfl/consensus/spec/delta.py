@@ -149,9 +149,10 @@ def apply_delta(base: NDArray[Any], delta: Delta, out: NDArray[Any] | None = Non
     result = np.empty_like(base) if out is None else out
     with np.errstate(over="ignore"):
         if isinstance(delta.where, slice):
-            return np.add(base, delta.values, out=result)
-        np.copyto(result, base)
-        np.add.at(result, delta.where, delta.values)  # quicker than [] +=, which reads them first
+            np.add(base, delta.values, out=result)
+        else:
+            np.copyto(result, base)
+            result[delta.where] += delta.values
     return result
 
 
