@@ -352,7 +352,6 @@ def _begin(before: uint256, base: bytes32):
     peer_round.header = (
         (round << peer_round.ROUND_AT)
         | (block.timestamp << peer_round.OPENED_AT)
-        | (lanes._count(active) << peer_round.SIZE_AT)
         | peer_round.OPEN
     )
     barred: uint256 = membership.barred

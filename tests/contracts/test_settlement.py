@@ -81,8 +81,12 @@ def test_other_winners_than_follow_convict_at_once_whoever_shows_it(task: Settle
     now = task.standing
     assert (now.void_from, now.deposited, now.open) == (record.round, False, False)
     assert task.env.get_balance(NOBODY) == DEPOSIT
+    with pytest.raises(Reverted, match="the round is void"):
+        doubt(task, record)
     with pytest.raises(Reverted, match="no round is open"):
         task.call("settle", now.round, bytes(32), 0, now.model, 0, 0, now.time, 0)
+    with pytest.raises(Reverted, match="no round is open"):
+        task.call("show_commitment", now.round, task.commitment(0))
     with pytest.raises(Reverted, match="convicted"):
         task.call("open_round", now.model)
 
@@ -206,6 +210,47 @@ def test_a_forged_commitment_does_not_count(task: SettlementTask) -> None:
     assert task.events("Convicted")
 
 
+def test_what_comes_twice_or_out_of_turn_or_time_does_not_count(task: SettlementTask) -> None:
+    now = task.now
+    of_1, again, of_2, of_3 = (task.commitment(*which) for which in ((1,), (1, 1), (2,), (3,)))
+    early = task.commitment(2, 2, timestamp=now - 1)
+    commitments = [of_1, task.commitment(0), again, early, of_2, task.commitment(3, 2), of_3]
+    commitments[5] = task.commitment(3, 2, timestamp=now + 10 * WINDOW_S)
+    ballots = [
+        task.ballot(1, {2: 9, 3: 8}),
+        task.ballot(1, {2: 8, 3: 9}),
+        task.ballot(2, {1: 9, 3: 8}),
+        task.ballot(3, {1: 9, 2: 8}),
+    ]
+    bundle = bundle_of(commitments, ballots)
+    task.wait_for_the_end(bundle)
+    record = task.record(bundle)
+    signed = bundle.signed(record, task.signing.domain, task.accounts)
+    assert signed.digests == {1: of_1[2], 2: of_2[2], 3: of_3[2]}
+    assert record.winners == 0b0110, "the other ballot of 1 would have 3 win"
+
+    record = task.settle(record)
+    doubt(task, record)
+    answer(task, record, bundle)
+
+    assert task.events("Upheld")
+
+
+def test_whom_too_few_have_seen_does_not_win_in_court_either(task: SettlementTask) -> None:
+    rows = {0: [1], 1: [3, 2], 2: [1, 0], 3: [1, 0, 2]}
+    bundle = bundle_of(
+        [task.commitment(i) for i in range(4)],
+        [task.ballot(i, {j: 9 - at for at, j in enumerate(row)}) for i, row in rows.items()],
+    )
+    record = task.settle(task.record(bundle))
+    assert record.winners == 0b0011, "3 has more points than 0"
+    doubt(task, record)
+
+    answer(task, record, bundle)
+
+    assert task.events("Upheld")
+
+
 def test_a_void_round_is_settled_and_upheld_as_any(task: SettlementTask) -> None:
     bundle = bundle_of([task.commitment(0)], [])
     task.wait_for_the_end(bundle)
@@ -293,11 +338,17 @@ def test_a_deposit_stays_while_anything_may_be_doubted(task: SettlementTask) -> 
         task.call("release")
     task.travel(CHALLENGE_WINDOW_S)
     doubt(task, record)
-    task.travel(CHALLENGE_WINDOW_S)
     with pytest.raises(Reverted, match="waits for an answer"):
         task.call("release")
     answer(task, record, bundle)
+    last = task.standing.time + CHALLENGE_WINDOW_S
+    task.travel(last - task.now)
+    with pytest.raises(Reverted, match="not final"):
+        task.call("release")
+    task.travel(1)
     task.call("release")
+    with pytest.raises(Reverted, match="nothing is deposited"):
+        task.call("release")
     assert task.call("withdraw") == DEPOSIT
 
     with pytest.raises(Reverted, match="not the deposit"):
@@ -356,6 +407,14 @@ def test_members_come_and_go_between_rounds_alone(task: SettlementTask) -> None:
     doubt(task, record)
     answer(task, record, bundle)
     assert task.events("Upheld"), "whoever came signs as the others"
+
+
+def test_a_seat_is_not_given_twice() -> None:
+    task = SettlementTask(128)
+    task.call("remove_member", 5)
+    refused(task, "128 seats", "add_member", STRANGER.address)
+    task.call("add_member", task.keys[5].address)
+    assert task.call("active") == 2**128 - 1
 
 
 def refused(task: SettlementTask, why: str, name: str, *arguments: Any, **how: Any) -> None:
@@ -439,6 +498,7 @@ def test_only_the_coordinator_leads(task: SettlementTask) -> None:
         (3, 3, 0b0111, 30),
         (4, 3, 0b1111, 2 * WINDOW_S),
         (3, 2, 0b0111, 2 * WINDOW_S),
+        (2, 1, 0b1111, 2 * WINDOW_S),
         (1, 0, 0b1111, WINDOW_S),
     ],
 )
