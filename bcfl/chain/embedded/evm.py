@@ -52,6 +52,8 @@ class Evm:
         block = self._chain.get_canonical_block_by_number(0)
         self.blocks: list[Mined] = [_mined(block, None, None, None)]
         self.call = lru_cache(maxsize=4096)(self._call)
+        # what one call has read from a block's tries, the next need not
+        self._views = lru_cache(maxsize=4)(lambda number: self._freely(self._header(number)))
         self._prepare(self.head.timestamp + 1)
 
     @property
@@ -118,10 +120,17 @@ class Evm:
 
         Every member asks the same of the same block, which never changes: it is answered once.
         """
-        computation = self._execute(
-            self._header(number), sender, to, value, data, self._chain.header.gas_limit
-        )
-        return bytes(computation.output)
+        most = self._chain.header.gas_limit
+        vm = self._views(number)
+        before = vm.state.snapshot()
+        try:
+            return bytes(self._execute(vm, sender, to, value, data, most).output)
+        finally:
+            vm.state.revert(before)
+
+    def _freely(self, header: Any) -> Any:
+        """A machine in a block like this one, where gas costs nothing."""
+        return self._chain.get_vm(header.copy(base_fee_per_gas=0, gas_used=0))
 
     def estimate(self, sender: bytes, to: bytes, value: int, data: bytes) -> int:
         """Gas enough for a transaction in the next block.
@@ -131,23 +140,20 @@ class Evm:
         it is tried.
         """
         header, most = self._chain.header, self._chain.header.gas_limit
-        computation = self._execute(header, sender, to, value, data, most)
+        computation = self._execute(self._freely(header), sender, to, value, data, most)
         limit = (most - computation.get_gas_remaining()) * 64 // 63 + 1
         if not any(called.children for called in computation.children):
             return int(limit)
         while limit < most:
             try:
-                self._execute(header, sender, to, value, data, limit)
+                self._execute(self._freely(header), sender, to, value, data, limit)
             except RpcError:
                 limit *= 2
             else:
                 return int(limit)
         return int(most)
 
-    def _execute(
-        self, header: Any, sender: bytes, to: bytes, value: int, data: bytes, gas: int
-    ) -> Any:
-        vm = self._chain.get_vm(header.copy(base_fee_per_gas=0, gas_used=0))
+    def _execute(self, vm: Any, sender: bytes, to: bytes, value: int, data: bytes, gas: int) -> Any:
         transaction = SpoofTransaction(
             self._chain.get_transaction_builder().new_unsigned_dynamic_fee_transaction(
                 chain_id=self.chain_id,

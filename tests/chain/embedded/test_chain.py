@@ -81,12 +81,14 @@ def test_a_call_sees_the_state_of_the_block_it_asks_for(chain: EmbeddedChain):
     connection, contract = contract_on(chain)
     first = connection.block_number()
     connection.transact(contract, "note", b"x")
-    data = "0x" + contract.encode("count", ()).hex()
-    counts = [
-        connection.request("eth_call", {"to": contract.address, "data": data}, hex(block))
-        for block in (first, first + 1)
-    ]
-    assert [int(count, 16) for count in counts] == [0, 1]
+
+    def called(function: str, *arguments: bytes) -> list[str]:
+        data = "0x" + contract.encode(function, arguments).hex()
+        fields = {"to": contract.address, "data": data}
+        return [connection.request("eth_call", fields, hex(first + later)) for later in (0, 1)]
+
+    assert called("note", b"changes nothing") == ["0x", "0x"]
+    assert [int(count, 16) for count in called("count")] == [0, 1]
 
 
 def test_nobody_may_borrow_the_nodes_keys(chain: EmbeddedChain):
