@@ -9,6 +9,7 @@ looked for in the member's own store, and is missing where it is not there eithe
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -23,7 +24,14 @@ from bcfl.consensus.spec.candidates import Candidates
 from bcfl.consensus.spec.domain import bits, members_in
 from bcfl.consensus.spec.update import Updates
 from bcfl.consensus.spec.verification import Expectation, OnChain, verify_update
-from bcfl.core.errors import BlobError, CodecError, CommitmentRejected, NodeBehind, ProtocolError
+from bcfl.core.errors import (
+    BlobError,
+    CodecError,
+    CommitmentRejected,
+    NodeBehind,
+    ProtocolError,
+    TransactionUnknown,
+)
 from bcfl.core.model import Arrays
 
 _E = TypeVar("_E", Committed, Proposed)
@@ -78,7 +86,7 @@ def verify(
     reviewed = Reviewed({}, {}, {}, {})
     size = kind.most_bytes(membership.state.round)
     committed = membership.state.committed
-    for event in _of_round(membership, order.opening_block, Committed, committed):
+    for event in _of_round(membership, order, Committed, committed):
         member = event.member
         reviewed.digests[member] = event.digest
         delivery = deliveries.get(member, _NOTHING)
@@ -133,7 +141,7 @@ def rateable(
     found = Rateable({}, lambda some: kind.model(sets.step(members_in(some)), base), {}, {})
     least = rules.least(state.committed.bit_count())
     keys = {}
-    for event in _of_round(membership, order.opening_block, Proposed, state.proposed):
+    for event in _of_round(membership, order, Proposed, state.proposed):
         proposer, members = event.member, members_in(event.members)
         if proposer == membership.index and rules.rule != "referee":
             continue
@@ -167,10 +175,12 @@ def _limited(membership: Membership, reviewed: Reviewed, kind: Updates[Any]) -> 
     return membership.cache.limited(kind, reviewed.updates)
 
 
-def _of_round(membership: Membership, from_block: int, kind: type[_E], members: int) -> list[_E]:
+def _of_round(membership: Membership, order: ReviewOrder, kind: type[_E], members: int) -> list[_E]:
     """The round's events of a kind, of all that the member's own node says have said so.
 
-    ``from_block`` is the server's word, checked.
+    Mostly they are all in the one transaction that the server names, which the node was asked
+    for along with the state; else they are looked for, from the block that the server names, which
+    is checked.
 
     Raises
     ------
@@ -189,6 +199,12 @@ def _of_round(membership: Membership, from_block: int, kind: type[_E], members: 
         opened = any(isinstance(event, Opened) for event in ours(events))
         return opened and bits(event.member for event in of_kind(events)) == members
 
+    if len(relayed := {*order.transactions}) == 1:
+        with suppress(TransactionUnknown):
+            found = of_kind(ledger.events_of(*relayed))
+            if bits(event.member for event in found) == members:
+                return found
+    from_block = order.opening_block
     events = ledger.events(from_block, membership.view.block)
     if complete(events):
         return of_kind(events)

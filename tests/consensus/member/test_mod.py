@@ -278,11 +278,11 @@ def test_whom_the_server_does_not_deliver_is_missing_by_the_chains_word(
 
 
 @pytest.mark.parametrize("hint", [0, 1, 10**6])
-def test_where_the_server_says_that_the_round_begins_hides_nobody(
-    committed: tuple[World, str, dict[int, bytes]], hint: int
-) -> None:
-    world, transaction, blobs = committed
-    order = replace(world.review_order(transaction, blobs), opening_block=hint)
+def test_where_the_server_says_that_the_round_begins_hides_nobody(world: World, hint: int) -> None:
+    world.open()
+    blobs = {i: world.blob_of(world.accounts[i], 1, 0.1 * (i + 1)) for i in range(3)}
+    own = [world.commit({member: blob}) for member, blob in blobs.items()]
+    order = replace(world.review_order("", blobs), transactions=own, opening_block=hint)
     ballot, _ = world.review(0, order)
     assert members_in(ballot.rated) == (1, 2)
 
