@@ -48,7 +48,10 @@ def to_arrays(record: ArrayRecord) -> dict[str, NDArray[Any]]:
 
 def to_array_record(arrays: Arrays) -> ArrayRecord:
     """Flower's record of these arrays, in their order."""
-    return ArrayRecord({key: _to_flower(array) for key, array in arrays.items()})
+    record = ArrayRecord()  # which, of a dict of arrays, makes each of them once more
+    for key, array in arrays.items():
+        record[key] = _to_flower(array)
+    return record
 
 
 def _to_numpy(array: Array) -> NDArray[Any]:

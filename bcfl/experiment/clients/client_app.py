@@ -21,6 +21,7 @@ from bcfl.core.errors import ModelError
 from bcfl.core.model import Arrays
 from bcfl.experiment.clients.client_data import read_client
 from bcfl.experiment.clients.device import use_device
+from bcfl.experiment.clients.layers import Tensors, parameters_of
 from bcfl.experiment.clients.models import blank_model
 from bcfl.experiment.clients.settings import SENDER_KEY, ModelSettings, TrainingSettings
 from bcfl.experiment.clients.training import bounded_losses, evaluate_model, train_model
@@ -94,8 +95,8 @@ class Client:
 
     def measured(self, record: ArrayRecord, partition: int) -> tuple[float, float]:
         """Loss and accuracy of the record's model on the client's own validation images."""
-        data = read_client(self.folder, partition)
-        return evaluate_model(self._model(record), data.validation_images, data.validation_labels)
+        data, (model, own) = read_client(self.folder, partition), self._given(record)
+        return evaluate_model(model, data.validation_images, data.validation_labels, own)
 
     def considered(self, record: ArrayRecord, partition: int) -> float:
         """The record's model, where sets of members are rated: PROTOCOL, *Rules*.
@@ -105,17 +106,22 @@ class Client:
         data = read_client(self.folder, partition)
         images = np.concatenate([data.train_images, data.validation_images])
         labels = np.concatenate([data.train_labels, data.validation_labels])
-        return class_balanced(bounded_losses(self._model(record), images, labels), labels)
+        return class_balanced(bounded_losses(*self._given(record), images, labels)[0], labels)
 
     def reference_loss(self, record: ArrayRecord, samples: Arrays) -> float:
         """The record's model on the reference set, bounded."""
-        losses = bounded_losses(self._model(record), samples["images"], samples["labels"])
+        losses = bounded_losses(*self._given(record), samples["images"], samples["labels"])[0]
         return float(losses.mean(dtype=np.float64))
 
     def _model(self, record: ArrayRecord) -> nn.Module:
         model = blank_model(self.model, use_device(self.device))
         load_arrays(model, record)
         return model
+
+    def _given(self, record: ArrayRecord) -> tuple[nn.Module, Tensors]:
+        """A network, whose own values are not read, and the record's."""
+        model = blank_model(self.model, use_device(self.device))
+        return model, tensors_in(record, model)
 
 
 def build_client_app(client: Client, mods: list[Mod]) -> ClientApp:
@@ -127,16 +133,26 @@ def build_client_app(client: Client, mods: list[Mod]) -> ClientApp:
 
 
 def load_arrays(model: nn.Module, record: ArrayRecord) -> None:
-    """Overwrite every value of ``model`` by the record's.
+    """Overwrite every value of ``model`` by the record's. Raises as :func:`tensors_in`."""
+    own = parameters_of(model)
+    for name, tensor in tensors_in(record, model).items():
+        own[name].copy_(tensor)
+
+
+def tensors_in(record: ArrayRecord, model: nn.Module) -> Tensors:
+    """The record's values in place of ``model``'s, of the same dtypes and on the same device.
 
     Raises
     ------
     ModelError
         The record's keys or shapes are not the model's.
     """
-    try:
+    own, arrays = parameters_of(model), to_arrays(record)
+    expected = {name: tuple(tensor.shape[1:]) for name, tensor in own.items()}
+    if (found := {name: array.shape for name, array in arrays.items()}) != expected:
+        raise ModelError(f"these arrays are not this model's: expected {expected}; found {found}")
+    return {
         # of its own bytes, which are not written to: it is copied from
-        state = {key: torch.tensor(array) for key, array in to_arrays(record).items()}
-        model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise ModelError(f"these arrays are not this model's: {error}") from error
+        name: torch.tensor(arrays[name], dtype=tensor.dtype, device=tensor.device)[None]
+        for name, tensor in own.items()
+    }

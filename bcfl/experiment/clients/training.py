@@ -159,20 +159,12 @@ def _descend(
 
 
 def bounded_losses(
-    model: nn.Module, images: NDArray[np.float32], labels: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """``bcfl.losses.bounded_loss`` of each image, shape (count,)."""
-    losses: NDArray[np.float32] = bounded_losses_of(model, parameters_of(model), images, labels)[0]
-    return losses
-
-
-def bounded_losses_of(
     module: nn.Module,
     parameters: Tensors,
     images: NDArray[np.float32],
     labels: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """The same of several models of one network, shape (models, count)."""
+    """``bcfl.losses.bounded_loss`` of each model of one network and image, (models, count)."""
     models = len(next(iter(parameters.values())))
     inputs, targets = _beside(module, images, labels)
     inputs, targets = inputs.expand(models, *inputs.shape), targets.expand(models, -1)
@@ -186,11 +178,18 @@ def bounded_losses_of(
 
 
 def evaluate_model(
-    model: nn.Module, images: NDArray[np.float32], labels: NDArray[np.int64]
+    model: nn.Module,
+    images: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    parameters: Tensors | None = None,
 ) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy (share in [0, 1]) of ``model`` on the images."""
+    """Mean cross-entropy and accuracy (share in [0, 1]) of ``model`` on the images.
+
+    With these parameters, a batch of one, instead of its own.
+    """
     inputs, targets = _beside(model, images, labels)
-    return evaluate_models(model, parameters_of(model), inputs[None], targets[None])[0]
+    own = parameters_of(model) if parameters is None else parameters
+    return evaluate_models(model, own, inputs[None], targets[None])[0]
 
 
 def evaluate_models(

@@ -17,7 +17,7 @@ from bcfl.experiment.clients.device import use_device
 from bcfl.experiment.clients.models import blank_model, build_model
 from bcfl.experiment.clients.settings import ModelSettings, TrainingSettings
 from bcfl.experiment.clients.stacked import evaluate_together, train_together
-from bcfl.experiment.clients.training import bounded_losses_of, evaluate_model
+from bcfl.experiment.clients.training import bounded_losses, evaluate_model
 
 _REMEMBERED = 64  # of one run, some three a round; each may hold a model a client
 
@@ -84,7 +84,7 @@ class Network:
         for name, array in self._state.items():
             parameters[name] = rows[:, at : at + array.size].reshape(len(rows), *array.shape)
             at += array.size
-        return bounded_losses_of(self._module, parameters, images, labels)
+        return bounded_losses(self._module, parameters, images, labels)
 
     def judge(self, models: Vectors, share: ClientData) -> list[float]:
         """The mean of ``bounded`` over a share's training images, of each model."""
