@@ -13,7 +13,7 @@
      select               anybody           SELECT
 
      The phases are COMMIT, PROPOSE, SEAL (where ballots are sealed), BALLOT, SELECT, SELECTED,
-     IDLE. Read on in `proposal_round`, `proposals`, `proposal_ballots`, `ranking`,
+     IDLE. Read on in `proposal_round`, `proposals`, `proposal_ballots`, `borda`,
      `proposal_outcome`, `referee`.
 """
 
@@ -76,7 +76,7 @@ initializes: proposal_outcome[
     peer_terms := peer_terms,
     proposal_round := proposal_round,
 ]
-initializes: referee[proposal_outcome := proposal_outcome, proposal_round := proposal_round]
+initializes: referee[proposal_outcome := proposal_outcome]
 initializes: peer_members[
     membership := membership,
     peer_round := peer_round,

@@ -10,7 +10,7 @@ import are named in snake_case. ``python -m bcfl.contracts.build`` compiles, and
 ``selection``                  its winners: the best by points, among equals by lot
 ``PeerCoalition``,             system A, where members propose sets, and rate these
 ``PeerReferee``,               instead of single deltas
-``proposal*``, ``ranking``
+``proposal*``
 ``coalition``, ``referee``     which of the proposals make the next model
 ``PeerSettlement``,            system A, a round in one transaction, which anybody may challenge
 ``settlement_*``

@@ -23,7 +23,6 @@ import selection
 
 uses: peer_terms
 uses: proposal_outcome
-uses: proposal_round
 
 FULL: constant(uint256) = 2**15
 _LANE: constant(uint256) = 2**16 - 1
@@ -46,49 +45,42 @@ def select(
     begun: proposal_outcome.Begun = proposal_outcome._begun()
     eligible: uint256 = begun.proposers & ~begun.barred
     sets: uint256[lanes.CAPACITY] = empty(uint256[lanes.CAPACITY])
-    head: bytes32 = empty(bytes32)
+    proposed: bytes32 = empty(bytes32)
     for one: proposal_outcome.Proposal in proposals:
-        head = proposal_round._linked(head, one.member, convert(one.members, bytes32))
+        proposed = proposal_round._linked(proposed, one.member, convert(one.members, bytes32))
         sets[one.member] = one.members
-    assert head == proposal_round._proposal_chain(
-        begun.proposers
-    ), "consensus: not all proposals"
 
-    # By proposer: the points so far; in lanes, how many ballots leave it unrated.
+    # By proposer: the points so far; how many ballots leave it unrated.
     points: uint256[lanes.CAPACITY] = empty(uint256[lanes.CAPACITY])
-    without: uint256[lanes.WORDS] = empty(uint256[lanes.WORDS])
-    head = empty(bytes32)
+    without: uint256[lanes.CAPACITY] = empty(uint256[lanes.CAPACITY])
+    cast: bytes32 = empty(bytes32)
     for one: proposal_outcome.Rated in ballots:
-        head = proposal_round._linked(head, one.member, keccak256(one.entries))
+        cast = proposal_round._linked(cast, one.member, keccak256(one.entries))
         others: uint256 = begun.proposers & ~(1 << one.member)
         count: uint256 = lanes._count(others)
         weight: uint256 = self._standing(one.member)
         said: ranking.Ranking = ranking._read(one.entries, others)
-        # Places count from 0 here; those from `first` to `at` have equal values.
-        first: uint256 = 0
-        for at: uint256 in range(said.count, bound=lanes.CAPACITY):
-            next: uint256 = unsafe_add(at, 1)
-            if next < said.count and said.values[next] == said.values[at]:
+        rated: uint256 = said.said.rated
+        behind_last: uint256 = lanes._count(rated)
+        for member: uint256 in range(lanes.CAPACITY):
+            if others >> member == 0:
+                break
+            if (others >> member) & 1 == 0:
                 continue
+            # Those who are not rated are tied behind all.
+            place: uint256 = behind_last
+            tied: uint256 = unsafe_sub(count, behind_last)
+            if (rated >> member) & 1 != 0:
+                place = ranking._at(said.places, member)
+                tied = ranking._at(said.count, place)
+            else:
+                without[member] = unsafe_add(without[member], 1)
             # Twice those behind, and the others with this value.
-            worth: uint256 = unsafe_mul(
-                weight, unsafe_sub(unsafe_mul(count, 2), unsafe_add(unsafe_add(first, next), 1))
+            worth: uint256 = unsafe_sub(
+                unsafe_mul(unsafe_sub(count, place), 2), unsafe_add(tied, 1)
             )
-            for place: uint256 in range(first, next, bound=lanes.CAPACITY):
-                member: uint256 = ranking._member(said.members, place)
-                points[member] = unsafe_add(points[member], worth)
-            first = next
-        unrated: uint256 = others ^ said.said.rated
-        if unrated != 0:
-            # Tied behind all.
-            least: uint256 = unsafe_mul(weight, unsafe_sub(unsafe_sub(count, said.count), 1))
-            for member: uint256 in range(lanes.CAPACITY):
-                if (unrated >> member) & 1 != 0:
-                    points[member] = unsafe_add(points[member], least)
-            without = lanes._raised(without, lanes.WORDS, unrated, 1)
-    assert head == proposal_round._ballot_chain(
-        begun.voters
-    ), "consensus: not all ballots"
+            points[member] = unsafe_add(points[member], unsafe_mul(weight, worth))
+    proposal_outcome._expect_all(begun, proposed, cast)
 
     votes: uint256 = lanes._count(begun.voters)
     seen: uint256 = 0
@@ -99,8 +91,7 @@ def select(
         totals.append(points[member])
         # More than half of the ballots of others rate it.
         of_others: uint256 = unsafe_sub(votes, (begun.voters >> member) & 1)
-        blank: uint256 = (without[member >> 4] >> ((member & 15) << 4)) & _LANE
-        if (eligible >> member) & 1 != 0 and unsafe_mul(blank, 2) < of_others:
+        if (eligible >> member) & 1 != 0 and unsafe_mul(without[member], 2) < of_others:
             seen |= 1 << member
     chosen: uint256 = 0
     winners: uint256 = 0

@@ -76,8 +76,10 @@ def _raised(
     """
     sums: uint256[WORDS] = counters
     for word: uint256 in range(words, bound=WORDS):
-        ones: uint256 = self._spread(field >> (word << 4)) >> 15
-        sums[word] = unsafe_add(sums[word], unsafe_mul(ones, step))
+        here: uint256 = (field >> (word << 4)) & 65535
+        if here != 0:
+            ones: uint256 = self._spread(here) >> 15
+            sums[word] = unsafe_add(sums[word], unsafe_mul(ones, step))
     return sums
 
 

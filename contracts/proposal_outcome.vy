@@ -164,6 +164,18 @@ def _begun() -> Begun:
 
 @internal
 @view
+def _expect_all(begun: Begun, proposals: bytes32, ballots: bytes32):
+    """
+    @notice Reverts unless these are the heads of the round's hash chains.
+    """
+    assert (
+        proposals == proposal_round._proposal_chain(begun.proposers)
+        and ballots == proposal_round._ballot_chain(begun.voters)
+    ), "consensus: not all of the round"
+
+
+@internal
+@view
 def _takes_part(begun: Begun, eligible: uint256) -> bool:
     """
     @notice Whether so many are enough for a round to count.

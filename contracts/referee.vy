@@ -16,7 +16,6 @@ import proposal_round
 import ranking
 
 uses: proposal_outcome
-uses: proposal_round
 
 
 @external
@@ -38,33 +37,32 @@ def select(
     # By proposer.
     sets: uint256[lanes.CAPACITY] = empty(uint256[lanes.CAPACITY])
     median: uint256[lanes.CAPACITY] = empty(uint256[lanes.CAPACITY])
-    head: bytes32 = empty(bytes32)
+    proposed: bytes32 = empty(bytes32)
     for at: uint256 in range(len(proposals), bound=lanes.CAPACITY):
         one: proposal_outcome.Proposal = proposals[at]
-        head = proposal_round._linked(head, one.member, convert(one.members, bytes32))
+        proposed = proposal_round._linked(proposed, one.member, convert(one.members, bytes32))
         sets[one.member] = one.members
         median[one.member] = medians[at]
-    assert head == proposal_round._proposal_chain(
-        begun.proposers
-    ), "consensus: not all proposals"
 
     # By proposer: how many ballots reach the median, and how many are above it.
     reaching: uint256[lanes.CAPACITY] = empty(uint256[lanes.CAPACITY])
     above: uint256[lanes.CAPACITY] = empty(uint256[lanes.CAPACITY])
-    head = empty(bytes32)
+    cast: bytes32 = empty(bytes32)
     for one: proposal_outcome.Rated in ballots:
-        head = proposal_round._linked(head, one.member, keccak256(one.entries))
+        cast = proposal_round._linked(cast, one.member, keccak256(one.entries))
         said: ranking.Ranking = ranking._read(one.entries, begun.proposers)
-        for place: uint256 in range(said.count, bound=lanes.CAPACITY):
-            value: uint256 = said.values[place]
-            member: uint256 = ranking._member(said.members, place)
+        values: uint256[lanes.CAPACITY] = ranking._values(one.entries, said.count)
+        for member: uint256 in range(lanes.CAPACITY):
+            if said.said.rated >> member == 0:
+                break
+            if (said.said.rated >> member) & 1 == 0:
+                continue
+            value: uint256 = values[ranking._at(said.places, member)]
             if value >= median[member]:
                 reaching[member] = unsafe_add(reaching[member], 1)
                 if value > median[member]:
                     above[member] = unsafe_add(above[member], 1)
-    assert head == proposal_round._ballot_chain(
-        begun.voters
-    ), "consensus: not all ballots"
+    proposal_outcome._expect_all(begun, proposed, cast)
 
     votes: uint256 = lanes._count(begun.voters)
     scores: DynArray[uint256, lanes.CAPACITY] = []

@@ -24,11 +24,10 @@ NOT_SEALED: constant(uint256) = 6
 SALT: constant(uint256) = 7
 NOT_THE_SEALED: constant(uint256) = 8
 LENGTH: constant(uint256) = 9
-ORDER: constant(uint256) = 10
-TWICE: constant(uint256) = 11
-STRANGER: constant(uint256) = 12
-UNRATED: constant(uint256) = 13
-SET: constant(uint256) = 14
+PLACES: constant(uint256) = 10
+STRANGER: constant(uint256) = 11
+UNRATED: constant(uint256) = 12
+SET: constant(uint256) = 13
 
 
 @internal

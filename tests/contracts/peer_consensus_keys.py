@@ -109,15 +109,15 @@ def sets(missing: int = 0, invalid: int = 0) -> bytes:
 
 def raw(
     places: Mapping[int, int],
-    best: int = 9,
-    falls: Sequence[int] = (),
-    width: int = 2,
+    lowest: int = 9,
+    gaps: Sequence[int] = (),
+    width: int = 1,
     behind: bytes = b"",
     listed: int = 0,
 ) -> bytes:
-    """The bytes of a ballot, good or not: whose place is which, and how far values fall."""
+    """The bytes of a ballot, good or not: whose place is which, and how far apart values are."""
     listed = listed or max(places) + 1
-    values = best.to_bytes(4, "big") + b"".join(fall.to_bytes(width, "big") for fall in falls)
+    values = lowest.to_bytes(4, "big") + b"".join(gap.to_bytes(width, "big") for gap in gaps)
     said = bytes(places.get(member, 255) for member in reversed(range(listed)))
     return said + values + behind + bytes([width | 128 * bool(behind), listed])
 

@@ -3,6 +3,7 @@
 
 import borda
 import lanes
+import ranking
 import selection
 
 
@@ -16,6 +17,24 @@ def count(
     others: uint256,
 ) -> (uint256[lanes.WORDS], borda.Said):
     return borda._counted(tally, words, ballot, size, others)
+
+
+@external
+@pure
+def read(
+    ballot: Bytes[borda.MAX_BYTES], candidates: uint256
+) -> (borda.Said, DynArray[uint256, lanes.CAPACITY]):
+    """
+    @return What it says; by member, its value, or 0.
+    """
+    found: ranking.Ranking = ranking._read(ballot, candidates)
+    values: DynArray[uint256, lanes.CAPACITY] = []
+    if found.said.reason == 0:
+        by_place: uint256[lanes.CAPACITY] = ranking._values(ballot, found.count)
+        for member: uint256 in range(lanes.CAPACITY):
+            rated: uint256 = (found.said.rated >> member) & 1
+            values.append(by_place[ranking._at(found.places, member)] * rated)
+    return found.said, values
 
 
 @external

@@ -19,39 +19,49 @@ def voting(members: int = 9, **rules: object) -> Task:
     return task
 
 
-GOOD = raw({1: 0, 2: 1}, falls=[1])
+GOOD = raw({1: 0, 2: 1}, gaps=[1])
 #: Ballots of member 0 among 9, of whom the last has not committed.
 BAD_BALLOTS = {
-    "values below 0": (raw({1: 0, 2: 1}, 5, [6]), Refusal.ORDER),
-    "values below 0 in the last place of seven": (
-        raw({j: j - 1 for j in range(1, 8)}, 6, [1, 1, 1, 1, 1, 2]),
-        Refusal.ORDER,
+    "for oneself": (raw({1: 0, 0: 1}, gaps=[1]), Refusal.STRANGER),
+    "two at a place, and one at the next": (raw({1: 0, 2: 0, 3: 1}, gaps=[1]), Refusal.PLACES),
+    "three at the place of two": (raw({1: 0, 2: 0, 3: 0, 4: 2}, gaps=[1]), Refusal.PLACES),
+    "two at the place of three": (raw({1: 0, 2: 0, 3: 3, 4: 3}, gaps=[1]), Refusal.PLACES),
+    "two at the place of one": (
+        raw({1: 0, 2: 0, 3: 2, 4: 2, 5: 3, 6: 5}, gaps=[1, 1, 1]),
+        Refusal.PLACES,
     ),
-    "values below 0 by 2**32": (raw({1: 0, 2: 1}, 0, [2**32 - 1], 4), Refusal.ORDER),
-    "for oneself": (raw({1: 0, 0: 1}, falls=[1]), Refusal.STRANGER),
-    "two at a place": (raw({1: 0, 2: 0}, falls=[1]), Refusal.TWICE),
-    "six at a place": (raw(dict.fromkeys(range(1, 7), 0), falls=[0] * 5), Refusal.TWICE),
-    "a place left out": (raw({1: 0, 2: 2}, falls=[1]), Refusal.TWICE),
-    "nobody at the first place": (raw({1: 1}), Refusal.TWICE),
-    "place 127": (raw({1: 127}), Refusal.TWICE),
-    "place 128": (raw({1: 0, 2: 128}), Refusal.LENGTH),
-    "somebody who has not committed": (raw({1: 0, 8: 1}, falls=[1]), Refusal.STRANGER),
+    "a place left out": (raw({1: 0, 2: 2}, gaps=[1]), Refusal.PLACES),
+    "nobody at the first place": (raw({1: 1}), Refusal.PLACES),
+    "two where nobody is first": (raw({1: 1, 2: 1}), Refusal.PLACES),
+    "place 127": (raw({1: 127}), Refusal.PLACES),
+    "place 128": (raw({1: 0, 2: 128}, gaps=[1]), Refusal.LENGTH),
+    "place 254 beside the first": (raw({1: 254, 2: 0}), Refusal.PLACES),
+    "somebody who has not committed": (raw({1: 0, 8: 1}, gaps=[1]), Refusal.STRANGER),
     "an index without member": (raw({15: 0}), Refusal.STRANGER),
     "an index beyond the lanes in use": (raw({16: 0}), Refusal.LENGTH),
-    "an index beyond, where the lanes wrap": (raw({1: 0, 17: 1}, falls=[1]), Refusal.LENGTH),
+    "an index beyond, where the lanes wrap": (raw({1: 0, 17: 1}, gaps=[1]), Refusal.LENGTH),
     "index 127": (raw({127: 0}), Refusal.LENGTH),
     "more than 128 listed": (raw({1: 0}, listed=129), Refusal.LENGTH),
     "more listed than need be": (raw({1: 0}, listed=3), Refusal.LENGTH),
-    "nobody, listed": (b"\xff\2\1", Refusal.LENGTH),
+    "nobody, listed": (b"\xff\1\1", Refusal.LENGTH),
     "nothing": (b"", Refusal.LENGTH),
     "a byte": (b"\0", Refusal.LENGTH),
-    "a byte short": (GOOD[1:], Refusal.LENGTH),
+    "a byte short": (GOOD[:-3] + GOOD[-2:], Refusal.LENGTH),
     "a byte long": (b"\xff" + GOOD, Refusal.LENGTH),
-    "a fall too many": (raw({1: 0}, falls=[1]), Refusal.LENGTH),
-    "falls of one byte": (raw({1: 0, 2: 1}, falls=[1], width=1), Refusal.LENGTH),
-    "falls of three bytes": (raw({1: 0, 2: 1}, falls=[1], width=3), Refusal.LENGTH),
-    "falls longer than need be": (raw({1: 0, 2: 1}, falls=[1], width=4), Refusal.LENGTH),
-    "no falls, of four bytes": (raw({1: 0}, width=4), Refusal.LENGTH),
+    "more listed than there are bytes": (b"\1\3", Refusal.LENGTH),
+    "a gap too many": (raw({1: 0}, gaps=[1]), Refusal.LENGTH),
+    "a gap for each of two with one value": (raw({1: 0, 2: 0}, gaps=[1]), Refusal.LENGTH),
+    "gaps of no bytes": (GOOD[:-3] + b"\0\3", Refusal.LENGTH),
+    "gaps of five bytes": (raw({1: 0, 2: 1}, gaps=[2**33], width=5), Refusal.LENGTH),
+    "no gaps, of two bytes": (raw({1: 0}, width=2), Refusal.LENGTH),
+    "nobody, and gaps of two bytes": (b"\2\0", Refusal.LENGTH),
+    **{
+        f"gaps of {width} bytes, one more than they need": (
+            raw({1: 0, 2: 1, 3: 2}, 2**32 - 1, [256 ** (width - 1) - 1] * 2, width),
+            Refusal.LENGTH,
+        )
+        for width in (2, 3, 4)
+    },
     "sets that are not there": (raw({1: 0}, behind=bytes(31)), Refusal.LENGTH),
     "empty sets": (raw({1: 0}, behind=sets()), Refusal.UNRATED),
     "oneself missing": (raw({1: 0}, behind=sets(missing=1)), Refusal.UNRATED),
@@ -62,9 +72,9 @@ BAD_BALLOTS = {
     "a stranger missing": (raw({1: 0}, behind=sets(missing=1 << 8)), Refusal.UNRATED),
     "index 127 missing": (raw({1: 0}, behind=sets(missing=1 << 127)), Refusal.UNRATED),
     "index 127 invalid": (raw({1: 0}, behind=sets(invalid=1 << 127)), Refusal.UNRATED),
-    "sets, and values below 0": (
-        raw({1: 0, 2: 1}, 1, [2], behind=sets(missing=8)),
-        Refusal.ORDER,
+    "sets, and gaps longer than need be": (
+        raw({1: 0, 2: 1}, 1, [2], 2, sets(missing=8)),
+        Refusal.LENGTH,
     ),
 }
 

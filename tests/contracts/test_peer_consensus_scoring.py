@@ -20,6 +20,7 @@ from bcfl.consensus.spec.domain import MAX_MEMBERS, Ballot, Phase, bits, members
 from bcfl.consensus.spec.scoring import Borda, seen_by_most, tally
 from bcfl.consensus.spec.selection import select_winners
 from bcfl.contracts.build import EVM_VERSION, HERE
+from bcfl.core.errors import ProtocolError
 from tests.contracts.peer_consensus_keys import unpacked
 from tests.contracts.peer_consensus_task import Task, block_hash
 
@@ -29,7 +30,7 @@ SEED = keccak(text="a block")
 #: Few different values make ties, all 32 bits make none; the ends are where comparing slips.
 VALUES = st.one_of(
     st.integers(0, 2),
-    st.sampled_from([0, 1, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1]),
+    st.sampled_from([0, 1, 256, 257, 65536, 2**24, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1]),
     st.integers(0, 2**32 - 1),
 )
 
@@ -58,15 +59,23 @@ class Harness:
         return decode(out.split(), computation.output)
 
     def count(
-        self, tally: Sequence[int], words: int, ballot: Ballot, size: int, others: set[int]
-    ) -> tuple[list[int], int, int]:
-        """``borda._counted``: the sums, who is rated and who missing; it refuses nothing."""
+        self, tally: Sequence[int], words: int, entries: bytes, size: int, others: set[int]
+    ) -> tuple[list[int], tuple[int, int, int]]:
+        """``borda._counted``: the sums; why it refuses or 0, who is rated and who missing."""
         types = ["uint256[8]", "uint256", "bytes", "uint256", "uint256"]
-        arguments = [tally, words, ballot.encode(), size, bits(others)]
+        arguments = [tally, words, entries, size, bits(others)]
         out = "uint256[8] (uint256,uint256,uint256)"
-        sums, (reason, rated, missing) = self.call("count", types, arguments, out)
-        assert reason == 0
-        return list(sums), rated, missing
+        sums, said = self.call("count", types, arguments, out)
+        return list(sums), said
+
+    def read(
+        self, entries: bytes, candidates: set[int]
+    ) -> tuple[tuple[int, int, int], dict[int, int]]:
+        """``ranking``: as :meth:`count` without the sums; the value of who is rated."""
+        out = "(uint256,uint256,uint256) uint256[]"
+        arguments = [entries, bits(candidates)]
+        said, values = self.call("read", ["bytes", "uint256"], arguments, out)
+        return said, {} if said[0] else {j: values[j] for j in members_in(said[1])}
 
     def choose(
         self, totals: dict[int, int], candidates: Collection[int], kappa_ppm: int, limit: int
@@ -122,11 +131,54 @@ def test_one_ballot_gives_the_points_of_the_reference(
     size, words, ballot, others = case
     flags &= 2 ** (16 * words) - 1
     start = dict.fromkeys(range(16 * words), before)
-    sums, rated, missing = harness.count(packed(start, flags), words, ballot, size, others)
+    sums, said = harness.count(packed(start, flags), words, ballot.encode(), size, others)
     points = Borda().points(ballot, others, size)
     expected = {member: before + points.get(member, 0) for member in start}
     assert sums == packed(expected, flags)
-    assert (rated, missing) == (ballot.rated, ballot.missing)
+    assert said == (0, ballot.rated, ballot.missing)
+    values = {rating.member: rating.value for rating in ballot.ratings}
+    assert harness.read(ballot.encode(), others) == (said, values)
+
+
+#: Bytes near those of a ballot: of few kinds, so that many of them fit.
+BYTES = st.sampled_from([*range(7), 127, 128, 129, 130, 132, 254, 255])
+
+
+@given(
+    case=ballots(),
+    changes=st.lists(st.tuples(st.integers(0, 50), BYTES, st.booleans()), max_size=3),
+    places=st.none() | st.lists(st.sampled_from([0, 0, 1, 2, 3, 5, 255]), max_size=6),
+    fits=st.booleans(),
+)
+def test_what_the_contract_counts_is_what_python_reads(
+    harness: Harness,
+    case: tuple[int, int, Ballot, set[int]],
+    changes: list[tuple[int, int, bool]],
+    places: list[int] | None,
+    fits: bool,
+) -> None:
+    """Of ballots, of ballots with some bytes changed or put in, and of any places at all."""
+    size, words, whole, others = case
+    entries = bytearray(whole.encode())
+    if places is not None:
+        distinct = len({place for place in places if place < 255})
+        count, others, size, words = 4 * bool(distinct) + max(distinct - 1, 0), set(range(6)), 7, 1
+        entries = bytearray([*places, *[1] * count, 1, len(places)])
+    for at, byte, instead in changes if not fits else []:
+        start = len(entries) - min(at, len(entries))
+        entries[start : start + instead] = bytes([byte])
+    sums, said = harness.count([0] * 8, words, entries, size, others)
+    read, values = harness.read(entries, others)
+    try:
+        ballot = Ballot.decode(1, bytes(entries))
+        points = Borda().points(ballot, others, size)
+    except ProtocolError:
+        assert said[0]
+        assert read[0]
+        return
+    assert read == said == (0, ballot.rated, ballot.missing)
+    assert sums == packed(points)
+    assert values == {rating.member: rating.value for rating in ballot.ratings}
 
 
 @pytest.mark.parametrize("size", [1, 2, 6, 7, 8, 16, 17, 31, 32, 33, 127, 128])
@@ -136,9 +188,9 @@ def test_full_ballots_of_every_length_around_the_words(
 ) -> None:
     ballot = Ballot.from_values(1, {j: 37 * j % distinct for j in range(size - 1)})
     others = set(range(size - 1))
-    sums, rated, _ = harness.count([0] * 8, -(-size // 16), ballot, size, others)
+    sums, said = harness.count([0] * 8, -(-size // 16), ballot.encode(), size, others)
     assert sums == packed(Borda().points(ballot, others, size))
-    assert rated == 2 ** (size - 1) - 1
+    assert said == (0, 2 ** (size - 1) - 1, 0)
 
 
 @st.composite

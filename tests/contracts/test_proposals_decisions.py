@@ -76,11 +76,11 @@ def test_what_is_shown_must_be_all_that_was_said_and_in_its_order(rule: Rule) ->
     more = [task.medians()] if rule == "referee" else []
     for wrong in (proposals[1:], proposals[::-1], [(0, 1), *proposals[1:]]):
         medians = [[0] * len(wrong)] if more else []
-        with pytest.raises(Reverted, match="not all proposals"):
+        with pytest.raises(Reverted, match="not all of the round"):
             task.call("select", wrong, ballots, *medians)
     forged = [(ballots[0][0], ballots[1][1]), *ballots[1:]]
     for lie in (ballots[1:], ballots[::-1], [], forged, [*ballots, ballots[0]]):
-        with pytest.raises(Reverted, match="not all ballots"):
+        with pytest.raises(Reverted, match="not all of the round"):
             task.call("select", proposals, lie, *more)
     task.expect_decision()
     with pytest.raises(Reverted, match="not in this phase"):

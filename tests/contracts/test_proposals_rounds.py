@@ -209,19 +209,21 @@ def test_what_is_no_ballot_is_refused_with_a_reason(rule: Rule) -> None:
     task = proposing(rule)
     task.propose({i: [0] for i in (1, 2, 3)})
     task.travel(2 * WINDOW_S + 1)
-    row, better = raw({1: 0}), raw({1: 1, 2: 0}, falls=[1])
+    row, better = raw({1: 0}), raw({1: 1, 2: 0}, gaps=[1])
     cases = [
         (row[1:], Refusal.LENGTH),
-        (raw({1: 0, 2: 1}, falls=[10]), Refusal.ORDER),
-        (raw({1: 0, 2: 0}, falls=[1]), Refusal.TWICE),
+        (b"", Refusal.LENGTH),
+        (raw({1: 0, 2: 0, 3: 1}, gaps=[1]), Refusal.PLACES),
+        (raw({1: 0, 2: 2}, gaps=[1]), Refusal.PLACES),
+        (raw({1: 1}), Refusal.PLACES),
         (raw({0: 0}), Refusal.STRANGER),  # who has committed, and not proposed
         (raw({127: 0}), Refusal.STRANGER),
         (raw({1: 0}, listed=129), Refusal.LENGTH),
         (raw({1: 0}, listed=3), Refusal.LENGTH),
-        (raw({1: 0}, width=4), Refusal.LENGTH),
-        (raw({1: 0, 2: 1}, falls=[1], width=4), Refusal.LENGTH),
-        (raw({1: 0, 2: 1}, falls=[1], width=3), Refusal.LENGTH),
-        (raw({1: 0, 2: 128}, falls=[1]), Refusal.TWICE),
+        (raw({1: 0}, width=2), Refusal.LENGTH),
+        (raw({1: 0, 2: 1}, gaps=[1], width=3), Refusal.LENGTH),
+        (raw({1: 0, 2: 1}, gaps=[2**32], width=5), Refusal.LENGTH),
+        (raw({1: 254, 2: 0}), Refusal.PLACES),
         (raw({1: 0}, behind=sets()), Refusal.UNRATED),
         (raw({1: 0}, behind=sets(missing=4, invalid=4)), Refusal.UNRATED),
         (raw({1: 0}, behind=sets(missing=2)), Refusal.UNRATED),

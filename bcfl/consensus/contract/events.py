@@ -98,11 +98,10 @@ class Refusal(IntEnum):
     SALT = 7  #: does not end in the member's index
     NOT_THE_SEALED = 8
     LENGTH = 9  #: not the bytes that its places call for
-    ORDER = 10  #: values below 0
-    TWICE = 11  #: its places are not 0, 1, 2, …, each once
-    STRANGER = 12  #: somebody is rated who has not committed, or the author
-    UNRATED = 13  #: the sets of the missing and of the invalid are not what they may be
-    SET = 14  #: a proposal is empty, or of others than the committed
+    PLACES = 10  #: at one there are not as many as from it to the next
+    STRANGER = 11  #: somebody is rated who has not committed, or the author
+    UNRATED = 12  #: the sets of the missing and of the invalid are not what they may be
+    SET = 13  #: a proposal is empty, or of others than the committed
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,9 @@ MAX_MEMBERS = 128
 DIGEST_BYTES = 32
 SIGNATURE_BYTES = 65
 MAX_BALLOT_BYTES = 5 * MAX_MEMBERS + 34  #: of entries, as the contracts take them
-#: Of a ballot: who is missing, and who is invalid; that there are such; who has no place.
+#: Of a ballot: the largest gap between values of neighbouring places.
+_MAX_GAP = 2**32
+#: Who is missing, and who is invalid; that there are such; who has no place.
 _SETS_BYTES = 32
 _HAS_SETS = 128
 _UNRATED = 255
@@ -110,11 +112,15 @@ class Rating:
     """
 
     member: int  #: j, who is rated
-    value: int  #: unsigned 32-bit fixed point, see ``bcfl.consensus.spec.fixed_point``
+    value: int
+    """Unsigned fixed point, see ``bcfl.consensus.spec.fixed_point``, whose values have 32 bits.
+
+    A ballot can say as much as all its gaps are worth together: 39 bits.
+    """
 
     def __post_init__(self) -> None:
         _expect_range("member", self.member, 0, MAX_MEMBERS)
-        _expect_range("value", self.value, 0, 2**32)
+        _expect_range("value", self.value, 0, MAX_MEMBERS * _MAX_GAP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,8 @@ class Ballot:
 
     A ballot accounts for everyone who committed but its author: whom it does not rate it says
     to be missing or invalid. Who is in neither set was left out for no reason given.
+    Of equal values the lower index stands first; the smallest value is below 2³², and so are the
+    gaps between different ones, or equal to it.
     """
 
     round: int
@@ -138,8 +146,15 @@ class Ballot:
         if len(set(rated)) != len(rated):
             raise ProtocolError(f"a ballot rates each member once; found {rated}")
         values = [rating.value for rating in self.ratings]
-        if any(a < b for a, b in pairwise(values)):
-            raise ProtocolError(f"a ballot's values stand in descending order; found {values}")
+        if self.ratings != tuple(sorted(self.ratings, key=_best_first)):
+            raise ProtocolError(
+                "a ballot's values stand in descending order, of equal ones the lower index first; "
+                f"found {values} of {rated}"
+            )
+        if values:
+            _expect_range("a ballot's smallest value", values[-1], 0, 2**32)
+        if any(above - below > _MAX_GAP for above, below in pairwise(values)):
+            raise ProtocolError(f"a ballot's values lie at most 2**32 apart; found {values}")
         both = self.missing & self.invalid | (self.missing | self.invalid) & bits(rated)
         if both:
             raise ProtocolError(
@@ -156,9 +171,8 @@ class Ballot:
         invalid: Iterable[int] = (),
     ) -> Ballot:
         """Sort ``values`` (member to value); among equal values the lower index stands first."""
-        order = sorted(values.items(), key=lambda item: (-item[1], item[0]))
-        ratings = tuple(Rating(member, value) for member, value in order)
-        return cls(round, ratings, bits(missing), bits(invalid))
+        ratings = [Rating(member, value) for member, value in values.items()]
+        return cls(round, tuple(sorted(ratings, key=_best_first)), bits(missing), bits(invalid))
 
     @property
     def rated(self) -> int:
@@ -169,31 +183,32 @@ class Ballot:
         """The bytes that are signed and go on chain, the same for the same ballot.
 
         ``places``
-            A byte a member, the highest index first: its place, from 0; 255 for who is not rated.
-            The first byte is not 255.
-        ``best``
-            The largest value in 4 bytes, big-endian as all here; nothing where nobody is rated.
-        ``falls``
-            By how much each place's value is below that of the place before: 2 bytes each, or 4
-            where one of them needs more than 2.
+            A byte a member, the highest index first: its place, which is how many have a larger
+            value; 255 for who is not rated. The first byte is not 255.
+        ``lowest``
+            The smallest value in 4 bytes, big-endian as all here; nothing where nobody is rated.
+        ``gaps``
+            Of every value but the smallest, from the largest: how much more than 1 above the next
+            one it is. Each has as many bytes, 1 to 4, as the largest needs.
         ``sets``
             16 bytes for the missing, 16 for the invalid; nothing where both are empty.
         ``form``
-            How many bytes a fall has, plus 128 if there are sets; how many places are listed.
+            How many bytes a gap has, plus 128 if there are sets; how many places are listed.
         """
+        row = [rating.value for rating in self.ratings]
+        values = sorted(set(row), reverse=True)
         listed = self.rated.bit_length()
         places = bytearray([_UNRATED]) * listed
-        for place, rating in enumerate(self.ratings):
-            places[listed - 1 - rating.member] = place
-        values = [rating.value for rating in self.ratings]
-        falls = [above - below for above, below in pairwise(values)]
-        width = 4 if max(falls, default=0) >= 2**16 else 2
+        for rating in self.ratings:
+            places[listed - 1 - rating.member] = row.index(rating.value)
+        gaps = [above - below - 1 for above, below in pairwise(values)]
+        width = max(1, -(-max(gaps, default=0).bit_length() // 8))
         sets = self.missing << MAX_MEMBERS | self.invalid
         return b"".join(
             [
                 places,
-                *(value.to_bytes(4, "big") for value in values[:1]),
-                *(fall.to_bytes(width, "big") for fall in falls),
+                *(value.to_bytes(4, "big") for value in values[-1:]),
+                *(gap.to_bytes(width, "big") for gap in gaps),
                 sets.to_bytes(_SETS_BYTES, "big") if sets else b"",
                 bytes([width | _HAS_SETS * bool(sets), listed]),
             ]
@@ -204,32 +219,38 @@ class Ballot:
         """Invert :meth:`encode`; raises ProtocolError for what no ballot encodes to."""
         form, listed = entries[-2:] if len(entries) >= 2 else (0, 0)
         width = form % _HAS_SETS
-        places = {m: p for m, p in enumerate(reversed(entries[:listed])) if p != _UNRATED}
+        row = {m: p for m, p in enumerate(reversed(entries[:listed])) if p != _UNRATED}
+        places = sorted(set(row.values()), reverse=True)
         behind = listed + (4 + width * (len(places) - 1) if places else 0)
         length = behind + _SETS_BYTES * (form >= _HAS_SETS) + 2
-        if (
-            width not in (2, 4)
-            or length != len(entries)
-            or sorted(places.values()) != list(range(len(places)))
-        ):
+        if not 1 <= width <= 4 or length != len(entries):
             raise ProtocolError(
-                "expected the places 0, 1, 2, …, a value for each, sets or none, and their form; "
+                "expected a place for each, a value for each place, sets or none, and their form; "
                 f"found {len(entries)} bytes, of the form {(form, listed)}"
             )
-        values = [int.from_bytes(entries[listed : listed + 4], "big")] if places else []
-        for at in range(listed + 4, behind, width):
-            values.append(values[-1] - int.from_bytes(entries[at : at + width], "big"))
+        values, value = dict[int, int](), int.from_bytes(entries[listed : listed + 4], "big")
+        for better, place in enumerate(places):
+            if better:
+                start = behind - width * better
+                value += int.from_bytes(entries[start : start + width], "big") + 1
+            values[place] = value
         sets = int.from_bytes(entries[behind:-2], "big")
-        ratings = sorted((place, member) for member, place in places.items())
-        found = cls(
+        found = cls.from_values(
             round,
-            tuple(Rating(member, values[place]) for place, member in ratings),
-            sets >> MAX_MEMBERS,
-            sets & (2**MAX_MEMBERS - 1),
+            {member: values[place] for member, place in row.items()},
+            members_in(sets >> MAX_MEMBERS),
+            members_in(sets & (2**MAX_MEMBERS - 1)),
         )
         if found.encode() != entries:
-            raise ProtocolError("a ballot has one encoding: the shortest falls, no empty sets")
+            raise ProtocolError(
+                "a ballot has one encoding: at each place as many as there are from it to the "
+                "next, the shortest gaps, no empty sets"
+            )
         return found
+
+
+def _best_first(rating: Rating) -> tuple[int, int]:
+    return -rating.value, rating.member
 
 
 @dataclass(frozen=True, slots=True)

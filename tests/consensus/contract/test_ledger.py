@@ -535,7 +535,8 @@ def test_128_members_fit(chain: EmbeddedChain):
     task.commit_all()
     assert task.ledger.state().committed == 2**128 - 1
     # 65 ballots, of more than half: a full batch, and the rest
-    ballots = [task.ballot(m, {j: 500 - j for j in range(128) if j != m}) for m in range(65)]
+    row = {j: 1000 * (500 - j) for j in range(128)}
+    ballots = [task.ballot(m, {j: row[j] for j in row if j != m}) for m in range(65)]
     last = task.ledger.cast_ballots(ballots)
     rest = [e.member for e in task.ledger.events_of(last.hash)]  # type: ignore[attr-defined]
     assert rest == list(range(42, 65))

@@ -11,7 +11,7 @@ from bcfl.consensus.spec.coalition import FULL
 from bcfl.consensus.spec.domain import MAX_MEMBERS, Ballot
 
 #: Few different values make ties; the ends are where comparing slips.
-VALUES = st.one_of(st.integers(0, 3), st.sampled_from([0, 1, 2**31, 2**32 - 1]))
+VALUES = st.one_of(st.integers(0, 3), st.sampled_from([0, 1, 257, 65537, 2**31, 2**32 - 1]))
 
 
 #: How many members there are at most: all that there can be, where there is time.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcfl.consensus.spec.domain import (
+    MAX_BALLOT_BYTES,
     MAX_MEMBERS,
     Ballot,
     Commitment,
@@ -30,6 +32,8 @@ GOLDEN = Path(__file__).parent / "golden" / "ballot.hex"
 DIGEST, SIGNATURE = bytes(32), bytes(65)
 members = st.integers(0, MAX_MEMBERS - 1)
 values = st.dictionaries(members, st.integers(0, 2**32 - 1) | st.integers(0, 3))
+#: As far apart as a ballot can say; and one less and one more than a byte holds, or two, or three.
+gaps = st.integers(1, 2**32) | st.sampled_from([2**8, 2**8 + 1, 2**16, 2**24, 2**24 + 1, 2**32])
 
 
 # --- Ballots -----------------------------------------------------------------------------
@@ -43,12 +47,28 @@ def test_decoding_a_ballot_inverts_encoding(
     invalid -= row.keys() | missing
     ballot = Ballot.from_values(round_, row, missing, invalid)
     length = len(ballot.encode()) - 2 - 32 * bool(missing or invalid)
-    listed, falls = max(row, default=-1) + 1, max(len(row) - 1, 0)
-    assert length - listed - 4 * bool(row) in (2 * falls, 4 * falls)
+    listed, distinct = max(row, default=-1) + 1, sorted(set(row.values()))
+    widest = max((b - a - 1 for a, b in pairwise(distinct)), default=0)
+    width = next(width for width in (1, 2, 3, 4) if widest < 256**width)
+    assert length == listed + 4 * bool(row) + width * max(len(distinct) - 1, 0)
     assert Ballot.decode(round_, ballot.encode()) == ballot
     assert {rating.member: rating.value for rating in ballot.ratings} == row
     assert ballot.rated == bits(row)
     assert (ballot.missing, ballot.invalid) == (bits(missing), bits(invalid))
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(gaps, max_size=MAX_MEMBERS - 1))
+def test_values_may_lie_as_far_apart_as_a_ballot_can_say(lowest: int, steps: list[int]) -> None:
+    row = dict(enumerate(accumulate(steps, initial=lowest)))
+    ballot = Ballot.from_values(1, row)
+    assert len(ballot.encode()) <= MAX_BALLOT_BYTES
+    assert Ballot.decode(1, ballot.encode()) == ballot
+
+
+@pytest.mark.parametrize("row", [[2**32], [0, 2**32 + 1], [3, 5, 6 + 2**32]])
+def test_values_further_apart_than_a_ballot_can_say_are_refused(row: list[int]) -> None:
+    with pytest.raises(ProtocolError, match=r"smallest value lies in|at most 2\*\*32 apart"):
+        Ballot.from_values(1, dict(enumerate(row)))
 
 
 @given(values, st.randoms(use_true_random=False))
@@ -62,7 +82,7 @@ def test_a_ballot_stands_in_descending_order_whatever_the_order_of_the_values(
     assert Ballot.from_values(1, dict(shuffled)) == ballot
 
 
-@given(st.binary(max_size=80))
+@given(st.binary(max_size=80) | st.lists(st.sampled_from([0, 1, 2, 3, 255])).map(bytes))
 def test_any_bytes_are_a_ballot_s_or_refused(entries: bytes) -> None:
     try:
         ballot = Ballot.decode(1, entries)
@@ -73,9 +93,9 @@ def test_any_bytes_are_a_ballot_s_or_refused(entries: bytes) -> None:
 
 @pytest.mark.parametrize("length", [0, 1, 4, 6, 9])
 def test_a_ballot_that_breaks_off_is_refused(length: int) -> None:
-    whole = Ballot.from_values(1, {1: 7, 3: 9, 4: 2}).encode()
+    whole = Ballot.from_values(1, {1: 7000, 3: 90_000, 4: 2}).encode()
     for entries in (whole[:length], whole[length + 1 :]):
-        with pytest.raises(ProtocolError, match=f"places 0, 1, 2, .*; found {len(entries)} bytes"):
+        with pytest.raises(ProtocolError, match=f"place for each, .*; found {len(entries)} bytes"):
             Ballot.decode(1, entries)
 
 
@@ -95,8 +115,9 @@ def test_a_ballot_says_one_thing_of_each(missing: Any, invalid: Any, both: int) 
 
 
 def test_a_ballot_out_of_order_is_refused() -> None:
-    with pytest.raises(ProtocolError, match=r"descending order; found \[1, 2\]"):
-        Ballot(1, (Rating(0, 1), Rating(1, 2)))
+    for row in ((Rating(0, 1), Rating(1, 2)), (Rating(1, 3), Rating(0, 3))):
+        with pytest.raises(ProtocolError, match="descending order, of equal ones the lower index"):
+            Ballot(1, row)
 
 
 def test_a_ballot_that_rates_a_member_twice_is_refused() -> None:
@@ -105,7 +126,7 @@ def test_a_ballot_that_rates_a_member_twice_is_refused() -> None:
 
 
 def test_the_golden_ballot() -> None:
-    ballot = Ballot.from_values(7, {0: 5, 127: 2**32 - 1, 3: 2**31, 2: 2**31, 9: 0})
+    ballot = Ballot.from_values(7, {0: 5, 127: 2**24 + 4, 3: 2**16, 2: 2**16, 9: 0})
     assert ballot.encode().hex() == GOLDEN.read_text().strip()
 
 
@@ -137,7 +158,7 @@ def test_the_golden_ballot_with_sets() -> None:
             "65 bytes long; found 0",
         ),
         (lambda: Rating(128, 0), r"member lies in \[0, 128\); found 128"),
-        (lambda: Rating(0, 2**32), r"value lies in \[0, 4294967296\); found 4294967296"),
+        (lambda: Rating(0, 2**39), r"value lies in \[0, 549755813888\); found 549755813888"),
         (lambda: Rating(0, -1), "value lies in .*; found -1"),
         (lambda: Ballot(0, ()), "round lies in"),
         (lambda: SignedBallot(128, Ballot(1, ()), SIGNATURE), "found 128"),
@@ -158,7 +179,7 @@ def test_what_is_out_of_range_is_never_made(make: Any, reason: str) -> None:
 def test_the_ends_of_the_ranges_are_allowed() -> None:
     commitment = Commitment(2**64 - 1, DIGEST, DIGEST, 2**64 - 1)
     assert SignedCommitment(127, commitment, SIGNATURE).commitment is commitment
-    assert Rating(127, 2**32 - 1).value == 2**32 - 1
+    assert Rating(127, 2**39 - 1).value == 2**39 - 1
     assert SignedBallot(0, Ballot(1, ()), salt=DIGEST).signature == b""
 
 
