@@ -93,7 +93,7 @@ def show(console: Console, title: str, headings: list[str], rows: Iterable[list[
 
 SENT = ["γ", "bytes", "over the bound", *get_args(Values)[1:], "top γ, ms", "encode, ms", "decode"]
 STEPS = ["parameters", "values", "top γ, s", "encode", "decode", "apply", "member", "receiver"]
-SIZES = ["model", "FedAvg, CPU s", "peers", "ratio", "FedAvg, MB", "peers, MB"]
+SIZES = ["model", "FedAvg, CPU s", "peers", "ratio", "turns", "FedAvg, MB", "peers, MB"]
 
 #: By name: a title, the headings, and what measures the rows.
 TABLES: dict[str, tuple[str, list[str], Callable[[], Iterable[list[str]]]]] = {

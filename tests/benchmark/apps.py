@@ -76,6 +76,12 @@ def _share(context: Context) -> tuple[torch.Tensor, torch.Tensor]:
     return images[partition::count], labels[partition::count]
 
 
+def seeded(make: Callable[[], nn.Module]) -> nn.Module:
+    """A model whose first weights are the same each time."""
+    torch.manual_seed(1)
+    return make()
+
+
 def trained(model: nn.Module) -> ArrayRecord:
     """What of a model travels: the parameters that are trained."""
     found = {name: tensor for name, tensor in model.named_parameters() if tensor.requires_grad}

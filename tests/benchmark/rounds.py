@@ -1,7 +1,9 @@
 """A round of peer consensus against one of FedAvg: seconds, where they go, memory, bytes down.
 
 Every run is a process of its own, so that the memory is its own. Processes that compute alone are
-measured by the processor's time, which other programs on the machine hardly change.
+measured by the processor's time, which other programs on the machine change less than the clock's.
+What is compared takes turns, so that a machine that slows down slows down both. Of a ratio there is
+the median of all turns and, in brackets, of their first and second half: as two sessions have it.
 """
 
 from __future__ import annotations
@@ -13,14 +15,14 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from functools import partial
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 import numpy as np
@@ -40,6 +42,7 @@ from bcfl.experiment.recorder import Recorder
 from bcfl.flower.grid import InProcessGrid
 from bcfl.store.local import LocalStore
 
+_T = TypeVar("_T")
 PHASES = ("open", "train", "commit", "review", "ballot", "select", "aggregate", "close")
 
 
@@ -48,6 +51,25 @@ def alone(act: Callable[..., Any], *arguments: Any) -> Any:
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as pool:
         return pool.submit(_quietly, act, *arguments).result()
+
+
+def in_turns(acts: Mapping[str, Callable[[], _T]], turns: int) -> dict[str, list[_T]]:
+    """What each returns, turn by turn, in a process that is its own all along."""
+    spawn = multiprocessing.get_context("spawn")
+    found: dict[str, list[_T]] = {name: [] for name in acts}
+    with ExitStack() as stack:
+        pools = {name: stack.enter_context(ProcessPoolExecutor(1, spawn)) for name in acts}
+        for _ in range(turns):
+            for name, act in acts.items():
+                found[name].append(pools[name].submit(_quietly, act).result())
+    return found
+
+
+def halves(ratios: Sequence[float]) -> str:
+    """The median of all; of the first half; of the second."""
+    half = len(ratios) // 2
+    found = (statistics.median(some) for some in (ratios, ratios[:half], ratios[half:]))
+    return "{:.2f} ({:.2f}, {:.2f})".format(*found)
 
 
 def _quietly(act: Callable[..., Any], *arguments: Any) -> Any:
@@ -60,12 +82,12 @@ def peak_mb() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def in_process(strategy: str, model: str, clients: int = 4, rounds: int = 2) -> dict[str, Any]:
+def in_process(strategy: str, model: str, clients: int = 4, rounds: int = 2) -> tuple[float, int]:
     """Play an app of ``tests.benchmark.apps``: CPU seconds a round, peak memory."""
-    from tests.benchmark.apps import MODELS, client_app, trained
+    from tests.benchmark.apps import MODELS, client_app, seeded, trained
 
     make, steps = MODELS[model]
-    module, times = make(), list[float]()
+    module, times = seeded(make), list[float]()
     common = {"min_available_nodes": clients, "fraction_evaluate": 0.0}
     with tempfile.TemporaryDirectory() as folder:
         peers = strategy == "peer_consensus"
@@ -77,21 +99,22 @@ def in_process(strategy: str, model: str, clients: int = 4, rounds: int = 2) -> 
             num_rounds=rounds,
             evaluate_fn=lambda *_: times.append(time.process_time()),
         )
-    seconds = [after - before for before, after in pairwise(times)]
-    return {"seconds": seconds, "memory": peak_mb()}
+    return (times[-1] - times[0]) / rounds, peak_mb()
 
 
-def large(models: tuple[str, ...] = ("1M", "11M")) -> Iterator[list[str]]:
-    """By model: seconds a round of each strategy, the ratio, memory."""
+def large(models: tuple[str, ...] = ("1M", "11M"), turns: int = 6) -> Iterator[list[str]]:
+    """By model: seconds a round of each strategy, the median; the ratio of each turn; memory."""
     for model in models:
-        found = {s: alone(in_process, s, model) for s in ("fedavg", "peer_consensus")}
-        seconds = {s: statistics.mean(each["seconds"]) for s, each in found.items()}
-        ratio = seconds["peer_consensus"] / seconds["fedavg"]
+        acts = {s: partial(in_process, s, model) for s in ("fedavg", "peer_consensus")}
+        found = in_turns(acts, turns)
+        seconds, memory = ([[turn[i] for turn in found[s]] for s in acts] for i in (0, 1))
+        ratios = [peers / fedavg for fedavg, peers in zip(*seconds, strict=True)]
         yield [
             model,
-            *(f"{each:.2f}" for each in seconds.values()),
-            f"{ratio:.1f}",
-            *(f"{each['memory']:,}" for each in found.values()),
+            *(f"{statistics.median(each):.2f}" for each in seconds),
+            halves(ratios),
+            f"{min(ratios):.2f} to {max(ratios):.2f}",
+            *(f"{max(each):,}" for each in memory),
         ]
 
 
