@@ -8,6 +8,7 @@ the same bits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -17,6 +18,8 @@ from bcfl.consensus.spec.delta import Delta, expect_length
 from bcfl.core.errors import ConfigurationError, ModelError, NobodyLeft
 
 Combine: TypeAlias = Literal["carriers_mean", "damped_mean", "mean", "sum", "pair"]
+
+_AT_ONCE = 2**15  # coordinates, which a processor's cache holds
 
 
 def aggregate(
@@ -83,36 +86,42 @@ def moved(
     learning_rate: float,
 ) -> NDArray[Any]:
     """As :func:`aggregate_sets`, for whoever rates the result: infinite where it is too large."""
+    if combine not in get_args(Combine):
+        raise ConfigurationError(f"combine is one of {get_args(Combine)}; found {combine!r}")
+    for delta in chain.from_iterable(deltas.values() for deltas in sets):
+        expect_length(delta, base)
+    least = [_least(combine, deltas, len(base)) for deltas in sets]
+    result = np.empty_like(base)
     with np.errstate(over="ignore", invalid="ignore"):
-        step = _combined(base, sets[0], combine)
-        for each in sets[1:]:
-            step += _combined(base, each, combine)
-        step /= len(sets)
-        step *= learning_rate
-        step += base  # in place: of a large model there are few copies at a time
-        result: NDArray[Any] = step.astype(base.dtype)
+        for start in range(0, len(base), _AT_ONCE):
+            some = slice(start, min(start + _AT_ONCE, len(base)))
+            step = np.zeros(some.stop - start, np.float64)
+            for deltas, divisor in zip(sets, least, strict=True):
+                step += _combined(deltas, some, combine, divisor)
+            step /= len(sets)
+            step *= learning_rate
+            result[some] = base[some] + step
     return result
 
 
+def _least(combine: Combine, deltas: Mapping[int, Delta], n: int) -> int:
+    """What a coordinate's sum is divided by, where no more than that carry it."""
+    carried = sum(delta.k for delta in deltas.values())
+    return {"damped_mean": -(-carried // n), "pair": 2}.get(combine, 1)
+
+
 def _combined(
-    base: NDArray[Any], deltas: Mapping[int, Delta], combine: Combine
+    deltas: Mapping[int, Delta], some: slice, combine: Combine, least: int
 ) -> NDArray[np.float64]:
-    if combine not in get_args(Combine):
-        raise ConfigurationError(f"combine is one of {get_args(Combine)}; found {combine!r}")
-    total = np.zeros(len(base), np.float64)
-    carriers = np.zeros(len(base), np.int32)
+    """Of these coordinates."""
+    total = np.zeros(some.stop - some.start, np.float64)
+    carriers = np.zeros(len(total), np.int32)
     for member in sorted(deltas):
-        delta = deltas[member]
-        expect_length(delta, base)
+        delta = deltas[member].between(some.start, some.stop)
         total[delta.where] += delta.values
         carriers[delta.where] += 1
-    if combine == "carriers_mean":
-        total /= np.maximum(carriers, 1, out=carriers)
-    elif combine == "damped_mean":
-        average = -(-sum(delta.k for delta in deltas.values()) // len(base))
-        total /= np.maximum(carriers, average, out=carriers)
-    elif combine == "pair":
-        total /= np.maximum(carriers, 2, out=carriers)
-    elif combine == "mean":
+    if combine == "mean":
         total /= len(deltas)
+    elif combine != "sum":
+        total /= np.maximum(carriers, least, out=carriers)
     return total

@@ -37,6 +37,13 @@ class Delta:
         """Which entries, shape (k,)."""
         return np.arange(self.n) if isinstance(self.where, slice) else self.where
 
+    def between(self, start: int, stop: int) -> Delta:
+        """What changes the parameters from ``start`` to ``stop``, a vector of its own."""
+        if isinstance(self.where, slice):
+            return Delta(stop - start, self.where, self.values[start:stop])
+        at = slice(*np.searchsorted(self.where, (start, stop)))
+        return Delta(stop - start, self.where[at] - start, self.values[at])
+
     def scaled(self, factor: float) -> Delta:
         """The same entries times ``factor``, computed in float64 and rounded once."""
         if factor == 1.0:
