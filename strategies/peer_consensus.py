@@ -257,9 +257,10 @@ class PeerConsensus(MessageApiOnly, FedAvg):
         session.members.welcome(session.task)
         number = server_round + session.task.rounds_done
         config["server-round"] = number
-        session.expect_global(model := to_arrays(arrays))
+        session.expect_global(arrays, model := to_arrays(arrays))
         self._round = Round(
             number,
+            arrays,
             model,
             session.coordinator,
             session.conversation,

@@ -126,30 +126,36 @@ class ModelSpec:
         ModelError
             Other keys, another order, shape or dtype than the task's model, or NaN, or infinity.
         """
-        self._expect(arrays)
-        parts = [arrays[spec.key].ravel() for spec in self._changing]
-        return np.concatenate(parts, dtype=self.dtype)
+        self._expect_finite(arrays)
+        return self._joined(arrays)
 
     def change(self, trained: Arrays, base: Arrays) -> NDArray[Any]:
-        """One flattened minus the other, shape (n,); infinite where it is too large.
+        """Parameters minus others, shape (n,); infinite, or NaN, where it is no number.
 
         Raises
         ------
         ModelError
-            As :meth:`flatten`.
+            Other keys, another order, shape or dtype than the task's model.
         """
-        found = self.flatten(trained)
+        self._expect(trained)
         self._expect(base)
-        at = 0
-        with np.errstate(over="ignore"):
+        found, at = self._joined(trained), 0
+        with np.errstate(over="ignore", invalid="ignore"):
             for spec in self._changing:
                 found[at : at + spec.size] -= base[spec.key].ravel()
                 at += spec.size
         return found
 
+    def _joined(self, arrays: Arrays) -> NDArray[Any]:
+        parts = [arrays[spec.key].ravel() for spec in self._changing]
+        return np.concatenate(parts, dtype=self.dtype)
+
     def _expect(self, arrays: Arrays) -> None:
         if (found := describe(arrays)) != self.arrays:
             raise ModelError(_difference(self.arrays, found))
+
+    def _expect_finite(self, arrays: Arrays) -> None:
+        self._expect(arrays)
         for spec in self._changing:
             _expect_finite(spec.key, arrays[spec.key])
 
@@ -197,7 +203,7 @@ class ModelSpec:
             )
             for spec in self.arrays
         }
-        self._expect(cast)
+        self._expect_finite(cast)
         return cast
 
 

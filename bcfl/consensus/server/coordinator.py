@@ -112,7 +112,7 @@ class Coordinator:
         """
         commitment, member = signed.commitment, signed.member
         self._checks.expect_commitment(signed, view.state, view.time)
-        if self._cache.digest(blob, commitment.digest) != commitment.digest:
+        if self.cache.digest(blob, commitment.digest) != commitment.digest:
             raise CommitmentRejected("the blob is not the one whose digest was signed")
         try:
             self._decode(member, commitment.digest, blob)
@@ -230,7 +230,7 @@ class Coordinator:
                 updates[member] = self._decode(member, event.digest, blob)
             except CodecError as error:
                 self.unusable[member] = str(error)
-        limited = self._cache.limited(self.updates, updates)
+        limited = self.cache.limited(self.updates, updates)
         return {m: limited[m] for m in members_in(self.ledger.state().winners) if m in limited}
 
     def _winning_sets(self) -> list[dict[int, Any]]:
@@ -283,7 +283,7 @@ class Coordinator:
 
     def _get(self, digest: bytes, max_bytes: int) -> bytes:
         """As ``Parcels.get``; what has come in this round, this process has at hand."""
-        blob = self._cache.blobs.get(digest)
+        blob = self.cache.blobs.get(digest)
         return self.parcels.get(digest, max_bytes) if blob is None else blob
 
     def _relay(self, signed: Mapping[int, Any], done: int, send: Any) -> Transaction | None:
@@ -337,7 +337,7 @@ class Coordinator:
         state = self.ledger.state()
         self.members = self.ledger.members()
         self._base = state.model
-        self._cache = RoundCache.of(self.rules.digest(), state.round, state.model)
+        self.cache = RoundCache.of(self.rules.digest(), state.round, state.model)
         domain = self.ledger.domain
         sealed = self.rules.ballots == "sealed"
         self._checks = SignedChecks(domain, self.members, state, sealed, self.rules.rule)
@@ -361,4 +361,4 @@ class Coordinator:
     def _decode(self, member: int, digest: bytes, blob: bytes) -> Any:
         author = bytes.fromhex(self.members[member].removeprefix("0x"))
         heading = Heading(author, self.signed.round, self._base)
-        return self._cache.decode(self.updates, digest, blob, heading)
+        return self.cache.decode(self.updates, digest, blob, heading)

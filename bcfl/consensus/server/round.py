@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from logging import INFO, WARNING
 from typing import Any
 
-from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common.logger import log
 from flwr.serverapp.strategy import Strategy
 
@@ -48,7 +48,6 @@ from bcfl.core.errors import (
     RoundVoid,
 )
 from bcfl.core.model import Arrays
-from bcfl.flower.handlers import to_array_record
 
 _VOTING = (Phase.COMMIT, Phase.PROPOSE, Phase.SEAL, Phase.BALLOT)
 #: How often in one phase the chain may take back what it was given.
@@ -73,8 +72,10 @@ class Round:
     ----------
     number : int
         Flower's server round.
-    arrays : mapping of str to ndarray
+    record : ArrayRecord
         θ_g.
+    arrays : mapping of str to ndarray
+        Those of ``record``.
     coordinator : Coordinator
     conversation : Conversation
     members : Members
@@ -92,6 +93,7 @@ class Round:
     def __init__(
         self,
         number: int,
+        record: ArrayRecord,
         arrays: Arrays,
         coordinator: Coordinator,
         conversation: Conversation,
@@ -121,7 +123,7 @@ class Round:
         self._winners = 0
         self._named = (0, "")  # the block that the last order named
         self._asked: dict[int, int] = {}  # whom we asked to train: member to node
-        self._record = to_array_record(arrays)
+        self._record = record
         self._size = sum(array.nbytes for array in arrays.values())
 
     def open(self) -> list[Message]:

@@ -19,7 +19,7 @@ from bcfl.consensus.spec.record import RoundRecord
 from bcfl.consensus.spec.rules import Rules
 from bcfl.consensus.task_folder import TaskFolder
 from bcfl.core.errors import ConfigurationError
-from bcfl.core.model import Arrays, model_digest
+from bcfl.core.model import Arrays
 from bcfl.flower.handlers import to_arrays
 from bcfl.keys.public_keys import PublicKeys
 from bcfl.store.blob_store import BlobStore
@@ -38,15 +38,16 @@ class Session:
         """Member index to node id, of the members that are connected."""
         return self.conversation.present(self.coordinator.members)
 
-    def expect_global(self, arrays: Arrays) -> None:
-        """A round begins with the model that the round before has closed.
+    def expect_global(self, record: ArrayRecord, arrays: Arrays) -> None:
+        """A round begins with the model, and its arrays, that the round before has closed.
 
         Raises
         ------
         ConfigurationError
             Somebody has changed it in between.
         """
-        if model_digest(arrays) != self.task.ledger.state().model:
+        digest = self.coordinator.cache.model_digest(record, arrays)
+        if digest != self.task.ledger.state().model:
             raise ConfigurationError(
                 "the global model was changed after its round was closed, or is another than the "
                 "task's: what an aggregate_train() of a derived class changes, no member accepts; "
