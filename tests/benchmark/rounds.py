@@ -8,6 +8,7 @@ the median of all turns and, in brackets, of their first and second half: as two
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import multiprocessing
@@ -22,7 +23,7 @@ from functools import partial
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from unittest import mock
 
 import numpy as np
@@ -43,6 +44,9 @@ from bcfl.flower.grid import InProcessGrid
 from bcfl.store.local import LocalStore
 
 _T = TypeVar("_T")
+_STRATEGIES = ("fedavg", "peer_consensus")
+#: By phase: of each round, seconds and CPU seconds.
+_Phases: TypeAlias = dict[str, list[tuple[float, float]]]
 PHASES = ("open", "train", "commit", "review", "ballot", "select", "aggregate", "close")
 
 
@@ -65,11 +69,10 @@ def in_turns(acts: Mapping[str, Callable[[], _T]], turns: int) -> dict[str, list
     return found
 
 
-def halves(ratios: Sequence[float]) -> str:
-    """The median of all; of the first half; of the second."""
-    half = len(ratios) // 2
-    found = (statistics.median(some) for some in (ratios, ratios[:half], ratios[half:]))
-    return "{:.2f} ({:.2f}, {:.2f})".format(*found)
+def halves(turns: Sequence[_T], ratio: Callable[[Sequence[_T]], float]) -> str:
+    """Of all turns; of the first half; of the second."""
+    half = len(turns) // 2
+    return "{:.2f} ({:.2f}, {:.2f})".format(*map(ratio, (turns, turns[:half], turns[half:])))
 
 
 def _quietly(act: Callable[..., Any], *arguments: Any) -> Any:
@@ -86,6 +89,7 @@ def in_process(strategy: str, model: str, clients: int = 4, rounds: int = 2) -> 
     """Play an app of ``tests.benchmark.apps``: CPU seconds a round, peak memory."""
     from tests.benchmark.apps import MODELS, client_app, seeded, trained
 
+    gc.collect()  # of the turn before
     make, steps = MODELS[model]
     module, times = seeded(make), list[float]()
     common = {"min_available_nodes": clients, "fraction_evaluate": 0.0}
@@ -105,14 +109,14 @@ def in_process(strategy: str, model: str, clients: int = 4, rounds: int = 2) -> 
 def large(models: tuple[str, ...] = ("1M", "11M"), turns: int = 6) -> Iterator[list[str]]:
     """By model: seconds a round of each strategy, the median; the ratio of each turn; memory."""
     for model in models:
-        acts = {s: partial(in_process, s, model) for s in ("fedavg", "peer_consensus")}
+        acts = {strategy: partial(in_process, strategy, model) for strategy in _STRATEGIES}
         found = in_turns(acts, turns)
         seconds, memory = ([[turn[i] for turn in found[s]] for s in acts] for i in (0, 1))
         ratios = [peers / fedavg for fedavg, peers in zip(*seconds, strict=True)]
         yield [
             model,
             *(f"{statistics.median(each):.2f}" for each in seconds),
-            halves(ratios),
+            halves(ratios, statistics.median),
             f"{min(ratios):.2f} to {max(ratios):.2f}",
             *(f"{max(each):,}" for each in memory),
         ]
@@ -137,7 +141,7 @@ def spent(result: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def watched(*overrides: str) -> dict[str, list[tuple[float, float]]]:
+def watched(*overrides: str) -> _Phases:
     """``bcfl run``: by phase, of each round from the second on, seconds, and CPU seconds.
 
     The latter of this process and all that it started, so of Ray and its workers too.
@@ -187,28 +191,28 @@ def on_ray(rounds: int = 5, sessions: int = 2) -> Iterator[list[str]]:
 
     The strategies take turns, so that a machine that slows down slows down both.
     """
-    strategies = ("fedavg", "peer_consensus")
     fixed = ("engine=ray", "clients=10", f"rounds={rounds}")
-    found: dict[str, dict[str, list[tuple[float, float]]]] = {s: {} for s in strategies}
-    for _ in range(sessions):
-        for strategy in strategies:
-            for phase, pairs in alone(watched, f"strategy={strategy}", *fixed).items():
-                found[strategy].setdefault(phase, []).extend(pairs)
+    played = [
+        [alone(watched, f"strategy={strategy}", *fixed) for strategy in _STRATEGIES]
+        for _ in range(sessions)
+    ]
+
+    def medians(turns: Sequence[list[_Phases]], strategy: int, which: int) -> list[float]:
+        return [
+            statistics.median(pair[which] for turn in turns for pair in turn[strategy][phase])
+            for phase in played[0][strategy]
+        ]
+
     for name, which in (("CPU s", 1), ("s", 0)):
-        totals: list[float] = []
-        for strategy, phases in found.items():
-            medians = {
-                phase: statistics.median(pair[which] for pair in pairs)
-                for phase, pairs in phases.items()
-            }
-            totals.append(sum(medians.values()))
-            cells = [f"{seconds:.2f}" if seconds else "" for seconds in medians.values()]
-            yield [
-                f"{strategy}, {name}",
-                *cells,
-                f"{totals[-1]:.2f}",
-                f"{totals[-1] / totals[0]:.2f}",
-            ]
+        for i, strategy in enumerate(_STRATEGIES):
+
+            def ratio(turns: Sequence[list[_Phases]], i: int = i, which: int = which) -> float:
+                return sum(medians(turns, i, which)) / sum(medians(turns, 0, which))
+
+            found = medians(played, i, which)
+            cells = [f"{seconds:.2f}" if seconds else "" for seconds in found]
+            said = halves(played, ratio) if i else ""
+            yield [f"{strategy}, {name}", *cells, f"{sum(found):.2f}", said]
 
 
 def many(counts: tuple[int, ...] = (10, 50, 100)) -> Iterator[list[str]]:
@@ -258,8 +262,9 @@ def cpu_of_lab(model: str, rounds: int) -> dict[str, Any]:
 
 
 def ways(rounds: int = 10, times: int = 2) -> Iterator[list[str]]:
-    """By model: the default run in three ways, in turn; the smallest of some tries each, and how
-    its last model's digest begins, which parts where equals are drawn by block hashes."""
+    """By model: the default run in three ways, in turn; the smallest of some tries each, how often
+    the first takes as long, and how its last model's digest begins, which parts where equals are
+    drawn by block hashes."""
     for model in ("mlp", "cnn"):
         fixed = (f"model={model}", f"rounds={rounds}")
         tries = [
@@ -270,13 +275,24 @@ def ways(rounds: int = 10, times: int = 2) -> Iterator[list[str]]:
             )
             for _ in range(times)
         ]
-        slow, *quick = (min(each["seconds"] for each in way) for way in zip(*tries, strict=True))
+        slow, *quick = ([each["seconds"] for each in way] for way in zip(*tries, strict=True))
         digests = [each["model"][:8] for each in tries[0]]
-        cells = [f"{each:.3f} ({slow / each:.1f})" for each in quick]
+        cells = [
+            f"{min(each):.3f} {halves(list(zip(slow, each, strict=True)), _of_smallest)}"
+            for each in quick
+        ]
         yield [
             model,
-            *(f"{cell} {it}" for cell, it in zip([f"{slow:.3f}", *cells], digests, strict=True)),
+            *(
+                f"{cell} {it}"
+                for cell, it in zip([f"{min(slow):.3f}", *cells], digests, strict=True)
+            ),
         ]
+
+
+def _of_smallest(pairs: Sequence[tuple[float, float]]) -> float:
+    slow, quick = map(min, zip(*pairs, strict=True))
+    return slow / quick
 
 
 class _Shared(LocalStore):
