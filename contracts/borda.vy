@@ -122,7 +122,8 @@ def _counted(
         sums[word] = unsafe_add(sums[word], worth)
 
     places &= _SOMEWHERE
-    said = self._checked(padded, places, rated, others)
+    fits: bool = places >> lanes.CAPACITY == 0 and (places == 0 or places & 1 != 0)
+    said = self._checked(padded, places, fits, rated, others)
     if said.reason != refusals.GOOD:
         return sums, said
     count: uint256 = lanes._count(rated)
@@ -146,14 +147,14 @@ def _counted(
 @internal
 @pure
 def _checked(
-    padded: Bytes[MAX_BYTES + 32], places: uint256, rated: uint256, others: uint256
+    padded: Bytes[MAX_BYTES + 32], places: uint256, fits: bool, rated: uint256, others: uint256
 ) -> Said:
     """
-    @notice Whether bytes are a ballot, as far as its places show it: that at each there stand
-            as many as there are from it to the next is left to check.
-    @param padded The bytes, with 32 before them, and of a form that can be read.
-    @param places Bit p: somebody stands at place p, of those below 255.
-    @param rated Bit field: who stands at any place below 128.
+    @notice Whether bytes are a ballot.
+    @param padded The bytes, with 32 before them.
+    @param places Bit p: somebody stands at place p.
+    @param fits Whether, as far as was looked, as many stand at each as from it to the next.
+    @param rated Bit field: who stands at any.
     @param others Bit field: whom it may rate.
     """
     said: Said = empty(Said)
@@ -171,14 +172,14 @@ def _checked(
     if places != 0:
         gaps = unsafe_sub(lanes._count(places), 1)
         values = unsafe_add(unsafe_mul(width, gaps), 4)
+    # The first of the places is one; a gap has 1 to 4 bytes.
     if (
         unsafe_add(unsafe_add(listed, values), 32) != end
         or ((rated << 1) | 1) >> listed != 1
         or unsafe_sub(width, 1) > 3
     ):
-        # Or the first of the places is none.
         said.reason = refusals.LENGTH
-    elif places >> lanes.CAPACITY != 0 or (places != 0 and places & 1 == 0):
+    elif not fits:
         said.reason = refusals.PLACES
     elif rated & ~others != 0:
         said.reason = refusals.STRANGER
@@ -191,8 +192,8 @@ def _checked(
     if said.reason != refusals.GOOD or width == 1:
         return said
 
-    # One of the gaps needs all of its bytes. Of each that a word holds, the highest byte, the
-    # last of them at the word's end:
+    # One of the gaps must need all of its bytes. They are looked at from the last on, as many
+    # together as a word holds; `tops` are the highest bytes of these.
     one: uint256 = 1
     bits: uint256 = unsafe_mul(width, 8)
     each: uint256 = unsafe_div(32, width)

@@ -61,24 +61,23 @@ def select(
         weight: uint256 = self._standing(one.member)
         said: ranking.Ranking = ranking._read(one.entries, others)
         rated: uint256 = said.said.rated
-        behind_last: uint256 = lanes._count(rated)
+        # Of those who are not rated, who are tied behind all.
+        last: uint256 = unsafe_add(lanes._count(rated), count)
         for member: uint256 in range(lanes.CAPACITY):
             if others >> member == 0:
                 break
             if (others >> member) & 1 == 0:
                 continue
-            # Those who are not rated are tied behind all.
-            place: uint256 = behind_last
-            tied: uint256 = unsafe_sub(count, behind_last)
+            # The first place of those with its value, from 0, and the first behind them.
+            ends: uint256 = last
             if (rated >> member) & 1 != 0:
-                place = ranking._at(said.places, member)
-                tied = ranking._at(said.count, place)
+                place: uint256 = ranking._byte(said.places[member >> 5], member)
+                tied: uint256 = ranking._byte(said.count[place >> 5], place)
+                ends = unsafe_add(unsafe_mul(place, 2), tied)
             else:
                 without[member] = unsafe_add(without[member], 1)
             # Twice those behind, and the others with this value.
-            worth: uint256 = unsafe_sub(
-                unsafe_mul(unsafe_sub(count, place), 2), unsafe_add(tied, 1)
-            )
+            worth: uint256 = unsafe_sub(unsafe_sub(unsafe_mul(count, 2), ends), 1)
             points[member] = unsafe_add(points[member], unsafe_mul(weight, worth))
     proposal_outcome._expect_all(begun, proposed, cast)
 

@@ -43,15 +43,16 @@ def _read(ballot: Bytes[borda.MAX_BYTES], candidates: uint256) -> Ranking:
             found.places[member >> 5] |= place << ((member & 31) << 3)
             one: uint256 = 1 << ((place & 31) << 3)
             found.count[place >> 5] = unsafe_add(found.count[place >> 5], one)
-    found.said = borda._checked(padded, places, rated, candidates)
+    fits: bool = True
     next: uint256 = 0
-    for place: uint256 in range(lanes.CAPACITY):
+    for place: uint256 in range(borda.UNRATED):
         if places >> place == 0:
             break
         if (places >> place) & 1 != 0:
-            if place != next and found.said.reason == refusals.GOOD:
-                found.said.reason = refusals.PLACES
-            next = unsafe_add(next, self._at(found.count, place))
+            if place != next:
+                fits = False
+            next = unsafe_add(next, self._byte(found.count[place >> 5], place))
+    found.said = borda._checked(padded, places, fits, rated, candidates)
     return found
 
 
@@ -79,7 +80,7 @@ def _values(
     is_lowest: bool = True
     for better: uint256 in range(1, unsafe_add(listed, 1), bound=lanes.CAPACITY):
         place: uint256 = unsafe_sub(listed, better)
-        if self._at(count, place) == 0:
+        if self._byte(count[place >> 5], place) == 0:
             continue
         if is_lowest:
             value = extract32(padded, unsafe_add(listed, 4), output_type=uint256) & (2**32 - 1)
@@ -94,8 +95,8 @@ def _values(
 
 @internal
 @pure
-def _at(numbers: uint256[lanes.WORDS], index: uint256) -> uint256:
+def _byte(word: uint256, index: uint256) -> uint256:
     """
-    @notice One of the bytes of a `Ranking`.
+    @notice One of the numbers of a `Ranking`, of the word that holds it.
     """
-    return (numbers[index >> 5] >> ((index & 31) << 3)) & 255
+    return (word >> ((index & 31) << 3)) & 255

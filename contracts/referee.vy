@@ -57,7 +57,7 @@ def select(
                 break
             if (said.said.rated >> member) & 1 == 0:
                 continue
-            value: uint256 = values[ranking._at(said.places, member)]
+            value: uint256 = values[ranking._byte(said.places[member >> 5], member)]
             if value >= median[member]:
                 reaching[member] = unsafe_add(reaching[member], 1)
                 if value > median[member]:

@@ -33,7 +33,7 @@ def read(
         by_place: uint256[lanes.CAPACITY] = ranking._values(ballot, found.count)
         for member: uint256 in range(lanes.CAPACITY):
             rated: uint256 = (found.said.rated >> member) & 1
-            values.append(by_place[ranking._at(found.places, member)] * rated)
+            values.append(by_place[ranking._byte(found.places[member >> 5], member)] * rated)
     return found.said, values
 
 

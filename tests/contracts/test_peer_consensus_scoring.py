@@ -16,12 +16,13 @@ from vyper.compiler import compile_from_file_input
 from vyper.compiler.input_bundle import FilesystemInputBundle
 from vyper.compiler.settings import OptimizationLevel, Settings
 
+from bcfl.consensus.contract.events import Refusal
 from bcfl.consensus.spec.domain import MAX_MEMBERS, Ballot, Phase, bits, members_in
 from bcfl.consensus.spec.scoring import Borda, seen_by_most, tally
 from bcfl.consensus.spec.selection import select_winners
 from bcfl.contracts.build import EVM_VERSION, HERE
 from bcfl.core.errors import ProtocolError
-from tests.contracts.peer_consensus_keys import unpacked
+from tests.contracts.peer_consensus_keys import raw, unpacked
 from tests.contracts.peer_consensus_task import Task, block_hash
 
 LIMIT = 2 * 127 * 127
@@ -148,14 +149,12 @@ BYTES = st.sampled_from([*range(7), 127, 128, 129, 130, 132, 254, 255])
     case=ballots(),
     changes=st.lists(st.tuples(st.integers(0, 50), BYTES, st.booleans()), max_size=3),
     places=st.none() | st.lists(st.sampled_from([0, 0, 1, 2, 3, 5, 255]), max_size=6),
-    fits=st.booleans(),
 )
 def test_what_the_contract_counts_is_what_python_reads(
     harness: Harness,
     case: tuple[int, int, Ballot, set[int]],
     changes: list[tuple[int, int, bool]],
     places: list[int] | None,
-    fits: bool,
 ) -> None:
     """Of ballots, of ballots with some bytes changed or put in, and of any places at all."""
     size, words, whole, others = case
@@ -164,7 +163,7 @@ def test_what_the_contract_counts_is_what_python_reads(
         distinct = len({place for place in places if place < 255})
         count, others, size, words = 4 * bool(distinct) + max(distinct - 1, 0), set(range(6)), 7, 1
         entries = bytearray([*places, *[1] * count, 1, len(places)])
-    for at, byte, instead in changes if not fits else []:
+    for at, byte, instead in changes:
         start = len(entries) - min(at, len(entries))
         entries[start : start + instead] = bytes([byte])
     sums, said = harness.count([0] * 8, words, entries, size, others)
@@ -179,6 +178,21 @@ def test_what_the_contract_counts_is_what_python_reads(
     assert read == said == (0, ballot.rated, ballot.missing)
     assert sums == packed(points)
     assert values == {rating.member: rating.value for rating in ballot.ratings}
+
+
+@pytest.mark.parametrize("width", [2, 3, 4])
+def test_any_one_of_the_gaps_may_need_all_bytes_and_one_must(harness: Harness, width: int) -> None:
+    others, places = set(range(41)), {j: j for j in range(41)}
+    widest = 256 ** (width - 1)
+    for at in (0, 7, 8, 16, 29, 30, 39, None):
+        gaps = [widest - 1] * 40
+        if at is not None:
+            gaps[at] = widest
+        entries = raw(places, 2**32 - 1, gaps, width)
+        _, said = harness.count([0] * 8, 3, entries, 42, others)
+        read, values = harness.read(entries, others)
+        assert said == read == (Refusal.LENGTH * (at is None), bits(others), 0)
+        assert at is None or values[0] == 2**32 - 1 + sum(gaps) + 40
 
 
 @pytest.mark.parametrize("size", [1, 2, 6, 7, 8, 16, 17, 31, 32, 33, 127, 128])

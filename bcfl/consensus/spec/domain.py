@@ -195,19 +195,18 @@ class Ballot:
         ``form``
             How many bytes a gap has, plus 128 if there are sets; how many places are listed.
         """
-        row = [rating.value for rating in self.ratings]
-        values = sorted(set(row), reverse=True)
         listed = self.rated.bit_length()
         places = bytearray([_UNRATED]) * listed
-        for rating in self.ratings:
-            places[listed - 1 - rating.member] = row.index(rating.value)
+        values: dict[int, int] = {}  # and how many have a larger one
+        for better, rating in enumerate(self.ratings):
+            places[listed - 1 - rating.member] = values.setdefault(rating.value, better)
         gaps = [above - below - 1 for above, below in pairwise(values)]
         width = max(1, -(-max(gaps, default=0).bit_length() // 8))
         sets = self.missing << MAX_MEMBERS | self.invalid
         return b"".join(
             [
                 places,
-                *(value.to_bytes(4, "big") for value in values[-1:]),
+                *(value.to_bytes(4, "big") for value in [*values][-1:]),
                 *(gap.to_bytes(width, "big") for gap in gaps),
                 sets.to_bytes(_SETS_BYTES, "big") if sets else b"",
                 bytes([width | _HAS_SETS * bool(sets), listed]),
