@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flwr.app import Array
 
+from bcfl.consensus import round_cache
 from bcfl.consensus.round_cache import RoundCache
 from bcfl.consensus.spec.codec import Heading
 from bcfl.consensus.spec.delta import Delta
@@ -70,3 +71,39 @@ def test_other_updates_are_limited_anew() -> None:
         assert all(found[m].values.tolist() == expected[m].values.tolist() for m in found)
         assert cache.limited(KIND, updates) == found
         found.clear()
+
+
+def test_a_model_that_others_rate_too_is_made_once_and_nobody_can_change_it_for_them() -> None:
+    cache, update = RoundCache.of(b"rules", 1, b"model"), Delta(6, slice(None), np.ones(6))
+    made: list[Delta] = []
+
+    def make(update: Delta) -> dict[str, np.ndarray]:
+        made.append(update)
+        return MODEL
+
+    for _ in range(2):  # a process that has one member
+        cache.record(update, make)
+    assert len(made) == 2
+    assert RoundCache.of(b"rules", 1, b"model") is cache
+    for _ in range(3):
+        record = cache.record(update, make)
+        assert model_digest(to_arrays(record)) == model_digest(MODEL)
+        record["w"] = Array(np.zeros(1))
+        record["b"].data = b""
+    assert len(made) == 3
+
+
+def test_models_are_kept_as_far_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = to_array_record(MODEL).count_bytes()
+    monkeypatch.setattr(round_cache, "_MOST_BYTES", 2 * size + 1)
+    cache, made = RoundCache.of(b"rules", 1, b"model"), list[float]()
+    assert RoundCache.of(b"rules", 1, b"model") is cache
+
+    def make(update: float) -> dict[str, np.ndarray]:
+        made.append(update)
+        return MODEL
+
+    updates = [float(each) for each in range(3)]
+    for update in updates * 2:
+        cache.record(update, make)
+    assert made == [0, 1, 2, 2]

@@ -36,7 +36,7 @@ ReferenceLoss: TypeAlias = Callable[[ArrayRecord, Arrays], float]
 #: These samples and a round's seed to what the round is rated on; it changes nothing in place.
 Vary: TypeAlias = Callable[[Arrays, int], Arrays]
 #: A model to how good it is; larger is better. It may raise anything.
-Measure: TypeAlias = Callable[[Arrays], float]
+Measure: TypeAlias = Callable[[ArrayRecord], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Rateable:
     """What a member is to rate."""
 
     keys: Mapping[int, int]  #: by candidate; those with equal keys are the same
-    make: Callable[[int], Arrays]  #: key to model
+    make: Callable[[int], ArrayRecord]  #: key to model
     missing: dict[int, str]  #: by candidate: why it cannot be rated
     invalid: dict[int, str]
 
@@ -56,9 +56,9 @@ def app_measure(
     key, _ = handlers.model_in(message.content)
     asked = _review_content(message.content, rules)
 
-    def measure(arrays: Arrays) -> float:
+    def measure(model: ArrayRecord) -> float:
         message.content = copy.deepcopy(asked)
-        message.content[key] = handlers.to_array_record(arrays)
+        message.content[key] = model
         metrics = handlers.call_evaluate(message, context, evaluate)
         return choose_quality(metrics, rules.metric)[1]
 
@@ -83,8 +83,8 @@ def reference_measure(
     if vary is not None:
         held = vary(dict(held), draw(digests))
 
-    def measure(arrays: Arrays) -> float:
-        return -float(loss(handlers.to_array_record(arrays), held))
+    def measure(model: ArrayRecord) -> float:
+        return -float(loss(model, held))
 
     return measure
 
@@ -149,7 +149,7 @@ def losses_of(
         reason = ""
         for vector in vectors:
             try:
-                found.append(-measure(model(vector)))
+                found.append(-measure(handlers.to_array_record(model(vector))))
                 measured = True
             except Exception as error:  # noqa: BLE001 - as above
                 found.append(math.inf)

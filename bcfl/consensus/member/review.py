@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
+
+from flwr.app import ArrayRecord
 
 from bcfl.chain.event import Event
 from bcfl.consensus.contract.events import Committed, Opened, Proposed, RoundEvent
@@ -33,6 +35,7 @@ from bcfl.core.errors import (
     TransactionUnknown,
 )
 from bcfl.core.model import Arrays
+from bcfl.flower.handlers import to_array_record
 
 _E = TypeVar("_E", Committed, Proposed)
 
@@ -135,10 +138,17 @@ def rateable(
         missing, invalid = dict(reviewed.missing), dict(reviewed.invalid)
         invalid.pop(membership.index, None)
         keys = {member: member for member in limited if member != membership.index}
-        candidate = kind.candidates(base)
-        return Rateable(keys, lambda j: candidate(limited[j]), missing, invalid)
+        candidate = cache(lambda: kind.candidates(base))  # where others have made none of them
+        record = membership.cache.record
+        return Rateable(
+            keys, lambda j: record(limited[j], lambda it: candidate()(it)), missing, invalid
+        )
     sets = kind.sets(base, limited)
-    found = Rateable({}, lambda some: kind.model(sets.step(members_in(some)), base), {}, {})
+
+    def model(some: int) -> ArrayRecord:
+        return to_array_record(kind.model(sets.step(members_in(some)), base))
+
+    found = Rateable({}, model, {}, {})
     least = rules.least(state.committed.bit_count())
     keys = {}
     for event in _of_round(membership, order, Proposed, state.proposed):

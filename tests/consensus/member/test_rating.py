@@ -12,8 +12,8 @@ from bcfl.consensus.member.rating import losses_of
 from bcfl.core.errors import ProtocolError
 
 
-def fails_below_zero(arrays: Any) -> float:
-    if arrays["w"][0] < 0:
+def fails_below_zero(record: Any) -> float:
+    if record["w"].numpy()[0] < 0:
         raise ValueError("a variance below 0")
     return 0.5
 
