@@ -46,6 +46,7 @@ def test_a_process_hashes_decodes_and_measures_a_delta_once(
         chain=MemoryChain(),
         min_available_nodes=CLIENTS,
         fraction_evaluate=0.0,
+        server_learning_rate=0.97,  # rules that no other test has, whose rounds it could share
     )
     strategy.start(grid, toy.initial_arrays(), num_rounds=1)
     of_deltas = dict.fromkeys(("digest_of", "decode_delta", "_measured"), CLIENTS)
