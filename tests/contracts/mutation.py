@@ -100,7 +100,7 @@ COALITION: Final = Suite(
     "PeerCoalition",
     (
         *("coalition", "proposal_ballots", "proposal_outcome", "proposal_round", "proposals"),
-        *("ranking", "PeerCoalition"),
+        "PeerCoalition",
     ),
     "test_proposals",
     ("_rounds", "_decisions", "_machine"),
@@ -108,7 +108,7 @@ COALITION: Final = Suite(
 )
 REFEREE: Final = Suite(
     "PeerReferee",
-    ("referee", "PeerReferee"),
+    ("ranking", "referee", "PeerReferee"),
     "test_proposals",
     ("_decisions", "_rounds", "_machine"),
     {},
