@@ -81,13 +81,14 @@ PEERS: Final = Suite(
     "test_peer_consensus",
     (
         *("_rounds", "_ballots", "_members", "_terms", "_seals", "_equivocation", "_signatures"),
-        *("_permissions", "_scoring", "_machine"),
+        *("_permissions", "_batches", "_scoring", "_machine"),
     ),
     {
         "borda": "_scoring",
         "lanes": "_scoring",
         "membership": "_members",
         "peer_ballots": "_ballots",
+        "peer_commitments": "_batches",
         "peer_members": "_members",
         "peer_terms": "_terms",
         "pull_payments": "_members",

@@ -296,6 +296,16 @@ def test_who_has_not_committed_seals_nothing(rule: Rule) -> None:
 
 
 @each_rule
+def test_who_has_not_committed_does_not_vote(rule: Rule) -> None:
+    task = proposing(rule, committed=3)
+    task.propose({i: range(3) for i in range(3)})
+    ballot = task.ballot(3, {0: 2, 1: 1, 2: 0})
+    assert task.refused("cast_ballots", 1, [ballot]) == [(3, Refusal.NOT_COMMITTED)]
+    with pytest.raises(Reverted, match=words_of(Refusal.NOT_COMMITTED)):
+        task.call("cast_ballot_direct", 1, ballot[3], bytes(32), sender=task.keys[3])
+
+
+@each_rule
 def test_who_has_sealed_nothing_does_not_vote(rule: Rule) -> None:
     task = proposing(rule, sealed=True)
     task.propose(ALL)

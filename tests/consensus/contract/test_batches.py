@@ -21,7 +21,7 @@ from bcfl.consensus.contract.events import BallotCast, Committed
 from bcfl.consensus.contract.words import events_in
 from bcfl.consensus.spec.domain import MAX_BALLOT_BYTES
 from bcfl.core.errors import ReplyMalformed
-from tests.contracts.peer_consensus_task import Reverted, Task, digest_of
+from tests.contracts.peer_consensus_task import Task
 
 MEMBERS = st.integers(0, 255)
 WORDS = st.integers(0, 2**256 - 1)
@@ -71,34 +71,6 @@ def test_what_is_no_batch_is_said_to_be_none(data: bytes) -> None:
             else pack_ballots((row[0], 0, 0, row[1]) for row in rows)  # type: ignore[misc]
         )
         assert written[0] == data
-
-
-def test_of_two_entries_in_one_name_that_counts_which_its_member_signed() -> None:
-    task = Task(3)
-    task.open()
-    good, other, third = task.commitment(0), task.commitment(0, version=1), task.commitment(1)
-    forged = (0, good[1], other[2], *good[3:])
-    task.call("commit", 1, [forged, good, third, other])
-    assert task.digests() == [(0, digest_of(0, 1)), (1, digest_of(1, 1))]
-    assert task.state.committed == 0b011
-
-
-@pytest.mark.parametrize("damage", [b"", b"\0", bytes(38), bytes(114)])
-def test_a_batch_without_a_signature_for_each_costs_whoever_sent_it_its_gas(damage: bytes) -> None:
-    task = Task(3)
-    task.open()
-    batch, signatures = pack_commitments([task.commitment(i) for i in range(3)])  # type: ignore[misc]
-    with pytest.raises(Reverted, match="consensus: not a batch"):
-        task.call("commit", 1, batch + damage if damage else batch[:-1], signatures)
-    task.call("commit", 1, batch, signatures)
-    ballots, proofs = pack_ballots([task.ballot(i, {(i + 1) % 3: 9}) for i in range(3)])  # type: ignore[misc]
-    for bad in (ballots[:-1], ballots + damage + b"\0"):
-        with pytest.raises(Reverted):
-            task.call("cast_ballots", 1, bad, proofs)
-    with pytest.raises(Reverted, match="consensus: not a batch"):
-        task.call("cast_ballots", 1, ballots, proofs[:-1])
-    task.call("cast_ballots", 1, ballots, proofs)
-    assert [event["member"] for event in task.events("BallotCast")] == [0, 1, 2]
 
 
 def log(name: str, counted: int, batch: bytes) -> Log:
