@@ -99,7 +99,7 @@ def _left_out(
             event
             for other, event in on_chain(rounds[number]).items()
             if (line := last.get((kind, number, other))) and line.line > entry.line
-            if _relayed_without(entry, event, evidence)
+            if _relayed_without(entry, event, rounds[number], evidence)
         ]
         if later:
             found = f"none, but member {later[0].member}'s later one, in {later[0].transaction}"
@@ -109,7 +109,7 @@ def _left_out(
             note(f"chain round {number}: {words}: not found; {late}")
 
 
-def _relayed_without(entry: Journaled, event: Any, evidence: Evidence) -> bool:
+def _relayed_without(entry: Journaled, event: Any, round_: Round, evidence: Evidence) -> bool:
     """Whether the coordinator relayed ``event`` when it could have relayed ``entry`` with it."""
     call = evidence.calls.get(event.transaction)
     relaying = _KINDS[type(entry.signed)][2]
@@ -118,8 +118,15 @@ def _relayed_without(entry: Journaled, event: Any, evidence: Evidence) -> bool:
     signed = entry.signed
     if isinstance(signed, SignedCommitment):
         return signed.commitment.timestamp <= int(event.timestamp)
-    if isinstance(signed, SignedBallot):  # what does not fit waits for the next transaction
-        return fit([*(ballot.entries for ballot in call.ballots), signed.ballot.encode()])
+    if isinstance(signed, SignedBallot):
+        # What does not fit waits for the next transaction; what counts in none takes no room.
+        brought = {(each.member, each.entries) for each in call.ballots}
+        counted = [
+            said
+            for member, each in round_.spoken.items()
+            if (said := _content_of(each, round_, evidence)) and (member, said) in brought
+        ]
+        return fit([*counted, signed.ballot.encode()])
     return True
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from bcfl.chain.embedded.chain import EmbeddedChain
 from bcfl.chain.event import Transaction
+from bcfl.consensus.contract.batches import MOST_BALLOTS
 from bcfl.consensus.member.membership import Membership
 from bcfl.consensus.records import TrainReply
 from bcfl.consensus.server.conversation import Conversation
@@ -100,7 +101,10 @@ def play_with_garbage(folder: Path) -> Path:
 
 
 class KeepsABallot(Coordinator):
-    """Keeps the first member's ballot to itself, but gives a receipt for it."""
+    """Keeps the first member's ballot to itself, but gives a receipt for it.
+
+    It fills the transaction with another's, over and over, so that this one would not have fit.
+    """
 
     def cast(self) -> Transaction | None:
         signed = self.signed.ballots
@@ -114,7 +118,8 @@ class KeepsABallot(Coordinator):
                 "signature": self._signer.sign(message).hex(),
             }
             (self._folder.path / "receipt.json").write_text(json.dumps(kept))
-        return self.ledger.cast_ballots([signed[member] for member in sorted(signed) if member])
+        batch = [signed[member] for member in sorted(signed) if member]
+        return self.ledger.cast_ballots(batch + batch[:1] * (MOST_BALLOTS - len(batch)))
 
 
 class SpoilsASignature(Coordinator):
