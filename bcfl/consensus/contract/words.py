@@ -16,11 +16,12 @@ from bcfl.consensus.contract.events import (
     Committed,
     MemberJoined,
     Refusal,
+    Refused,
     RoundEvent,
 )
-from bcfl.consensus.spec.domain import SignedBallot, SignedCommitment
+from bcfl.consensus.spec.domain import MAX_MEMBERS, SignedBallot, SignedCommitment
 from bcfl.consensus.spec.rules import Rule
-from bcfl.core.errors import LedgerError
+from bcfl.core.errors import LedgerError, ReplyMalformed
 
 LANES: Final = 16
 LANE_BITS: Final = 16
@@ -68,7 +69,7 @@ def events_in(log: Log, members: int) -> list[Event]:
     Raises
     ------
     ReplyMalformed
-        It is no batch that the contract takes.
+        It is no batch that the contract takes, or of no member that there can be.
     """
     if log.name not in (_COMMITMENTS, _BALLOTS):
         return [event_of(log, members)]
@@ -82,7 +83,7 @@ def events_in(log: Log, members: int) -> list[Event]:
             entries = [BallotCast(*at, member, said) for member, said in ballots_in(batch)]
         if counted >> len(entries):
             raise ValueError(f"of {len(entries)} entries, others count")
-    return [event for place, event in enumerate(entries) if counted >> place & 1]
+    return [_of_member(event) for place, event in enumerate(entries) if counted >> place & 1]
 
 
 def event_of(log: Log, members: int) -> Event:
@@ -93,7 +94,18 @@ def event_of(log: Log, members: int) -> Event:
         lanes = "chosen" not in fields
         scores = _unpacked(fields["scores"]) if lanes else tuple(fields["scores"])
         fields["scores"] = (*scores, *[0] * members)[:members]
-    return _KINDS[log.name](log.transaction, log.block, log.log_index, log.timestamp, **fields)
+    at = log.transaction, log.block, log.log_index, log.timestamp
+    return _of_member(_KINDS[log.name](*at, **fields))
+
+
+def _of_member(event: Event) -> Event:
+    """The same, if it is of none or can be; in whose name something was refused, anybody says."""
+    member = getattr(event, "member", 0)
+    if member >= MAX_MEMBERS and not isinstance(event, Refused):
+        raise ReplyMalformed(
+            f"{type(event).__name__}: members are below {MAX_MEMBERS}; found {member}"
+        )
+    return event
 
 
 def _unpacked(words: Sequence[Any]) -> tuple[int, ...]:

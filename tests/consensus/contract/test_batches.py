@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ from bcfl.consensus.contract.batches import (
     transactions_of,
 )
 from bcfl.consensus.contract.calldata import Call, decode_call
-from bcfl.consensus.contract.events import BallotCast, Committed
+from bcfl.consensus.contract.events import BallotCast, Committed, Refused
 from bcfl.consensus.contract.words import events_in
 from bcfl.consensus.spec.domain import MAX_BALLOT_BYTES
 from bcfl.core.errors import ReplyMalformed
@@ -102,6 +104,20 @@ def test_a_batch_that_no_contract_logs_is_not_believed(
 ) -> None:
     with pytest.raises(ReplyMalformed, match=name):
         events_in(log(name, counted, batch), 9)
+
+
+def test_nobody_beyond_the_seats_is_believed_to_have_said_anything() -> None:
+    """A node can tell of members whose bit no memory holds."""
+    commitments, _ = pack_commitments([(128, 99, bytes(32), 0, 0)])
+    alone = {"round": 7, "member": 2**200, "entries": b""}
+    refused = replace(log("Refused", 0, b""), arguments={"round": 7, "member": 2**200, "reason": 1})
+    for lie in (
+        log("CommitmentsRelayed", 1, commitments),
+        replace(log("BallotCast", 0, b""), arguments=alone),
+    ):
+        with pytest.raises(ReplyMalformed, match="members are below 128"):
+            events_in(lie, 9)
+    assert events_in(refused, 9) == [Refused("0x1", 2, 3, 4, 7, 2**200, 1)]
 
 
 def test_a_call_with_no_batch_reads_as_none() -> None:
