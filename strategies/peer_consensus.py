@@ -292,7 +292,8 @@ class PeerConsensus(MessageApiOnly, FedAvg):
                 replies = current.repeat()  # too few took part: the round is void
                 continue
             arrays, metrics = current.aggregate()  # S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O})
-            if current.close(arrays, self._rounds):  # S4: the digest of the new θ_g goes on chain
+            # S4: the digest of the new θ_g goes on chain
+            if arrays is not None and current.close(arrays, self._rounds):
                 break
             replies = []  # a reorganisation of the chain took the choice back
         return to_array_record(arrays), metrics

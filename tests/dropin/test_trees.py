@@ -19,6 +19,7 @@ from bcfl import PeerConsensus, peer_consensus_mod
 from bcfl.audit.audit import audit_run
 from bcfl.audit.findings import SERVER
 from bcfl.consensus import MemoryChain
+from bcfl.consensus.contract.events import Selected
 from bcfl.consensus.server.coordinator import Coordinator
 from bcfl.consensus.spec.record import RoundRecord
 from bcfl.core.errors import ConfigurationError, ModelError
@@ -131,8 +132,8 @@ def test_an_audit_finds_a_server_that_takes_another_than_the_best(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class TakesTheWorst(Coordinator):
-        def _winning_sets(self) -> list[dict[int, Any]]:
-            (winners,) = super()._winning_sets()
+        def _winning_sets(self, selected: Selected) -> list[dict[int, Any]]:
+            (winners,) = super()._winning_sets(selected)
             return [dict(reversed(winners.items()))]
 
     monkeypatch.setattr("bcfl.consensus.server.session.Coordinator", TakesTheWorst)

@@ -17,8 +17,12 @@ from bcfl.audit.command import HOLDS, audit_command
 from bcfl.chain.anvil import AnvilChain
 from bcfl.chain.anvil_program import default_cache, find_anvil
 from bcfl.chain.connection import Connection
+from bcfl.consensus import MemoryChain
+from bcfl.consensus.contract.events import Selected
+from bcfl.consensus.server.coordinator import Coordinator
+from bcfl.consensus.server.round import Round
 from bcfl.consensus.spec.record import RoundRecord
-from bcfl.core.errors import BcflError, LedgerError, ProtocolError
+from bcfl.core.errors import BcflError, ContractReverted, LedgerError, ProtocolError
 from bcfl.keys.signer import Wallet
 from tests.chain.lying_node import RawServer, http
 from tests.recovery.graded import MEMBERS, ROUNDS, expect_untied, play
@@ -148,3 +152,53 @@ def test_what_a_reorganisation_took_back_is_made_good(
         assert [record.model for record in closed] == models, stopped
         assert len(closed) == ROUNDS
         assert audit_command(tmp_path, chain.url) == HOLDS
+
+
+def test_a_choice_that_is_taken_back_before_it_is_used_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MemoryChain() as chain:
+        models = expect_untied(play(tmp_path / "calm", chain))
+    events, taken = Coordinator.events, []
+
+    def without_the_first(self: Coordinator, kind: Any) -> Any:
+        found = events(self, kind)
+        if kind is Selected and not taken:
+            taken.extend(found)
+            return []
+        return found
+
+    monkeypatch.setattr(Coordinator, "events", without_the_first)
+    with MemoryChain() as chain:
+        records = play(tmp_path / "shaken", chain)
+    assert len(taken) == 1
+    assert [record.model for record in records] == models
+
+
+class Hurried:
+    """A ledger whose contract chooses once time has passed."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason, self.waited = reason, [0]
+
+    def now(self) -> int:
+        return 7
+
+    def wait_until(self, timestamp: int) -> None:
+        self.waited.append(timestamp)
+
+    def select(self) -> None:
+        if self.waited == [0]:
+            raise ContractReverted(self.reason, "select")
+
+
+def test_a_choice_waits_for_a_block() -> None:
+    """All may be mined in one block again, after which no other comes by itself."""
+    round_ = Round.__new__(Round)
+    round_._ledger = ledger = Hurried("consensus: wait for a block")  # type: ignore[assignment]
+    round_._choose()
+    assert ledger.waited == [0, 7]
+    round_._ledger = ledger = Hurried("consensus: not in this phase")  # type: ignore[assignment]
+    with pytest.raises(ContractReverted, match="phase"):
+        round_._choose()
+    assert ledger.waited == [0]

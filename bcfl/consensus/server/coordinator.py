@@ -233,19 +233,22 @@ class Coordinator:
         limited = self.cache.limited(self.updates, updates)
         return {m: limited[m] for m in members_in(self.ledger.state().winners) if m in limited}
 
-    def _winning_sets(self) -> list[dict[int, Any]]:
+    def _winning_sets(self, selected: Selected) -> list[dict[int, Any]]:
         """The updates of each winning set, the best first; see :meth:`Updates.combined`."""
         winners = self.winners()
-        (selected,) = self.events(Selected)
         order = best_first(dict(enumerate(selected.scores)), winners, selected.seed)
         if not self.rules.proposes:
             return [{member: winners[member] for member in order}]
         sets = map(members_in, winning_sets(selected, self.events(Proposed)))
         return [{m: winners[m] for m in order if m in members} for members in sets]
 
-    def aggregate(self, arrays: Arrays) -> Arrays:
-        """S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O}); of several sets, their mean."""
-        return self.updates.combined(arrays, self._winning_sets())
+    def aggregate(self, arrays: Arrays) -> Arrays | None:
+        """S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O}); of several sets, their mean.
+
+        None where a reorganisation has taken the choice back.
+        """
+        chosen = next(iter(self.events(Selected)), None)
+        return None if chosen is None else self.updates.combined(arrays, self._winning_sets(chosen))
 
     def updated(self, arrays: Arrays) -> dict[int, Arrays]:
         """What every winner's train replied, θ_g + Δθ_j: what another strategy may aggregate."""

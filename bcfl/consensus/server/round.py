@@ -50,6 +50,8 @@ from bcfl.core.errors import (
 from bcfl.core.model import Arrays
 
 _VOTING = (Phase.COMMIT, Phase.PROPOSE, Phase.SEAL, Phase.BALLOT)
+#: Why a contract does not choose in the block of the last commitment.
+_TOO_SOON = "consensus: wait for a block"
 #: How often in one phase the chain may take back what it was given.
 _MOST_REORGANISATIONS = 8
 
@@ -268,11 +270,21 @@ class Round:
             if state.phase in _VOTING:  # once more, after a reorganisation
                 self.review()
             elif state.phase == Phase.SELECT:
-                self._unless_changed(self._ledger.select)
+                self._unless_changed(self._choose)
             else:
                 break
         self._winners = state.winners
         return state.phase == Phase.SELECTED
+
+    def _choose(self) -> None:
+        """Select; not in the block of the last commitment, where a reorganisation can leave all."""
+        try:
+            self._ledger.select()
+        except ContractReverted as refusal:
+            if refusal.reason != _TOO_SOON:
+                raise
+            self._ledger.wait_until(self._ledger.now())
+            self._ledger.select()
 
     def repeat(self) -> list[Message]:
         """After a void round: open another, and let members train; their replies.
@@ -295,10 +307,11 @@ class Round:
         log(WARNING, "round %s: once more", self._number)
         return self._conversation.send(self.open())
 
-    def aggregate(self) -> tuple[Arrays, MetricRecord | None]:
+    def aggregate(self) -> tuple[Arrays | None, MetricRecord | None]:
         """S4: θ_g ← θ_g + η·combine({Δθ_j : j in U^O}), or what the inner strategy makes of them.
 
-        And the metrics of the training: of all that committed, or the inner strategy's own.
+        None where a reorganisation has taken the choice back. And the metrics of the training: of
+        all that committed, or the inner strategy's own.
 
         Raises
         ------
@@ -309,6 +322,8 @@ class Round:
         metrics = train_metrics(self._members.fedavg, self._coordinator, self._replies)
         if self._inner is None:
             return self._coordinator.aggregate(self._arrays), metrics
+        if self._ledger.state().phase != Phase.SELECTED:
+            return None, metrics
         if self._inner_before is None:
             self._inner_before = InnerState(self._inner)
         else:  # once more, after a reorganisation
