@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bcfl.consensus.contract.ledger import MOST_PROPOSERS
 from bcfl.consensus.spec.domain import Ballot, members_in
 from tests.consensus.spec.proposals import Proposed, proposed_rounds
 from tests.contracts.peer_consensus_task import Reverted
@@ -58,10 +59,10 @@ def test_the_contract_decides_as_the_reference_does_among_17(rule: Rule) -> None
 
 @pytest.mark.skipif(not FUZZ, reason="a minute: make fuzz")
 @pytest.mark.parametrize("rule", RULES)
-def test_128_members_decide_within_a_transaction(rule: Rule) -> None:
+def test_as_many_as_there_may_be_decide_within_a_transaction(rule: Rule) -> None:
     """EIP-7825: a transaction has 2**24 gas at most."""
-    task = ProposalTask(rule, 128)
-    task.direct(full_round(rule, 128, 2, 128))
+    task = ProposalTask(rule, MOST_PROPOSERS)
+    task.direct(full_round(rule, MOST_PROPOSERS, 2, MOST_PROPOSERS))
     task.env.enable_gas_profiling()
     before = task.env.get_gas_used()
     assert task.expect_decision().chosen

@@ -36,13 +36,15 @@ from bcfl.consensus.spec.domain import (
 )
 from bcfl.consensus.spec.referee import medians
 from bcfl.consensus.spec.rules import Rule
-from bcfl.core.errors import ContractReverted, LedgerError, ReplyMalformed
+from bcfl.core.errors import ContractReverted, LedgerError, ReplyMalformed, expect
 from bcfl.keys.accounts import checksummed
 
 #: What a ballot needs that selects as well, see ``peer_ballots.vy``: a node's estimate is of a
 #: block in which it does not yet, if that is the block of the last commitment.
 _SELECTION_GAS: Final = 140_000
 _NO_SALT: Final = bytes(32)
+#: Where members propose: a decision among more, whatever they say, is beyond a transaction's gas.
+MOST_PROPOSERS: Final = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,13 @@ class Ledger(TaskLedger):
             Wei that a member deposits; 0 where the coordinator says who is a member.
         rule : {"borda", "coalition", "referee"}
             Which contract.
+
+        Raises
+        ------
+        ConfigurationError
+            These are more members than the rule can decide among.
         """
+        _expect_room(rule, len(members))
         return cls._deploy(
             connection,
             wait_until,
@@ -165,6 +173,7 @@ class Ledger(TaskLedger):
 
     def add_member(self, address: str) -> Transaction:
         """Coordinator, where there is no stake: a member from the next round on."""
+        _expect_room(self.rule, self.active().bit_count() + 1)
         return self._write("add_member", checksummed(address))
 
     def remove_member(self, member: int) -> Transaction:
@@ -173,6 +182,7 @@ class Ledger(TaskLedger):
 
     def join(self) -> Transaction:
         """Where there is a stake: deposit it and become a member, from the next round on."""
+        _expect_room(self.rule, self.active().bit_count() + 1)
         return self._write("join", value=self.stake)
 
     def leave(self) -> Transaction:
@@ -341,6 +351,11 @@ class Ledger(TaskLedger):
     def _of_round(self) -> list[RoundEvent]:
         round_ = self.state().round
         return [e for e in self.events() if isinstance(e, RoundEvent) and e.round == round_]
+
+
+def _expect_room(rule: Rule, members: int) -> None:
+    words = f"at most {MOST_PROPOSERS} with rule={rule}, beyond which no transaction can decide"
+    expect(rule == "borda" or members <= MOST_PROPOSERS, "members", words, members)
 
 
 def _state(values: Sequence[Any]) -> RoundState:

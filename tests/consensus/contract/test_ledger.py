@@ -28,7 +28,7 @@ from bcfl.consensus.contract.events import (
     Selected,
     Voided,
 )
-from bcfl.consensus.contract.ledger import Ledger
+from bcfl.consensus.contract.ledger import MOST_PROPOSERS, Ledger
 from bcfl.consensus.contract.memory import MemoryChain
 from bcfl.consensus.contract.words import seats
 from bcfl.consensus.spec.domain import (
@@ -54,6 +54,7 @@ from bcfl.consensus.spec.selection import select_winners
 from bcfl.core.errors import (
     AccountError,
     ArtifactError,
+    ConfigurationError,
     ContractReverted,
     LedgerError,
     TransactionUnknown,
@@ -140,6 +141,18 @@ def begin(chain: Chain, count: int = 4, **rules: Any) -> Task:
     connection = chain.connect(chain.coordinator)
     ledger = Ledger.deploy(connection, chain.wait_until, members=addresses, **(RULES | rules))
     return Task(chain, ledger, accounts)
+
+
+@pytest.mark.parametrize("rule", ["coalition", "referee"])
+def test_no_more_members_propose_than_a_transaction_can_decide_among(rule: Rule):
+    with MemoryChain() as chain:
+        with pytest.raises(ConfigurationError, match=f"at most {MOST_PROPOSERS} with rule={rule}"):
+            begin(chain, MOST_PROPOSERS + 1, rule=rule)
+        task = begin(chain, MOST_PROPOSERS, rule=rule)
+        with pytest.raises(ConfigurationError, match="members"):
+            task.ledger.add_member(chain.coordinator.address)
+        task.ledger.remove_member(0)
+        task.ledger.add_member(chain.coordinator.address)
 
 
 def test_ballots_may_select_in_a_block_in_which_no_node_estimated_that(chain: EmbeddedChain):
