@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import astuple
+
+import pytest
 
 from bcfl.chain.contract import Contract
 from bcfl.consensus.contract.bundle import Bundle
 from bcfl.consensus.contract.calldata import SentBallot, SentCommitment
 from bcfl.consensus.contract.optimistic import MOST_MEMBERS
-from bcfl.consensus.spec.domain import MAX_BALLOT_BYTES
+from bcfl.consensus.spec.domain import MAX_BALLOT_BYTES, Ballot
 from bcfl.consensus.spec.settlement import Record
 from bcfl.contracts import artifact
 from tests.contracts.peer_consensus_task import NOBODY
 from tests.contracts.settlement_gas import BOND, SNAPSHOT, SettlementGasTask, measure
 
+FUZZ = bool(os.environ.get("BCFL_FUZZ"))
 _SNAPSHOT = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
 
 
@@ -40,6 +44,23 @@ def test_an_answer_is_passed_on_whatever_members_sign() -> None:
     contract = Contract.bind(NOBODY, artifact("PeerSettlement").abi)
     sent = contract.encode("answer", [astuple(record), *worst.words()])
     assert len(sent) < 128 * 1024 - 512
+
+
+@pytest.mark.skipif(not FUZZ, reason="ten seconds: make fuzz")
+def test_an_answer_fits_a_transaction_whatever_members_sign() -> None:
+    """The dearest: all rate in pairs, by the widest gaps, and miss one."""
+    size = MOST_MEMBERS
+    task = SettlementGasTask(size)
+
+    def dear(member: int) -> Ballot:
+        missing = (member + 1) % size
+        rated = [j for j in range(size) if j not in (member, missing)]
+        return Ballot.from_values(task.round, {j: 2**24 * (j // 2) for j in rated}, [missing])
+
+    task.ballot = dear  # type: ignore[method-assign]
+    _, record, bundle = task.settle()
+    task.send(task.functions.challenge(astuple(record)), BOND)
+    assert task.gas(task.functions.answer(astuple(record), *bundle.words())) < 2**24, "EIP-7825"
 
 
 def test_a_bond_pays_the_gas_of_an_answer_and_the_rest_comes_back() -> None:

@@ -34,8 +34,9 @@ from bcfl.core.errors import ChainReorganised, ContractReverted, LedgerError, ex
 
 logger = logging.getLogger(__name__)
 
-#: An answer with the longest ballots of so many fits the 128 KiB that nodes pass on.
-MOST_MEMBERS: Final = 123
+#: An answer with the longest ballots of so many fits the 128 KiB that nodes pass on, and with the
+#: dearest ones the gas of a transaction (EIP-7825).
+MOST_MEMBERS: Final = 110
 #: How often, within a window, a coordinator looks whether somebody doubts it.
 _LOOKS: Final = 4
 
