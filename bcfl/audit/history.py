@@ -50,6 +50,11 @@ _PHASES: Final[Mapping[type[Event], tuple[Phase, ...]]] = {
 _IN_BATCHES: Final = (Committed, BallotCast)
 
 
+def _of_one_batch(one: Event, other: Event) -> bool:
+    places = {(each.transaction, each.block, each.log_index) for each in (one, other)}
+    return len(places) == 1 and type(one) is type(other) and isinstance(one, _IN_BATCHES)
+
+
 @dataclass(slots=True)
 class Round:
     """One round as the events tell it."""
@@ -133,14 +138,12 @@ class _Reader:
         self._phase = Phase.IDLE  # before the transaction that is being read
 
     def read(self) -> History:
-        last: tuple[int, int] = (-1, -1)
-        kind: type[Event] = Event
+        before = Event("", -1, -1, 0)
         for event in self._evidence.events:
-            at = event.block, event.log_index
-            one_batch = at == last and type(event) is kind and kind in _IN_BATCHES
-            if at <= last and not one_batch:
+            last, at = (before.block, before.log_index), (event.block, event.log_index)
+            if at <= last and not _of_one_batch(before, event):
                 self._complain(event, f"an event after block {last[0]}, log {last[1]}", str(at))
-            last, kind = at, type(event)
+            before = event
             self._expect_phase(event)
             self._take(event)
         self._expect_views()

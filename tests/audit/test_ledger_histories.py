@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from bcfl.audit.audit import audit_run
+from bcfl.audit.history import _of_one_batch
 from bcfl.chain.embedded.chain import EmbeddedChain
+from bcfl.consensus.contract.events import BallotCast, Closed, Committed
 from bcfl.consensus.spec.aggregation import aggregate
 from bcfl.consensus.spec.clipping import clip
 from bcfl.consensus.spec.domain import members_in
@@ -133,3 +135,13 @@ def test_an_equivocator_is_named_by_the_address_that_signed(
 
     (finding,) = audit_run(tmp_path).findings
     assert (finding.kind, str(finding.culprit)) == ("equivocation", "member 3")
+
+
+def test_two_events_share_a_place_where_one_batch_says_both_alone() -> None:
+    one = BallotCast("0x1", 2, 3, 4, 1, 0, b"")
+    assert _of_one_batch(one, replace(one, member=1))
+    for other in (replace(one, transaction="0x2"), replace(one, log_index=2)):
+        assert not _of_one_batch(one, other)
+    assert not _of_one_batch(one, Committed("0x1", 2, 3, 4, 1, 0, bytes(32), 4))
+    closed = Closed("0x1", 2, 3, 4, 1, bytes(32))
+    assert not _of_one_batch(closed, closed)

@@ -285,7 +285,10 @@ class Coordinator:
         return found
 
     def _get(self, digest: bytes, max_bytes: int) -> bytes:
-        """As ``Parcels.get``; what has come in this round, this process has at hand."""
+        """As ``Parcels.get``; but what this process has seen of the round it has at hand.
+
+        In a simulation that is also what a member has committed to and not delivered.
+        """
         blob = self.cache.blobs.get(digest)
         return self.parcels.get(digest, max_bytes) if blob is None else blob
 
